@@ -1,0 +1,134 @@
+/*
+ * The map of the dispatcher: which processes there are, what each may do, what they say to each other, and
+ * where each begins. A newcomer who has read this file knows the house.
+ *
+ *                    parent          forks and replaces the roles; parses nothing foreign
+ *                      |
+ *      git ---------- core --------- keyring
+ *                    /    \             :
+ *                 web      engine ......:   (a pipe, made by core, that carries decrypted secrets past it)
+ *
+ * Every role is a process of one program, forked and not executed again. Each has exactly one socket, to core; core has
+ * one to each of them and one to the parent. All messages are lib/msg.h's; their kinds stand in the table
+ * below, with the direction in which alone they are accepted. A message that is not in the table, comes from the
+ * wrong side, or lacks a descriptor it should carry ends the connection; the parent then replaces the role.
+ *
+ * Core never blocks on a send, so every other role may block on one to core, with a deadline.
+ *
+ * role     room                 power                                       may never
+ * parent   parent.c             starting privileges; opens files            parse anything foreign
+ * core     core_role.c, core/   the spool; decides everything               reach the network, see a secret
+ * git      git/                 the ops repo's credential and clone         see the identity, the Docker socket
+ * keyring  keyring/             the age identity, an open descriptor        reach the network, open files
+ * engine   engine/              the Docker socket                           see the identity
+ * web      web/                 listening sockets, a copy of the state      see secrets, the Docker socket, the git credential
+ *
+ * The life of an action, seen from core (core/core.h has the states): git says LANDED; core journals `claimed`, then `starting`, and says
+ * START; engine makes the container and says READY once its runner has checked the task; core sends SECRETS (read
+ * end) to engine and DECRYPT (write end) to keyring; engine says DELIVERED; core journals `going` and only then says GO; engine follows
+ * (STEP, LOG) until EXITED; core writes the result and says RECORD; git says RECORDED once it is on the server; core says REMOVE.
+ */
+#ifndef DISPATCHER_DISPATCHER_H
+#define DISPATCHER_DISPATCHER_H
+
+#include "lib/err.h"
+#include "lib/msg.h"
+#include "vault/config.h"
+#include <stdbool.h>
+
+#define DISINTO_VERSION "0.1.0"
+
+enum role { ROLE_PARENT, ROLE_CORE, ROLE_GIT, ROLE_KEYRING, ROLE_ENGINE, ROLE_WEB, N_ROLES };
+const char *role_name(enum role r);
+
+/*
+ * MSG(constant, "kind", from, to, descriptors): payload. Every message about an action carries "id"; those to and from the engine carry
+ * "attempt" too, and one whose attempt is not the present one is ignored. "reason" is a sentence for people. oid = 40 hex digits.
+ */
+#define MESSAGES(MSG) \
+	/* parent and core */ \
+	MSG(ROLE_UP, "role_up", ROLE_PARENT, ROLE_CORE, 1)       /* {role}: a fresh process of that role; fd: our end of its socket */ \
+	MSG(ROLE_DOWN, "role_down", ROLE_PARENT, ROLE_CORE, 0)   /* {role, reason}: it died; a ROLE_UP follows */ \
+	MSG(STOP, "stop", ROLE_PARENT, ROLE_CORE, 0)             /* {fast}: TERM came (drain), or came again (fast) */ \
+	MSG(KILL_ROLE, "kill_role", ROLE_CORE, ROLE_PARENT, 0)   /* {role, reason}: it hangs or talks nonsense */ \
+	MSG(QUIT, "quit", ROLE_CORE, ROLE_PARENT, 0)             /* {exit_code}: end the whole dispatcher */ \
+	/* git */ \
+	MSG(POLL, "poll", ROLE_CORE, ROLE_GIT, 0)                /* {}: look now, not at the next interval; answered by POLLED */ \
+	MSG(RECORD, "record", ROLE_CORE, ROLE_GIT, 0)            /* {id, result: text of the file}: commit it; git keeps trying until RECORDED */ \
+	MSG(POLLED, "polled", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason, tip, scanned, misnamed:[path], notes:[text]}: after each poll. scanned: everything landed at tip was announced */ \
+	MSG(LANDED, "landed", ROLE_GIT, ROLE_CORE, 0)            /* {id, commit, action_blob, action: text|null, formula_name, formula_blob, formula: text|null, \
+	                                                             secrets: {NAME: {blob, age: base64}}, refuse: reason|null, wait: reason|null}: landed without a result. \
+	                                                             refuse: can be judged from the repo and is wrong */ \
+	MSG(GONE, "gone", ROLE_GIT, ROLE_CORE, 0)                /* {id, reason}: an announced action is not waiting on the server any more (result by somebody else, file removed) */ \
+	MSG(CANCEL, "cancel", ROLE_GIT, ROLE_CORE, 0)            /* {id, reason}: vault/actions/<id>.cancel.json landed */ \
+	MSG(RECORDED, "recorded", ROLE_GIT, ROLE_CORE, 0)        /* {id, commit}: the result is on the server */ \
+	MSG(RECORD_STATE, "record_state", ROLE_GIT, ROLE_CORE, 0) /* {ok, reason, waiting}: pushing results began to fail, or works again */ \
+	/* keyring */ \
+	MSG(DECRYPT, "decrypt", ROLE_CORE, ROLE_KEYRING, 1)      /* {id, attempt, secrets: {NAME: {blob, age: base64}}}; fd: write end; gets `secret` frames, secrets_end, EOF */ \
+	MSG(DECRYPTED, "decrypted", ROLE_KEYRING, ROLE_CORE, 0)  /* {id, attempt, count} */ \
+	MSG(NOT_DECRYPTED, "not_decrypted", ROLE_KEYRING, ROLE_CORE, 0) /* {id, attempt, refuse, reason}: refuse true: the file is wrong; false: this dispatcher lacks something, wait */ \
+	MSG(KEYRING_STATE, "keyring_state", ROLE_KEYRING, ROLE_CORE, 0) /* {ok, reason, recipients:[age1…]}: at start */ \
+	/* engine */ \
+	MSG(START, "start", ROLE_CORE, ROLE_ENGINE, 0)           /* {id, attempt, name, claim, action, formula, image, agents, mounts:[{source,target}], network}: make the container, \
+	                                                             bring its runner to ready. A container of that name that is there already is removed first */ \
+	MSG(SECRETS, "secrets", ROLE_CORE, ROLE_ENGINE, 1)       /* {id, attempt}; fd: read end of the pipe from keyring */ \
+	MSG(GO, "go", ROLE_CORE, ROLE_ENGINE, 0)                 /* {id, attempt} */ \
+	MSG(FOLLOW, "follow", ROLE_CORE, ROLE_ENGINE, 0)         /* {id, attempt, name}: may have passed GO in an earlier life: follow from the first byte, or say EXITED */ \
+	MSG(HALT, "halt", ROLE_CORE, ROLE_ENGINE, 0)             /* {id, attempt, name, grace_seconds, kill}: TERM, then KILL after the grace; kill: at once. EXITED or FAILED follows */ \
+	MSG(REMOVE, "remove", ROLE_CORE, ROLE_ENGINE, 0)         /* {id, attempt, name}: with its volumes; answered by REMOVED */ \
+	MSG(ENGINE_STATE, "engine_state", ROLE_ENGINE, ROLE_CORE, 0) /* {ok, reason, version, containers:[{name, running}]}: at connect and loss, and every 30 s (own names only) */ \
+	MSG(READY, "ready", ROLE_ENGINE, ROLE_CORE, 0)           /* {id, attempt, container, image}: the runner is ready; image as in the result */ \
+	MSG(DELIVERED, "delivered", ROLE_ENGINE, ROLE_CORE, 0)   /* {id, attempt}: the runner was sent every secret frame; waits for GO */ \
+	MSG(GOING, "going", ROLE_ENGINE, ROLE_CORE, 0)           /* {id, attempt}: the runner saw GO */ \
+	MSG(STEP, "step", ROLE_ENGINE, ROLE_CORE, 0)             /* {id, attempt, step, state, exit_code, duration_ms} */ \
+	MSG(LOG, "log", ROLE_ENGINE, ROLE_CORE, 0)               /* {id, attempt, d}: text of the log in order, from its first byte after START and after FOLLOW */ \
+	MSG(EXITED, "exited", ROLE_ENGINE, ROLE_CORE, 0)         /* {id, attempt, container, image, going, report: object|null, exit_code: int|null, oom, reason}: the container ended and its \
+	                                                             log was read to the end, or it is not there (exit_code null) */ \
+	MSG(FAILED, "failed", ROLE_ENGINE, ROLE_CORE, 0)         /* {id, attempt, refuse, reason}: before GO was sent; nothing ran; the container is removed. refuse: will never work; else wait */ \
+	MSG(REMOVED, "removed", ROLE_ENGINE, ROLE_CORE, 0)       /* {id, attempt} */ \
+	/* web */ \
+	MSG(STATUS, "status", ROLE_CORE, ROLE_WEB, 0)            /* what /status and /healthz show (core_role.c: status_json), at each change */ \
+	MSG(RUN, "run", ROLE_CORE, ROLE_WEB, 0)                  /* {id, state, …} one row of /actions, at each change */ \
+	MSG(ANSWER, "answer", ROLE_CORE, ROLE_WEB, 0)            /* {ask, code, body}: to ASK */ \
+	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs"}; fd: the log, read-only */ \
+	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"show", id} */
+
+enum msg_kind {
+#define MSG(constant, kind, from, to, fds) MSG_##constant,
+	MESSAGES(MSG)
+#undef MSG
+	N_MSG_KINDS
+};
+
+/*
+ * Which message of the table this is, when it may come from `from` to `to` and carries the descriptors it should. -1 otherwise, with
+ * ERR_INVALID: the connection must be ended.
+ */
+int msg_check(const struct msg *m, enum role from, enum role to, enum msg_kind *ret, struct err *err);
+/* A body with its kind set; the rest is added by the caller (json_pack format and values as in jansson). Caller owns. */
+json_t *msg_new(enum msg_kind kind, const char *pack_format, ...);
+
+/* What the parent opened before it forked; each role closes what is not its own. */
+struct role_args {
+	const struct config *config;
+	int sock;        /* to core (core: to the parent) */
+	int identity_fd; /* keyring; -1 without one */
+	int spool_fd;    /* core: the folder, locked */
+	int runner_fd;   /* engine: the disinto-runner program */
+	int listen_fd;   /* web: TCP; -1 when off */
+	int api_fd;      /* web: <spool>/api.sock */
+	const char *only; /* core, git: run just this action and quit (disinto run without a daemon); or NULL */
+	const char *dispatcher_id;
+};
+
+/* Entry points. Each returns the process's exit code when its socket closes: a role without core has nothing to do. */
+int core_role(const struct role_args *args);
+int git_role(const struct role_args *args);
+int keyring_role(const struct role_args *args);
+int engine_role(const struct role_args *args);
+int web_role(const struct role_args *args);
+
+/* What every role does first: name, no-new-privileges, not dumpable, limits, uid, and closing what is not its own. */
+int role_confine(enum role r, const struct role_args *args, struct err *err);
+
+#endif

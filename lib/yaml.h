@@ -1,0 +1,18 @@
+/*
+ * YAML into JSON values, so that one validator serves both. The subset is what people mean: block and flow
+ * mappings and sequences, scalars plain, quoted and literal. Refused with ERR_INVALID and "line N: ...": anchors,
+ * aliases, tags, directives, several documents, duplicate or non-string keys, merge keys, too much depth or size,
+ * and every character that text_check() refuses.
+ * Plain scalars follow the JSON schema of YAML 1.2: true, false, null (and empty, ~) are themselves, [-]?[0-9]+ is an
+ * integer, a plain decimal number (1.0, 0.5) a real; all else (`no`, `1e3`, `0x10`, 2026-01-01) is a string.
+ */
+#ifndef LIB_YAML_H
+#define LIB_YAML_H
+
+#include "lib/err.h"
+#include "lib/json.h"
+
+/* Caller owns *ret. An empty document is an empty object. */
+int yaml_parse(const char *text, size_t len, const struct json_limits *limits, json_t **ret, struct err *err);
+
+#endif

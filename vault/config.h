@@ -1,0 +1,62 @@
+/*
+ * The site's configuration: dispatcher.yaml and DISINTO_* variables (docs/configuration.md).
+ */
+#ifndef VAULT_CONFIG_H
+#define VAULT_CONFIG_H
+
+#include "lib/err.h"
+#include "lib/log.h"
+#include <jansson.h>
+#include <stdbool.h>
+
+enum separation { SEPARATION_REQUIRED, SEPARATION_BEST_EFFORT };
+enum approval_mode { APPROVAL_LANDED, APPROVAL_SIGNED, APPROVAL_FORGE };
+const char *approval_mode_name(enum approval_mode m);
+
+/* Owned by the configuration; paths are absolute (relative ones are taken from the file's folder). */
+struct config {
+	char *file; /* where it was read from */
+	char *ops_repo;
+	char *branch; /* "main" */
+	char *git_token_file; /* this and other files: NULL when not set */
+	int poll_seconds;     /* 1..3600, default 2 */
+	char *spool;
+	char *dispatcher_id; /* NULL: made once and kept in the spool */
+	enum separation separation; /* default: best_effort */
+	char *claims;        /* "local"; "ledger" comes with the ledger */
+	char *identity_file;
+	int capacity; /* 1..1024, default 4 */
+	char *docker_host; /* socket path without "unix://" */
+	char *registry_auth_file;
+	char *runner_image;
+	json_t *mounts;   /* alias -> {source, target} */
+	json_t *networks; /* name -> docker network */
+	json_t *agents;   /* name -> [argv…] */
+	struct {
+		enum approval_mode minimum;
+		bool allow_direct;
+		char *allowed_signers;
+		json_t *approvers;
+		char *forge_url;
+		char *forge_token_file;
+	} approval;
+	char *listen; /* "127.0.0.1:8080", "off" for none */
+	json_t *allowed_repos;
+	char *webhook_secret_file;
+	int max_pending, archive_after_days, keep_runs_days;
+	char *known_hosts_file, *ssh_key_file, *signing_key_file, *ca_file;
+	json_t *on_drained; /* or NULL */
+	enum log_level log_level;
+	bool log_json;
+};
+
+/*
+ * Finds the file (`path` if not NULL, else $DISINTO_CONFIG, ./dispatcher.yaml, /etc/disinto/dispatcher.yaml), reads it, applies DISINTO_<KEY> variables
+ * (nested keys joined by _) and checks everything. ERR_INVALID: "<file>: <key>: <value>: <what is allowed>" (or "DISINTO_X: …").
+ */
+int config_load(const char *path, struct config *ret, struct err *err);
+void config_free(struct config *c);
+#define cleanup_config __attribute__((cleanup(config_free)))
+#define CONFIG_INIT {.file = NULL}
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * The names of the ops repo: what is an id, a formula, a secret, an input; where each file lives.
+ */
+#ifndef VAULT_NAME_H
+#define VAULT_NAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define VAULT_ID_MAX 96
+#define VAULT_SECRET_MAX 64
+#define VAULT_INPUT_MAX 64
+
+#define VAULT_ID_RULE "a-z, 0-9, _ and -, beginning with a letter or digit, at most 96 characters"
+#define VAULT_SECRET_RULE "A-Z, 0-9 and _, beginning with a letter, at most 64 characters"
+#define VAULT_INPUT_RULE "a-z, 0-9 and _, beginning with a letter, at most 64 characters"
+
+bool vault_is_id(const char *s);     /* actions, formulas and steps: [a-z0-9][a-z0-9_-]{0,95} */
+bool vault_is_secret(const char *s); /* [A-Z][A-Z0-9_]{0,63} */
+bool vault_is_input(const char *s);  /* [a-z][a-z0-9_]{0,63} */
+
+#define VAULT_ACTIONS "vault/actions"
+#define VAULT_FORMULAS "vault/formulas"
+#define VAULT_SECRETS "vault/secrets"
+#define VAULT_POLICY "vault/policy.yaml"
+#define VAULT_RECIPIENTS "vault/recipients.txt"
+
+/* What a file name in vault/actions is. */
+enum vault_file { VAULT_FILE_ACTION, VAULT_FILE_RESULT, VAULT_FILE_CANCEL, VAULT_FILE_KEEP, VAULT_FILE_MISNAMED };
+/* Copies the id (without suffix) to ret_id for the first three. */
+enum vault_file vault_file_kind(const char *name, char ret_id[static VAULT_ID_MAX + 1]);
+
+/* Paths. Caller frees. */
+char *vault_action_path(const char *id);
+char *vault_result_path(const char *id);
+char *vault_cancel_path(const char *id);
+char *vault_formula_path(const char *name);
+char *vault_secret_path(const char *name);
+
+#endif

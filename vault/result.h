@@ -1,0 +1,49 @@
+/*
+ * A result: the outcome of an action and its evidence, as committed to vault/actions/<id>.result.json.
+ */
+#ifndef VAULT_RESULT_H
+#define VAULT_RESULT_H
+
+#include "lib/err.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum outcome { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_TIMED_OUT, OUTCOME_CANCELLED, OUTCOME_REFUSED, OUTCOME_LOST };
+const char *outcome_name(enum outcome o);
+int outcome_parse(const char *name, enum outcome *ret); /* -1: no such outcome */
+
+#define RESULT_LOG_TAIL 4096
+#define EXIT_TIMED_OUT 124
+#define EXIT_CANCELLED 130
+
+/* What goes into a result; strings and values are borrowed, NULL (or has_exit_code false) becomes null. */
+struct result {
+	const char *id;
+	enum outcome outcome;
+	bool has_exit_code;
+	int exit_code;
+	const char *reason;    /* a sentence, for anything but succeeded */
+	int64_t started_ms;    /* wall clock; 0: never started */
+	int64_t finished_ms;
+	int attempt;
+	const char *tier;
+	const char *approval_mode, *approval_by, *approval_commit;
+	const char *commit, *action_blob, *policy_blob;
+	const char *formula_name, *formula_blob;
+	const char *image, *dispatcher, *engine, *container, *claim;
+	const json_t *secrets; /* object name -> blob */
+	const json_t *steps;   /* array of {id, exit_code, duration_ms} */
+	const char *logs;      /* valid UTF-8, at most RESULT_LOG_TAIL bytes */
+	int64_t log_bytes;
+	const char *log_sha256;
+	bool log_truncated;
+};
+
+/* The JSON object, keys in the documented order. Caller owns. */
+json_t *result_to_json(const struct result *r);
+
+/* Cuts the last max bytes of a log to whole, valid UTF-8 (invalid bytes become U+FFFD). Caller frees. */
+char *result_log_tail(const char *log, size_t len, size_t max);
+
+#endif
