@@ -1,12 +1,18 @@
 # disinto. `make` builds the three programs into bin/; README.md says the rest.
 #   V=1 shows commands    CC=clang    RELEASE=0 for -O0    DESTDIR= PREFIX=/usr/local for install
+#   make check-unit T=json     one unit test (tests/unit/test_json.c)     make fuzz T=frame SECONDS=60     one fuzz target
+#   BUILD=dir keeps objects elsewhere; SKIP="cli/% dispatcher/web/%" leaves sources out of the test archives while they don't compile
 
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+CLANG ?= clang
 PREFIX ?= /usr/local
 BUILD ?= build/$(notdir $(CC))
+SECONDS ?= 20
 
 PKGS = libgit2 libcurl jansson libsodium yaml-0.1 libmicrohttpd
-# Packages that building, testing and the demo need; `make deps` installs what is missing.
+# Packages that building and the demo need, and those that testing needs besides; `make deps` installs what is missing.
 DEPS = build-essential pkg-config git libgit2-dev libcurl4-openssl-dev libjansson-dev libsodium-dev libyaml-dev \
        libmicrohttpd-dev docker.io iptables busybox-static jq curl ca-certificates
 TEST_DEPS = libcmocka-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
@@ -17,10 +23,13 @@ say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 HARDEN = -fPIE -fstack-protector-strong -fstack-clash-protection
-CFLAGS ?= -O2 -g -D_FORTIFY_SOURCE=2
-ALL_CFLAGS = -std=gnu17 -I. -D_GNU_SOURCE $(WARN) $(HARDEN) -pthread $(shell pkg-config --cflags $(PKGS)) -MMD -MP $(CFLAGS)
+RELEASE ?= 1
+CFLAGS ?= $(if $(filter 0,$(RELEASE)),-O0 -g,-O2 -g -D_FORTIFY_SOURCE=2)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+BASE_CFLAGS = -std=gnu17 -I. -D_GNU_SOURCE $(WARN) -pthread $(PKG_CFLAGS) -MMD -MP
+ALL_CFLAGS = $(BASE_CFLAGS) $(HARDEN) $(CFLAGS)
 LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack -pthread
-LIBS = $(shell pkg-config --libs $(PKGS))
 # The runner is one static program: jansson and sodium only.
 RUNNER_LIBS = -l:libjansson.a -l:libsodium.a
 
@@ -52,8 +61,57 @@ bin/disinto-dispatcher: $(call obj,$(DISPATCHER_SRC)) $(BUILD)/libdisinto.a
 bin/disinto-runner: $(call obj,$(RUNNER_SRC))
 	$(call say,LINK,$@)$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-s -o $@ $^ $(RUNNER_LIBS)
 
+# Unit tests and the simulator: one program for each tests/unit/test_*.c, under sanitizers, linked with what the programs are made of but
+# their main.c. test_cli_* gets cli/, test_runner_* runner/, all others dispatcher/.
+SAN = $(BUILD)/san
+SAN_CFLAGS = $(BASE_CFLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(SAN)/%,$(wildcard tests/unit/test_*.c))
+parts = $(patsubst %.c,$(1)/%.o,$(filter-out $(SKIP) %/main.c,$(2)))
+
+$(SAN)/%.o: %.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,'$< (san)')$(CC) $(SAN_CFLAGS) -c -o $@ $<
+
+$(SAN)/lib.a: $(call parts,$(SAN),$(LIB_SRC))
+$(SAN)/dispatcher.a: $(call parts,$(SAN),$(DISPATCHER_SRC))
+$(SAN)/cli.a: $(call parts,$(SAN),$(CLI_SRC))
+$(SAN)/runner.a: $(call parts,$(SAN),$(wildcard runner/*.c))
+%.a:
+	$(Q)mkdir -p $(@D)
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+
+link_san = $(call say,LINK,$@)$(CC) $(SAN_CFLAGS) -o $@ $^ -lcmocka $(LIBS)
+$(SAN)/test_cli_%: $(SAN)/tests/unit/test_cli_%.o $(SAN)/cli.a $(SAN)/lib.a
+	$(link_san)
+$(SAN)/test_runner_%: $(SAN)/tests/unit/test_runner_%.o $(SAN)/runner.a $(SAN)/lib.a
+	$(link_san)
+$(SAN)/test_%: $(SAN)/tests/unit/test_%.o $(SAN)/dispatcher.a $(SAN)/lib.a
+	$(link_san)
+$(SAN)/sim: $(patsubst %.c,$(SAN)/%.o,$(wildcard tests/sim/*.c)) $(SAN)/dispatcher.a $(SAN)/lib.a
+	$(link_san)
+
+check-unit: $(if $(T),$(SAN)/test_$(T),$(UNIT_TESTS))
+	$(Q)code=0; for t in $^; do $$t || code=1; done; exit $$code
+
+# Fuzz targets: LLVMFuzzerTestOneInput in tests/fuzz/fuzz_*.c; seeds, where there are any, in tests/fuzz/seeds/<name>/.
+FUZZ = $(BUILD)/fuzz
+FUZZ_CFLAGS = $(BASE_CFLAGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_TESTS = $(patsubst tests/fuzz/%.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+$(FUZZ)/%.o: %.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,'$< (fuzz)')$(CLANG) $(FUZZ_CFLAGS) -c -o $@ $<
+
+$(FUZZ)/lib.a: $(call parts,$(FUZZ),$(LIB_SRC))
+$(FUZZ)/fuzz_%: $(FUZZ)/tests/fuzz/fuzz_%.o $(FUZZ)/lib.a
+	$(call say,LINK,$@)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+
+fuzz: $(if $(T),$(FUZZ)/fuzz_$(T),$(FUZZ_TESTS))
+	$(Q)for t in $^; do tests/lib/fuzz.sh $$t $(SECONDS) || exit 1; done
+
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all clean
--include $(shell find build -name '*.d' 2>/dev/null)
+.PHONY: all clean check-unit fuzz
+.SECONDARY:
+-include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)
