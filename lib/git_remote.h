@@ -3,7 +3,9 @@
  *
  * libgit2's own transports wait for ever on a silent server, and its local one pushes without compare-and-swap, so both
  * are replaced: http(s) goes through libcurl (git_http.c); ssh, git:// and local paths talk to a child process or a
- * socket through one stream transport (git_stream.c). git_remote_setup() registers them for every scheme below.
+ * socket through one stream transport (git_stream.c). All functions here use them for every scheme below.
+ *
+ * One thread in each process: connections and libgit2's last error belong to it.
  */
 #ifndef LIB_GIT_REMOTE_H
 #define LIB_GIT_REMOTE_H
@@ -16,8 +18,8 @@
 /* Where a repository is and how to get in. Strings are borrowed and must outlive every use. */
 struct git_place {
 	const char *url;         /* http(s)://…, ssh://…, user@host:path, git://…, file://… or a path */
-	const char *token_file;  /* http(s): holds the token, read at each use so that it can be rotated; or NULL */
-	const char *known_hosts; /* ssh: the only host keys that are accepted; NULL: the user's */
+	const char *token_file;  /* http(s): holds the token (or user:password), read at each use so that it can be rotated; or NULL */
+	const char *known_hosts; /* ssh: the only host keys that are accepted; must not be a symlink; NULL: the user's */
 	const char *ssh_key;     /* ssh: private key file; NULL: the user's */
 	const char *ca_file;     /* https: PEM bundle instead of the system's; or NULL */
 	int connect_ms;          /* deadline of connecting; 0: 10000 */
@@ -25,7 +27,7 @@ struct git_place {
 	int total_ms;            /* deadline of one whole operation; 0: 300000 */
 };
 
-/* libgit2's options (fsync, windows, no system configuration) and our transports. Once in each process, after fork. */
+/* Starts libgit2 and curl with our options (fsync, few windows, nobody's git configuration). Once in each process, after fork. */
 int git_remote_setup(struct err *err);
 
 struct git_ref {
@@ -64,7 +66,8 @@ enum git_push_outcome {
 	GIT_PUSH_LOST,    /* the server said no: somebody else was first, a hook, or protection; err has its words */
 	GIT_PUSH_UNKNOWN, /* nobody said anything that settles it: read the ref again; err says why */
 };
-/* Pushes commit `oid` to `dst_ref` (full name) without force. Compare-and-swap against what the server advertises on this connection. */
-enum git_push_outcome git_push(git_repository *repo, const struct git_place *place, const git_oid *oid, const char *dst_ref, struct err *err);
+/* Pushes commit `oid` to `dst_ref` (full name; made when absent) without force. Compare-and-swap against what the server advertises on this connection. */
+enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place *place, const git_oid *oid, const char *dst_ref,
+                                   struct err *err);
 
 #endif
