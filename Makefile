@@ -1,5 +1,6 @@
 # disinto. `make` builds the three programs into bin/; README.md says the rest.
 #   V=1 shows commands    CC=clang    RELEASE=0 for -O0    DESTDIR= PREFIX=/usr/local for install
+#   make deps demo test lint bench install clean compile_commands.json
 #   make check-unit T=json     one unit test (tests/unit/test_json.c)     make fuzz T=frame SECONDS=60     one fuzz target
 #   BUILD=dir keeps objects elsewhere; SKIP="cli/% dispatcher/web/%" leaves sources out of the test archives while they don't compile
 
@@ -34,7 +35,7 @@ LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack -pthread
 RUNNER_LIBS = -l:libjansson.a -l:libsodium.a
 
 # lib/ and vault/ that the static runner links (no git, curl or YAML).
-RUNNER_SRC = $(wildcard runner/*.c) lib/err.c lib/buf.c lib/json.c lib/text.c lib/file.c vault/name.c vault/action.c vault/formula_json.c \
+RUNNER_SRC = $(wildcard runner/*.c) lib/err.c lib/buf.c lib/json.c lib/text.c lib/file.c vault/name.c vault/check.c vault/action.c vault/formula_json.c \
              vault/frame.c vault/redact.c
 LIB_SRC = $(wildcard lib/*.c vault/*.c compose/*.c)
 DISPATCHER_SRC = $(wildcard dispatcher/*.c dispatcher/*/*.c)
@@ -109,9 +110,44 @@ $(FUZZ)/fuzz_%: $(FUZZ)/tests/fuzz/fuzz_%.o $(FUZZ)/lib.a
 fuzz: $(if $(T),$(FUZZ)/fuzz_$(T),$(FUZZ_TESTS))
 	$(Q)for t in $^; do tests/lib/fuzz.sh $$t $(SECONDS) || exit 1; done
 
+# The order of things for people: packages first, then everything else in a second make, which then finds them.
+again = $(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+deps:
+	$(Q)tests/lib/deps.sh $(DEPS)
+test-deps:
+	$(Q)tests/lib/deps.sh $(DEPS) $(TEST_DEPS)
+
+demo: deps
+	$(again) all
+	$(Q)tests/lib/demo.sh
+
+test: test-deps
+	$(again) programs-for-tests
+	$(Q)SAN=$(SAN) FUZZ=$(FUZZ) tests/run
+programs-for-tests: all $(UNIT_TESTS) $(SAN)/sim $(FUZZ_TESTS)
+
+bench: test-deps
+	$(again) all
+	$(Q)tests/bench/run
+
+SOURCES = $(sort $(wildcard *.[ch] */*.[ch] */*/*.[ch]))
+lint: test-deps compile_commands.json
+	$(Q)tests/lib/lint.sh $(filter-out build/%,$(SOURCES))
+
+compile_commands.json: Makefile $(filter-out build/%,$(SOURCES))
+	$(Q){ comma='['; for f in $(filter %.c,$(filter-out build/%,$(SOURCES))); do \
+		printf '%s\n{"directory": "%s", "file": "%s", "command": "%s"}' "$$comma" '$(CURDIR)' "$$f" \
+			'$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -c '"$$f"; comma=,; done; printf '\n]\n'; } >$@
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/disinto
+	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 0644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/disinto
+
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all clean check-unit fuzz
+.PHONY: all clean check-unit fuzz deps test-deps demo test programs-for-tests bench lint install
 .SECONDARY:
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)

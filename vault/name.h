@@ -15,6 +15,16 @@
 #define VAULT_SECRET_RULE "A-Z, 0-9 and _, beginning with a letter, at most 64 characters"
 #define VAULT_INPUT_RULE "a-z, 0-9 and _, beginning with a letter, at most 64 characters"
 
+/*
+ * True when s has 1 to max bytes, the first one out of `first` and all of them out of `rest`. What every rule below, and
+ * every other rule of that shape, is made of.
+ */
+bool vault_matches(const char *s, const char *first, const char *rest, size_t max);
+#define CHARS_DIGIT "0123456789"
+#define CHARS_LOWER "abcdefghijklmnopqrstuvwxyz"
+#define CHARS_UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define CHARS_ALNUM CHARS_LOWER CHARS_UPPER CHARS_DIGIT
+
 bool vault_is_id(const char *s);     /* actions, formulas and steps: [a-z0-9][a-z0-9_-]{0,95} */
 bool vault_is_secret(const char *s); /* [A-Z][A-Z0-9_]{0,63} */
 bool vault_is_input(const char *s);  /* [a-z][a-z0-9_]{0,63} */
