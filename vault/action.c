@@ -1,0 +1,177 @@
+#include "vault/action.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "vault/check.h"
+#include "vault/name.h"
+#include <ctype.h>
+#include <string.h>
+
+#define INPUT_MAX_BYTES 10000
+
+static const char *const tiers[] = {"low", "medium", "high", NULL};
+
+const char *tier_name(enum tier t)
+{
+	return t == TIER_NONE ? "none" : tiers[t];
+}
+
+static bool is_tool(const char *s)
+{
+	return vault_matches(s, CHARS_ALNUM "_", CHARS_ALNUM "._+-", 64);
+}
+
+static bool is_model(const char *s)
+{
+	return vault_matches(s, CHARS_ALNUM, CHARS_ALNUM "._:/-", 128);
+}
+
+static const struct check_list tool_list = {
+    "a command's name", is_tool, "letters, digits and . _ + -, beginning with a letter, digit or _, at most 64 characters, no path", 64};
+static const struct check_list mount_list = {"a mount's alias", vault_is_id, VAULT_ID_RULE, 16};
+
+/* The id stands in the file too, so that a copy under another name is not run by accident. */
+static const char *get_id(struct json_reader *r, const char *file_id)
+{
+	const char *id = json_get_string(r, "id", 0, ACTION_MAX_BYTES, true, NULL);
+	cleanup_free char *shown = id ? check_quote(id) : NULL;
+
+	if (!id)
+		return NULL;
+	if (!vault_is_id(id))
+		json_reader_fail(r, "id", "%s is not an id: " VAULT_ID_RULE, shown);
+	else if (strcmp(id, file_id) != 0)
+		json_reader_fail(r, "id", "%s is not the file's name; it must be \"%s\"", shown, file_id);
+	return id;
+}
+
+static const char *get_formula(struct json_reader *r)
+{
+	const char *name = json_get_string(r, "formula", 0, ACTION_MAX_BYTES, true, NULL);
+	cleanup_free char *shown = name ? check_quote(name) : NULL;
+
+	if (name && !vault_is_id(name))
+		json_reader_fail(r, "formula", "%s is not a formula's name: " VAULT_ID_RULE, shown);
+	return name;
+}
+
+static const char *get_model(struct json_reader *r)
+{
+	const char *model = json_get_string(r, "model", 0, ACTION_MAX_BYTES, false, NULL);
+	cleanup_free char *shown = model ? check_quote(model) : NULL;
+
+	if (model && !is_model(model))
+		json_reader_fail(
+		    r, "model",
+		    "%s is not a model's name: letters, digits and . _ : / -, beginning with a letter or digit, at most 128 characters",
+		    shown);
+	return model;
+}
+
+/* A secret is exported under its own name, an input x as INPUT_X: one of the two would hide the other. */
+static bool hides_secret(const char *input, const json_t *secrets, char ret_name[static VAULT_INPUT_MAX + 7])
+{
+	size_t at = 6;
+
+	memcpy(ret_name, "INPUT_", at);
+	for (; *input; input++)
+		ret_name[at++] = (char)toupper((unsigned char)*input);
+	ret_name[at] = '\0';
+	return check_list_has(secrets, ret_name);
+}
+
+static const json_t *get_inputs(struct json_reader *r, const json_t *secrets)
+{
+	json_t *inputs = (json_t *)json_get_object(r, "inputs", 64, false); /* iterating does not change it */
+	const char *name;
+	json_t *value;
+
+	json_object_foreach (inputs, name, value) {
+		cleanup_free char *shown = check_quote(name);
+		char env[VAULT_INPUT_MAX + 7];
+
+		if (!vault_is_input(name)) {
+			json_reader_fail(r, "inputs", "%s is not an input's name: " VAULT_INPUT_RULE, shown);
+			return NULL;
+		}
+		cleanup_free char *at = xasprintf("inputs.%s", name);
+		if (!json_is_string(value))
+			json_reader_fail(r, at, "must be a string; write a number in quotes");
+		else if (json_string_length(value) > INPUT_MAX_BYTES)
+			json_reader_fail(r, at, "has %zu bytes; at most %d are allowed", json_string_length(value), INPUT_MAX_BYTES);
+		else if (hides_secret(name, secrets, env))
+			json_reader_fail(r, at, "is given as %s, which is also the name of a secret of this action; rename one of them",
+			                 env);
+	}
+	return inputs;
+}
+
+/* Keys that an action of the older tool may carry and that would change what it means. */
+static void refuse_older_keys(struct json_reader *r)
+{
+	if (json_object_get(r->obj, "dispatch_mode"))
+		json_reader_fail(r, "dispatch_mode",
+		                 "is a key of the older tool; how an action must be approved is decided by " VAULT_POLICY
+		                 ", remove the key");
+}
+
+static void read_action(struct json_reader *r, const char *file_id, struct action *a)
+{
+	refuse_older_keys(r);
+	a->id = get_id(r, file_id);
+	a->formula = get_formula(r);
+	a->context = check_get_text(r, "context", 1, 10000, true);
+	a->secrets = check_get_list(r, "secrets", &check_secrets, true);
+	a->tools = check_get_list(r, "tools", &tool_list, false);
+	a->mounts = check_get_list(r, "mounts", &mount_list, false);
+	a->inputs = get_inputs(r, a->secrets);
+	a->model = get_model(r);
+	a->timeout_minutes = (int)json_get_int(r, "timeout_minutes", 1, 1440, false, 0);
+	a->blast_radius = (enum tier)json_get_enum(r, "blast_radius", tiers, false, TIER_NONE);
+}
+
+/* Lists that are absent become empty ones that the action owns. */
+static int add_defaults(struct action *a, struct err *err)
+{
+	if ((!a->tools && json_object_set_new(a->json, "tools", json_array()) != 0) ||
+	    (!a->mounts && json_object_set_new(a->json, "mounts", json_array()) != 0) ||
+	    (!a->inputs && json_object_set_new(a->json, "inputs", json_object()) != 0))
+		return err_set(err, ERR_FAIL, "out of memory");
+	a->tools = json_object_get(a->json, "tools");
+	a->mounts = json_object_get(a->json, "mounts");
+	a->inputs = json_object_get(a->json, "inputs");
+	return 0;
+}
+
+int action_from_json(const char *id, json_t *json, struct action *ret, struct err *err)
+{
+	/* A copy of the outermost level: the caller's value gets no defaults, and strings below are shared, not doubled. */
+	cleanup_action struct action a = {.json = json_is_object(json) ? json_copy(json) : json_incref(json)};
+	cleanup_free char *path = vault_action_path(id);
+	struct json_reader r;
+
+	json_reader_init(&r, a.json, "");
+	if (json_is_object(a.json))
+		read_action(&r, id, &a);
+	if (json_reader_end(&r, err) != 0 || add_defaults(&a, err) != 0)
+		return err_wrap(err, "%s", path);
+	*ret = a;
+	a = (struct action)ACTION_INIT;
+	return 0;
+}
+
+int action_parse(const char *id, const char *text, size_t len, struct action *ret, struct err *err)
+{
+	static const struct json_limits limits = {ACTION_MAX_BYTES, 8};
+	cleanup_json json_t *json = NULL;
+	cleanup_free char *path = vault_action_path(id);
+
+	if (json_parse_strict(text, len, &limits, &json, err) != 0)
+		return err_wrap(err, "%s", path);
+	return action_from_json(id, json, ret, err);
+}
+
+void action_free(struct action *a)
+{
+	json_decref(a->json);
+	*a = (struct action)ACTION_INIT;
+}

@@ -1,0 +1,306 @@
+/* The checks of a formula that is a JSON value already. Linked into the static runner, so there is no YAML here. */
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "vault/check.h"
+#include "vault/formula.h"
+#include "vault/name.h"
+#include <string.h>
+
+#define KIB INT64_C(1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+#define SIZE_MAX_BYTES (1024 * GIB)
+#define MEMORY_MIN_BYTES (6 * MIB) /* Docker starts no container with less */
+#define TMP_MIN_BYTES (64 * KIB)
+
+#define NANO_PER_CPU 1e9
+#define CPUS_MIN 0.01
+#define CPUS_MAX 1024.0
+
+static const char *const retries[] = {"never", "safe", NULL};
+static const char *const secret_ways[] = {"both", "file", "env", NULL};
+
+static void get_name(struct json_reader *r, const char *file_name, struct formula *f)
+{
+	f->name = json_get_string(r, "name", 0, FORMULA_MAX_BYTES, true, NULL);
+	cleanup_free char *shown = f->name ? check_quote(f->name) : NULL;
+
+	if (!f->name)
+		return;
+	if (!vault_is_id(f->name))
+		json_reader_fail(r, "name", "%s is not a formula's name: " VAULT_ID_RULE, shown);
+	else if (strcmp(f->name, file_name) != 0)
+		json_reader_fail(r, "name", "%s is not the file's name; it must be \"%s\"", shown, file_name);
+}
+
+static void get_image(struct json_reader *r, struct formula *f)
+{
+	f->image = json_get_string(r, "image", 0, FORMULA_MAX_BYTES, false, NULL);
+	cleanup_free char *shown = f->image ? check_quote(f->image) : NULL;
+
+	if (f->image && !check_is_image(f->image))
+		json_reader_fail(r, "image", "%s is not an image: " CHECK_IMAGE_RULE, shown);
+}
+
+static void get_user(struct json_reader *r, struct formula *f)
+{
+	const json_t *user = json_object_get(r->obj, "user");
+
+	if (json_is_integer(user) && json_integer_value(user) == 0)
+		json_reader_fail(r, "user", "0 is root, and no step ever runs as root; 1 to 65534, or leave it out for %d",
+		                 FORMULA_DEFAULT_USER);
+	f->user = (uint32_t)json_get_int(r, "user", 1, 65534, false, FORMULA_DEFAULT_USER);
+}
+
+static void get_network(struct json_reader *r, struct formula *f)
+{
+	f->network = json_get_string(r, "network", 0, FORMULA_MAX_BYTES, false, "default");
+	cleanup_free char *shown = f->network ? check_quote(f->network) : NULL;
+
+	if (f->network && !vault_is_id(f->network))
+		json_reader_fail(
+		    r, "network",
+		    "%s is not a network: default, none, or a name from `networks` in the dispatcher's configuration (" VAULT_ID_RULE ")",
+		    shown);
+}
+
+/* The number of bytes in "512m"; -1 when it is not written like that or does not fit. */
+static int64_t parse_size(const char *s)
+{
+	static const char units[] = "kmg";
+	size_t digits = strspn(s, CHARS_DIGIT);
+	int64_t n = 0;
+
+	/* Nine digits times 2^30 still fit, and are more than anybody has. */
+	if (digits == 0 || digits > 9 || !s[digits] || !strchr(units, s[digits]) || s[digits + 1])
+		return -1;
+	for (size_t i = 0; i < digits; i++)
+		n = n * 10 + (s[i] - '0');
+	for (const char *u = units;; u++) {
+		n *= KIB;
+		if (*u == s[digits])
+			return n;
+	}
+}
+
+/* A size of at least min bytes; `min_text` is the same for people. */
+static int64_t get_size(struct json_reader *r, const char *key, int64_t min, const char *min_text, int64_t fallback)
+{
+	const json_t *value = json_get(r, key);
+	int64_t n = json_is_integer(value) ? json_integer_value(value) : json_is_string(value) ? parse_size(json_string_value(value)) : -1;
+	cleanup_free char *shown = NULL;
+
+	if (!value)
+		return fallback;
+	if (n >= min && n <= SIZE_MAX_BYTES)
+		return n;
+	if (json_is_string(value))
+		shown = check_quote(json_string_value(value));
+	else
+		shown = json_is_integer(value) ? xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(value)) : xstrdup("this");
+	json_reader_fail(r, key, "%s is not allowed; %s to 1024g, as in 4096k, 64m, 1g, or a whole number of bytes", shown, min_text);
+	return fallback;
+}
+
+static int64_t get_nano_cpus(struct json_reader *r)
+{
+	const json_t *value = json_get(r, "cpus");
+	double cpus = json_number_value(value);
+
+	if (!value)
+		return (int64_t)NANO_PER_CPU;
+	/* Written so that a NaN, which compares false with everything, is refused. */
+	if (json_is_number(value) && cpus >= CPUS_MIN && cpus <= CPUS_MAX)
+		return (int64_t)(cpus * NANO_PER_CPU + 0.5);
+	if (json_is_number(value))
+		json_reader_fail(r, "cpus", "%g is out of range; 0.01 to 1024, as in 0.5 or 2", cpus);
+	else
+		json_reader_fail(r, "cpus", "must be a number, 0.01 to 1024, as in 0.5 or 2");
+	return 0;
+}
+
+static void get_resources(struct json_reader *r, struct formula *f)
+{
+	const json_t *resources = json_get_object(r, "resources", 8, false);
+	cleanup_json json_t *none = json_object();
+	cleanup_err struct err inner = ERR_INIT;
+	struct json_reader in;
+
+	json_reader_init(&in, resources ? resources : none, "resources");
+	f->nano_cpus = get_nano_cpus(&in);
+	f->memory_bytes = get_size(&in, "memory", MEMORY_MIN_BYTES, "6m (the least that Docker takes)", 512 * MIB);
+	f->pids = (int)json_get_int(&in, "pids", 8, 65536, false, 256);
+	f->tmp_bytes = get_size(&in, "tmp", TMP_MIN_BYTES, "64k", 64 * MIB);
+	if (json_reader_end(&in, &inner) != 0 && r->err.code == ERR_NONE)
+		err_move(&r->err, &inner);
+}
+
+/* A host as git names it when it asks: lower case, with the port where it is not the scheme's own. */
+static bool is_host(const char *s)
+{
+	const char *colon = strchr(s, ':');
+	size_t len = colon ? (size_t)(colon - s) : strlen(s);
+	char host[254];
+
+	if (len >= sizeof(host) || (colon && !vault_matches(colon + 1, "123456789", CHARS_DIGIT, 5)))
+		return false;
+	memcpy(host, s, len);
+	host[len] = '\0';
+	return vault_matches(host, CHARS_LOWER CHARS_DIGIT, CHARS_LOWER CHARS_DIGIT ".-", sizeof(host) - 1);
+}
+
+static void get_git_auth(struct json_reader *r, struct formula *f)
+{
+	json_t *hosts = (json_t *)json_get_object(r, "git_auth", 16, false); /* iterating does not change it */
+	const char *host;
+	json_t *secret;
+
+	f->git_auth = hosts;
+	json_object_foreach (hosts, host, secret) {
+		cleanup_free char *shown = check_quote(host);
+
+		if (!is_host(host))
+			json_reader_fail(
+			    r, "git_auth",
+			    "%s is not a host: a-z, 0-9, . and -, then :port where it is not the usual one, as in forge.example", shown);
+		else if (!json_is_string(secret) || !vault_is_secret(json_string_value(secret)))
+			json_reader_fail(r, "git_auth", "%s must have a secret's name: " VAULT_SECRET_RULE, shown);
+	}
+}
+
+/* The script or the prompt: exactly one of the two, and not empty. */
+static void get_work(struct json_reader *r, struct formula_step *step)
+{
+	step->run = json_get_string(r, "run", 1, FORMULA_MAX_BYTES, false, NULL);
+	step->prompt = json_get_string(r, "prompt", 1, FORMULA_MAX_BYTES, false, NULL);
+	step->agent = json_get_string(r, "agent", 1, VAULT_ID_MAX, false, step->prompt ? "claude" : NULL);
+	if (json_has(r, "run") && json_has(r, "prompt"))
+		json_reader_fail(r, "prompt", "stands beside run; a step has one of the two");
+	else if (!step->run && !step->prompt)
+		json_reader_fail(r, "run", "is missing; a step has either run (a shell script) or prompt (text for an agent)");
+	else if (step->agent && step->run)
+		json_reader_fail(r, "agent", "goes with prompt only; a run step is a shell script");
+	else if (step->agent && !vault_is_id(step->agent))
+		json_reader_fail(r, "agent",
+		                 "must be claude, opencode or a name from `agents` in the dispatcher's configuration: " VAULT_ID_RULE);
+}
+
+static void read_step(struct json_reader *r, const struct formula *f, struct formula_step *step)
+{
+	step->id = json_get_string(r, "id", 0, FORMULA_MAX_BYTES, true, NULL);
+	cleanup_free char *shown = step->id ? check_quote(step->id) : NULL;
+
+	if (step->id && !vault_is_id(step->id))
+		json_reader_fail(r, "id", "%s is not a step's id: " VAULT_ID_RULE, shown);
+	for (size_t i = 0; step->id && i < f->n_steps; i++)
+		if (strcmp(f->steps[i].id, step->id) == 0)
+			json_reader_fail(r, "id", "%s is the id of steps[%zu] too", shown, i);
+	get_work(r, step);
+	step->secrets = check_get_list(r, "secrets", &check_secrets, false);
+}
+
+static void get_steps(struct json_reader *r, struct formula *f)
+{
+	const json_t *steps = json_get_array(r, "steps", FORMULA_MAX_STEPS, true);
+
+	if (steps && json_array_size(steps) == 0)
+		json_reader_fail(r, "steps", "is empty; 1 to %d steps", FORMULA_MAX_STEPS);
+	for (size_t i = 0; i < json_array_size(steps) && r->err.code == ERR_NONE; i++) {
+		cleanup_free char *where = xasprintf("steps[%zu]", i);
+		struct json_reader in;
+
+		json_reader_init(&in, json_array_get(steps, i), where);
+		if (json_is_object(in.obj))
+			read_step(&in, f, &f->steps[i]);
+		json_reader_end(&in, &r->err);
+		f->n_steps++;
+	}
+}
+
+static void read_formula(struct json_reader *r, const char *file_name, struct formula *f)
+{
+	get_name(r, file_name, f);
+	f->description = check_get_text(r, "description", 0, 1000, false);
+	if (!f->description)
+		f->description = "";
+	get_image(r, f);
+	get_user(r, f);
+	get_network(r, f);
+	get_resources(r, f);
+	f->timeout_minutes = (int)json_get_int(r, "timeout_minutes", 1, 1440, false, FORMULA_DEFAULT_TIMEOUT_MINUTES);
+	f->grace_seconds = (int)json_get_int(r, "grace_seconds", 0, 300, false, FORMULA_DEFAULT_GRACE_SECONDS);
+	f->retry = (enum formula_retry)json_get_enum(r, "retry", retries, false, RETRY_NEVER);
+	f->secrets_as = (enum formula_secrets_as)json_get_enum(r, "secrets_as", secret_ways, false, SECRETS_AS_BOTH);
+	get_git_auth(r, f);
+	get_steps(r, f);
+}
+
+/* An absent git_auth becomes an empty one that the formula owns. */
+static int add_defaults(struct formula *f, struct err *err)
+{
+	if (!f->git_auth && json_object_set_new(f->json, "git_auth", json_object()) != 0)
+		return err_set(err, ERR_FAIL, "out of memory");
+	f->git_auth = json_object_get(f->json, "git_auth");
+	return 0;
+}
+
+int formula_from_json(const char *name, json_t *json, struct formula *ret, struct err *err)
+{
+	/* A copy of the outermost level: the caller's value gets no defaults, and strings below are shared, not doubled. */
+	cleanup_formula struct formula f = {.json = json_is_object(json) ? json_copy(json) : json_incref(json)};
+	cleanup_free char *path = vault_formula_path(name);
+	struct json_reader r;
+
+	json_reader_init(&r, f.json, "");
+	if (json_is_object(f.json))
+		read_formula(&r, name, &f);
+	if (json_reader_end(&r, err) != 0 || add_defaults(&f, err) != 0)
+		return err_wrap(err, "%s", path);
+	*ret = f;
+	f.json = NULL;
+	return 0;
+}
+
+void formula_free(struct formula *f)
+{
+	json_decref(f->json);
+	*f = (struct formula)FORMULA_INIT;
+}
+
+/* ERR_INVALID unless the action grants the secret that stands at `at` in the formula. */
+static int is_granted(const struct formula *f, const struct action *a, const char *secret, const char *at, struct err *err)
+{
+	cleanup_free char *formula_path = vault_formula_path(f->name);
+	cleanup_free char *action_path = vault_action_path(a->id);
+
+	if (check_list_has(a->secrets, secret))
+		return 0;
+	return err_set(err, ERR_INVALID, "%s: secrets: %s is missing; %s names it at %s", action_path, secret, formula_path, at);
+}
+
+int formula_suits(const struct formula *f, const struct action *a, struct err *err)
+{
+	json_t *hosts = (json_t *)f->git_auth; /* iterating does not change it */
+	const char *host;
+	json_t *secret;
+
+	for (size_t i = 0; i < f->n_steps; i++)
+		for (size_t k = 0; k < json_array_size(f->steps[i].secrets); k++) {
+			cleanup_free char *at = xasprintf("steps[%zu].secrets[%zu]", i, k);
+
+			if (is_granted(f, a, json_string_value(json_array_get(f->steps[i].secrets, k)), at, err) != 0)
+				return -1;
+		}
+	json_object_foreach (hosts, host, secret) {
+		cleanup_free char *at = xasprintf("git_auth (%s)", host);
+
+		if (is_granted(f, a, json_string_value(secret), at, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int formula_timeout_minutes(const struct formula *f, const struct action *a)
+{
+	return a->timeout_minutes > 0 ? a->timeout_minutes : f->timeout_minutes;
+}
