@@ -34,12 +34,12 @@
 #include "lib/err.h"
 #include "lib/msg.h"
 #include "vault/config.h"
+#include "vault/version.h"
 #include <stdbool.h>
-
-#define DISINTO_VERSION "0.1.0"
 
 enum role { ROLE_PARENT, ROLE_CORE, ROLE_GIT, ROLE_KEYRING, ROLE_ENGINE, ROLE_WEB, N_ROLES };
 const char *role_name(enum role r);
+int role_parse(const char *name, enum role *ret); /* -1: no such role */
 
 /*
  * MSG(constant, "kind", from, to, descriptors): payload. Every message about an action carries "id"; those to and from the engine carry
