@@ -11,7 +11,7 @@ set -- "$corpus"
 [ ! -d "$seeds" ] || set -- "$corpus" "$seeds"
 log=$program.log
 if "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$program." "$@" >"$log" 2>&1; then
-	echo "fuzz $name: $(grep -o 'Done [0-9]* runs' "$log" | tail -n 1 || echo done) in $seconds s"
+	echo "fuzz $name: $(grep -o 'Done [0-9]* runs' "$log" | tail -n 1 || echo finished) in $seconds s"
 else
 	tail -n 60 "$log" >&2
 	echo "fuzz $name: failed; the whole log is $log" >&2
