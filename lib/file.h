@@ -20,7 +20,7 @@ int fd_write_all(int fd, const void *data, size_t len, struct err *err);
 
 /*
  * Replaces `path` durably: temporary file beside it (O_EXCL, the given mode), write, fsync, rename, fsync of the folder.
- * After a return of 0 the new content survives power loss; after -1 the old file is untouched.
+ * After a return of 0 the new content survives power loss; after -1 the file is whole, and the old one unless only the last fsync failed.
  */
 int file_write_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode, struct err *err);
 int file_write(const char *path, const void *data, size_t len, mode_t mode, struct err *err);
@@ -39,7 +39,7 @@ int secret_open(const char *path, int *ret_fd, struct err *err);
 /* Milliseconds: CLOCK_REALTIME since 1970, CLOCK_BOOTTIME since start of the machine. */
 int64_t now_wall_ms(void);
 int64_t now_mono_ms(void);
-/* "2026-03-31T10:00:04Z" (RFC 3339, UTC, whole seconds) into buf of at least 21 bytes; returns buf. */
+/* "2026-03-31T10:00:04Z" (RFC 3339, UTC, whole seconds) into buf of at least 21 bytes; returns buf. Outside of the years 1970 to 9999: their nearest second. */
 char *time_format(int64_t wall_ms, char buf[static 21]);
 
 #endif
