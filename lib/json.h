@@ -31,10 +31,13 @@ int json_parse_strict(const char *text, size_t len, const struct json_limits *li
 
 /*
  * Checks text that people will read: valid UTF-8; no C0 controls other than \n and \t, no DEL and C1 controls, no U+FEFF, no bidi or
- * other format character (U+00AD, U+061C, U+180E, U+200B-U+200F, U+2028-U+202E, U+2060-U+206F, U+FFF9-U+FFFB,
- * U+E0000-U+E007F). ERR_INVALID names the character and its byte offset.
+ * other format character (Unicode category Cf, U+2028, U+2029, U+E0000-U+E007F). ERR_INVALID names the character and its byte offset.
  */
 int text_check(const char *s, size_t len, struct err *err);
+/* Decodes the UTF-8 character at s (len > 0). Returns its length, or 0 when it is invalid, overlong, a surrogate or cut off. */
+size_t text_decode(const char *s, size_t len, uint32_t *ret);
+/* Whether text_check() lets this character pass. */
+bool text_allowed(uint32_t c);
 
 /* json_dumps with sorted keys, compact; never fails for values made by this program. Caller frees. */
 char *json_compact(const json_t *value);
@@ -55,7 +58,7 @@ struct json_reader {
 /* Sets an error when obj is not an object. */
 void json_reader_init(struct json_reader *r, const json_t *obj, const char *where);
 
-/* The raw value, or NULL when absent; marks the key as known. */
+/* The raw value, or NULL when absent; marks the key as known. To all typed gets below, null is a value of the wrong type. */
 const json_t *json_get(struct json_reader *r, const char *key);
 bool json_has(struct json_reader *r, const char *key);
 
