@@ -37,6 +37,7 @@ struct msg_conn {
 	size_t n_out_fds;
 	int *in_fds; /* received, not yet claimed by a message */
 	size_t n_in_fds;
+	bool broken; /* a message over MSG_MAX_BYTES was queued: msg_flush fails */
 };
 
 /* A connected pair, close-on-exec. */
