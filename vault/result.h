@@ -40,10 +40,13 @@ struct result {
 	bool log_truncated;
 };
 
-/* The JSON object, keys in the documented order. Caller owns. */
+/*
+ * The JSON object, every key in the documented order. Without approval_mode, formula_name or a start, `approval`, `formula`, `started_at` and
+ * `duration_ms` are null; secrets, steps and logs are empty rather than null. Invalid UTF-8 becomes U+FFFD. Caller owns.
+ */
 json_t *result_to_json(const struct result *r);
 
-/* Cuts the last max bytes of a log to whole, valid UTF-8 (invalid bytes become U+FFFD). Caller frees. */
+/* The last max bytes of a log, cut to whole, valid UTF-8 (invalid bytes and NUL become U+FFFD). Caller frees. */
 char *result_log_tail(const char *log, size_t len, size_t max);
 
 #endif
