@@ -37,6 +37,11 @@ bool text_allowed(uint32_t c)
 	return true;
 }
 
+static const char *why_refused(uint32_t c)
+{
+	return c == '\r' ? "save the file with Unix line ends" : "control, bidi and format characters hide what is written";
+}
+
 int text_check(const char *s, size_t len, struct err *err)
 {
 	for (size_t at = 0; at < len;) {
@@ -45,10 +50,7 @@ int text_check(const char *s, size_t len, struct err *err)
 		if (n == 0)
 			return err_set(err, ERR_INVALID, "invalid UTF-8 at byte %zu", at);
 		if (!text_allowed(c))
-			return err_set(
-			    err, ERR_INVALID,
-			    "character U+%04X at byte %zu is not allowed (control, bidi and format characters hide what is written)", c,
-			    at);
+			return err_set(err, ERR_INVALID, "character U+%04X at byte %zu is not allowed (%s)", c, at, why_refused(c));
 		at += n;
 	}
 	return 0;
