@@ -53,15 +53,19 @@ void frame_flush_out(struct buf *out, char stream, struct frame_text *state);
  */
 struct frame_reader {
 	struct buf in;
-	size_t at;
+	size_t at; /* where the next line begins */
 };
 void frame_reader_feed(struct frame_reader *r, const char *data, size_t len);
 int frame_reader_next(struct frame_reader *r, json_t **ret, struct err *err);
-void frame_reader_free(struct frame_reader *r);
+void frame_reader_free(struct frame_reader *r); /* wipes: secrets may have passed */
 #define FRAME_READER_INIT {BUF_INIT, 0}
 
-/* Appends the `secret` frames of one value to `out`; the caller wipes the buffer (buf_wipe). */
+/*
+ * Appends the `secret` frames of one value (name: vault_is_secret) to `out`; the caller wipes the buffer (frame_wipe). The buffer does not move when
+ * frame_secret_room(len) bytes are free in it, so it may be one in guarded memory; when it must move, what it leaves is wiped.
+ */
 void frame_add_secret(struct buf *out, const char *name, const unsigned char *value, size_t len);
+size_t frame_secret_room(size_t len);
 /* sodium_memzero over the whole capacity, then buf_free. */
 void frame_wipe(struct buf *b);
 
