@@ -25,46 +25,21 @@ static bool is_model(const char *s)
 	return vault_matches(s, CHARS_ALNUM, CHARS_ALNUM "._:/-", 128);
 }
 
-static const struct check_list tool_list = {
-    "a command's name", is_tool, "letters, digits and . _ + -, beginning with a letter, digit or _, at most 64 characters, no path", 64};
-static const struct check_list mount_list = {"a mount's alias", vault_is_id, VAULT_ID_RULE, 16};
+static const struct check_kind formula_name = {"a formula's name", vault_is_id, VAULT_ID_RULE};
+static const struct check_kind tool_name = {
+    "a command's name", is_tool, "letters, digits and . _ + -, beginning with a letter, digit or _, at most 64 characters, no path"};
+static const struct check_kind mount_alias = {"a mount's alias", vault_is_id, VAULT_ID_RULE};
+static const struct check_kind model_name = {"a model's name", is_model,
+                                             "letters, digits and . _ : / -, beginning with a letter or digit, at most 128 characters"};
 
 /* The id stands in the file too, so that a copy under another name is not run by accident. */
 static const char *get_id(struct json_reader *r, const char *file_id)
 {
-	const char *id = json_get_string(r, "id", 0, ACTION_MAX_BYTES, true, NULL);
-	cleanup_free char *shown = id ? check_quote(id) : NULL;
+	const char *id = check_get_name(r, "id", &check_id, true, NULL);
 
-	if (!id)
-		return NULL;
-	if (!vault_is_id(id))
-		json_reader_fail(r, "id", "%s is not an id: " VAULT_ID_RULE, shown);
-	else if (strcmp(id, file_id) != 0)
-		json_reader_fail(r, "id", "%s is not the file's name; it must be \"%s\"", shown, file_id);
+	if (id && strcmp(id, file_id) != 0)
+		json_reader_fail(r, "id", "\"%s\" is not the file's name; it must be \"%s\"", id, file_id);
 	return id;
-}
-
-static const char *get_formula(struct json_reader *r)
-{
-	const char *name = json_get_string(r, "formula", 0, ACTION_MAX_BYTES, true, NULL);
-	cleanup_free char *shown = name ? check_quote(name) : NULL;
-
-	if (name && !vault_is_id(name))
-		json_reader_fail(r, "formula", "%s is not a formula's name: " VAULT_ID_RULE, shown);
-	return name;
-}
-
-static const char *get_model(struct json_reader *r)
-{
-	const char *model = json_get_string(r, "model", 0, ACTION_MAX_BYTES, false, NULL);
-	cleanup_free char *shown = model ? check_quote(model) : NULL;
-
-	if (model && !is_model(model))
-		json_reader_fail(
-		    r, "model",
-		    "%s is not a model's name: letters, digits and . _ : / -, beginning with a letter or digit, at most 128 characters",
-		    shown);
-	return model;
 }
 
 /* A secret is exported under its own name, an input x as INPUT_X: one of the two would hide the other. */
@@ -118,13 +93,13 @@ static void read_action(struct json_reader *r, const char *file_id, struct actio
 {
 	refuse_older_keys(r);
 	a->id = get_id(r, file_id);
-	a->formula = get_formula(r);
+	a->formula = check_get_name(r, "formula", &formula_name, true, NULL);
 	a->context = check_get_text(r, "context", 1, 10000, true);
-	a->secrets = check_get_list(r, "secrets", &check_secrets, true);
-	a->tools = check_get_list(r, "tools", &tool_list, false);
-	a->mounts = check_get_list(r, "mounts", &mount_list, false);
+	a->secrets = check_get_names(r, "secrets", &check_secret, CHECK_SECRETS_MAX, true);
+	a->tools = check_get_names(r, "tools", &tool_name, 64, false);
+	a->mounts = check_get_names(r, "mounts", &mount_alias, 16, false);
 	a->inputs = get_inputs(r, a->secrets);
-	a->model = get_model(r);
+	a->model = check_get_name(r, "model", &model_name, false, NULL);
 	a->timeout_minutes = (int)json_get_int(r, "timeout_minutes", 1, 1440, false, 0);
 	a->blast_radius = (enum tier)json_get_enum(r, "blast_radius", tiers, false, TIER_NONE);
 }

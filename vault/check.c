@@ -6,7 +6,15 @@
 
 #define QUOTE_CHARS 60
 
-const struct check_list check_secrets = {"a secret's name", vault_is_secret, VAULT_SECRET_RULE, 32};
+static bool is_image(const char *s)
+{
+	return vault_matches(s, CHARS_LOWER CHARS_DIGIT, CHARS_ALNUM "._-/:@", 512);
+}
+
+const struct check_kind check_id = {"an id", vault_is_id, VAULT_ID_RULE};
+const struct check_kind check_secret = {"a secret's name", vault_is_secret, VAULT_SECRET_RULE};
+const struct check_kind check_image = {"an image", is_image,
+                                       "a-z or 0-9 first, then letters, digits and . _ - / : @, at most 512 characters"};
 
 static bool continues(char c)
 {
@@ -38,11 +46,6 @@ char *check_quote(const char *s)
 	return buf_steal(&b);
 }
 
-bool check_is_image(const char *s)
-{
-	return vault_matches(s, CHARS_LOWER CHARS_DIGIT, CHARS_ALNUM "._-/:@", 512);
-}
-
 bool check_list_has(const json_t *list, const char *s)
 {
 	for (size_t i = 0; i < json_array_size(list); i++) {
@@ -54,51 +57,70 @@ bool check_list_has(const json_t *list, const char *s)
 	return false;
 }
 
-/* Whether an entry before `end` is the same string. */
-static bool stands_before(const json_t *list, size_t end, const char *s)
+/* Records what is wrong with a value that must be such a name; true when nothing is. */
+static bool is_name(struct json_reader *r, const char *key, const struct check_kind *kind, const json_t *value)
 {
-	for (size_t i = 0; i < end; i++)
-		if (strcmp(json_string_value(json_array_get(list, i)), s) == 0)
+	const char *s = json_string_value(value);
+	cleanup_free char *shown = s ? check_quote(s) : NULL;
+
+	if (s && kind->is(s))
+		return true;
+	if (s)
+		json_reader_fail(r, key, "%s is not %s: %s", shown, kind->what, kind->rule);
+	else
+		json_reader_fail(r, key, "must be a string, %s: %s", kind->what, kind->rule);
+	return false;
+}
+
+const char *check_get_name(struct json_reader *r, const char *key, const struct check_kind *kind, bool required, const char *fallback)
+{
+	const json_t *value = json_get(r, key);
+
+	if (!value && required)
+		json_reader_fail(r, key, "is required");
+	return value && is_name(r, key, kind, value) ? json_string_value(value) : fallback;
+}
+
+/* Whether entry i stands before itself already. All entries up to it are strings. */
+static bool is_repeated(const json_t *array, size_t i)
+{
+	const char *s = json_string_value(json_array_get(array, i));
+
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(json_string_value(json_array_get(array, k)), s) == 0)
 			return true;
 	return false;
 }
 
-/* Records what is wrong with entry i; false when something is. Entries before it are known to be strings. */
-static bool entry_is_good(struct json_reader *r, const char *key, const struct check_list *list, const json_t *array, size_t i)
+const json_t *check_get_names(struct json_reader *r, const char *key, const struct check_kind *kind, size_t max, bool required)
 {
-	const char *s = json_string_value(json_array_get(array, i));
-	cleanup_free char *at = xasprintf("%s[%zu]", key, i);
-	cleanup_free char *shown = s ? check_quote(s) : NULL;
+	const json_t *array = json_get_array(r, key, max, required);
 
-	if (!s)
-		json_reader_fail(r, at, "must be a string, %s", list->what);
-	else if (!list->is(s))
-		json_reader_fail(r, at, "%s is not %s: %s", shown, list->what, list->rule);
-	else if (stands_before(array, i, s))
-		json_reader_fail(r, at, "%s stands there twice", shown);
-	else
-		return true;
-	return false;
-}
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		cleanup_free char *at = xasprintf("%s[%zu]", key, i);
 
-const json_t *check_get_list(struct json_reader *r, const char *key, const struct check_list *list, bool required)
-{
-	const json_t *array = json_get_array(r, key, list->max, required);
-
-	for (size_t i = 0; i < json_array_size(array); i++)
-		if (!entry_is_good(r, key, list, array, i))
+		if (!is_name(r, at, kind, json_array_get(array, i)))
 			return NULL;
+		if (is_repeated(array, i)) {
+			json_reader_fail(r, at, "%s is listed twice", json_string_value(json_array_get(array, i)));
+			return NULL;
+		}
+	}
 	return array;
 }
 
 const char *check_get_text(struct json_reader *r, const char *key, size_t min, size_t max, bool required)
 {
-	/* The reader counts bytes; a code point has at most four. */
-	const char *s = json_get_string(r, key, min, max * 4, required, NULL);
+	const json_t *value = json_get(r, key);
+	size_t chars = json_is_string(value) ? check_chars(json_string_value(value)) : 0;
 
-	if (s && check_chars(s) > max) {
-		json_reader_fail(r, key, "has %zu characters; %zu to %zu are allowed", check_chars(s), min, max);
-		return NULL;
-	}
-	return s;
+	if (!value && required)
+		json_reader_fail(r, key, "is required");
+	else if (value && !json_is_string(value))
+		json_reader_fail(r, key, "must be a string of %zu to %zu characters", min, max);
+	else if (value && (chars < min || chars > max))
+		json_reader_fail(r, key, "has %zu characters; %zu to %zu are allowed", chars, min, max);
+	else
+		return json_string_value(value);
+	return NULL;
 }

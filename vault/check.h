@@ -17,29 +17,27 @@ size_t check_chars(const char *s);
  */
 char *check_quote(const char *s);
 
-/* "image", as in docker.io/library/debian:bookworm-slim or debian@sha256:…; never mistaken for an option. */
-bool check_is_image(const char *s);
-#define CHECK_IMAGE_RULE "a-z or 0-9 first, then letters, digits and . _ - / : @, at most 512 characters"
-
-/* A list of names: what one of them is called, which are good, and the rule as people read it. */
-struct check_list {
+/* A kind of name: what people call it, which strings are one, and the rule in words. */
+struct check_kind {
 	const char *what; /* "a secret's name" */
 	bool (*is)(const char *s);
 	const char *rule;
-	size_t max; /* entries */
 };
-extern const struct check_list check_secrets; /* at most 32 */
+extern const struct check_kind check_id;
+extern const struct check_kind check_secret;
+extern const struct check_kind check_image; /* docker.io/library/debian:bookworm-slim, debian@sha256:…; never mistaken for an option */
 
-/*
- * Reads the array `key`: strings that follow the list's rule, each at most once. Returns NULL when it is absent or when the
- * reader failed. Borrowed from the reader's object.
- */
-const json_t *check_get_list(struct json_reader *r, const char *key, const struct check_list *list, bool required);
+/* A string of that kind; `fallback` when it is absent and not required, or wrong. Borrowed from the reader's object. */
+const char *check_get_name(struct json_reader *r, const char *key, const struct check_kind *kind, bool required, const char *fallback);
+
+/* An array of such strings, each at most once, at most max; NULL when it is absent or wrong. Borrowed from the reader's object. */
+const json_t *check_get_names(struct json_reader *r, const char *key, const struct check_kind *kind, size_t max, bool required);
+#define CHECK_SECRETS_MAX 32
 
 /* Whether an array of strings holds s. */
 bool check_list_has(const json_t *list, const char *s);
 
-/* A required or optional (NULL) text of min..max characters (code points, not bytes). */
+/* A text of min..max characters (code points, not bytes); NULL when it is absent or wrong. */
 const char *check_get_text(struct json_reader *r, const char *key, size_t min, size_t max, bool required);
 
 #endif

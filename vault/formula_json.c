@@ -20,26 +20,20 @@
 static const char *const retries[] = {"never", "safe", NULL};
 static const char *const secret_ways[] = {"both", "file", "env", NULL};
 
-static void get_name(struct json_reader *r, const char *file_name, struct formula *f)
+static const struct check_kind formula_name = {"a formula's name", vault_is_id, VAULT_ID_RULE};
+static const struct check_kind network_name = {"a network", vault_is_id,
+                                               "default, none, or a name that `networks` of the dispatcher's configuration has"};
+static const struct check_kind agent_name = {"an agent", vault_is_id,
+                                             "claude, opencode, or a name that `agents` of the dispatcher's configuration has"};
+
+/* The name stands in the file too, so that a copy under another name is not run by accident. */
+static const char *get_formula_name(struct json_reader *r, const char *file_name)
 {
-	f->name = json_get_string(r, "name", 0, FORMULA_MAX_BYTES, true, NULL);
-	cleanup_free char *shown = f->name ? check_quote(f->name) : NULL;
+	const char *name = check_get_name(r, "name", &formula_name, true, NULL);
 
-	if (!f->name)
-		return;
-	if (!vault_is_id(f->name))
-		json_reader_fail(r, "name", "%s is not a formula's name: " VAULT_ID_RULE, shown);
-	else if (strcmp(f->name, file_name) != 0)
-		json_reader_fail(r, "name", "%s is not the file's name; it must be \"%s\"", shown, file_name);
-}
-
-static void get_image(struct json_reader *r, struct formula *f)
-{
-	f->image = json_get_string(r, "image", 0, FORMULA_MAX_BYTES, false, NULL);
-	cleanup_free char *shown = f->image ? check_quote(f->image) : NULL;
-
-	if (f->image && !check_is_image(f->image))
-		json_reader_fail(r, "image", "%s is not an image: " CHECK_IMAGE_RULE, shown);
+	if (name && strcmp(name, file_name) != 0)
+		json_reader_fail(r, "name", "\"%s\" is not the file's name; it must be \"%s\"", name, file_name);
+	return name;
 }
 
 static void get_user(struct json_reader *r, struct formula *f)
@@ -50,18 +44,6 @@ static void get_user(struct json_reader *r, struct formula *f)
 		json_reader_fail(r, "user", "0 is root, and no step ever runs as root; 1 to 65534, or leave it out for %d",
 		                 FORMULA_DEFAULT_USER);
 	f->user = (uint32_t)json_get_int(r, "user", 1, 65534, false, FORMULA_DEFAULT_USER);
-}
-
-static void get_network(struct json_reader *r, struct formula *f)
-{
-	f->network = json_get_string(r, "network", 0, FORMULA_MAX_BYTES, false, "default");
-	cleanup_free char *shown = f->network ? check_quote(f->network) : NULL;
-
-	if (f->network && !vault_is_id(f->network))
-		json_reader_fail(
-		    r, "network",
-		    "%s is not a network: default, none, or a name from `networks` in the dispatcher's configuration (" VAULT_ID_RULE ")",
-		    shown);
 }
 
 /* The number of bytes in "512m"; -1 when it is not written like that or does not fit. */
@@ -173,30 +155,23 @@ static void get_work(struct json_reader *r, struct formula_step *step)
 {
 	step->run = json_get_string(r, "run", 1, FORMULA_MAX_BYTES, false, NULL);
 	step->prompt = json_get_string(r, "prompt", 1, FORMULA_MAX_BYTES, false, NULL);
-	step->agent = json_get_string(r, "agent", 1, VAULT_ID_MAX, false, step->prompt ? "claude" : NULL);
+	step->agent = check_get_name(r, "agent", &agent_name, false, step->prompt ? "claude" : NULL);
 	if (json_has(r, "run") && json_has(r, "prompt"))
 		json_reader_fail(r, "prompt", "stands beside run; a step has one of the two");
 	else if (!step->run && !step->prompt)
 		json_reader_fail(r, "run", "is missing; a step has either run (a shell script) or prompt (text for an agent)");
 	else if (step->agent && step->run)
 		json_reader_fail(r, "agent", "goes with prompt only; a run step is a shell script");
-	else if (step->agent && !vault_is_id(step->agent))
-		json_reader_fail(r, "agent",
-		                 "must be claude, opencode or a name from `agents` in the dispatcher's configuration: " VAULT_ID_RULE);
 }
 
 static void read_step(struct json_reader *r, const struct formula *f, struct formula_step *step)
 {
-	step->id = json_get_string(r, "id", 0, FORMULA_MAX_BYTES, true, NULL);
-	cleanup_free char *shown = step->id ? check_quote(step->id) : NULL;
-
-	if (step->id && !vault_is_id(step->id))
-		json_reader_fail(r, "id", "%s is not a step's id: " VAULT_ID_RULE, shown);
+	step->id = check_get_name(r, "id", &check_id, true, NULL);
 	for (size_t i = 0; step->id && i < f->n_steps; i++)
 		if (strcmp(f->steps[i].id, step->id) == 0)
-			json_reader_fail(r, "id", "%s is the id of steps[%zu] too", shown, i);
+			json_reader_fail(r, "id", "%s is the id of steps[%zu] too", step->id, i);
 	get_work(r, step);
-	step->secrets = check_get_list(r, "secrets", &check_secrets, false);
+	step->secrets = check_get_names(r, "secrets", &check_secret, CHECK_SECRETS_MAX, false);
 }
 
 static void get_steps(struct json_reader *r, struct formula *f)
@@ -219,13 +194,13 @@ static void get_steps(struct json_reader *r, struct formula *f)
 
 static void read_formula(struct json_reader *r, const char *file_name, struct formula *f)
 {
-	get_name(r, file_name, f);
+	f->name = get_formula_name(r, file_name);
 	f->description = check_get_text(r, "description", 0, 1000, false);
 	if (!f->description)
 		f->description = "";
-	get_image(r, f);
+	f->image = check_get_name(r, "image", &check_image, false, NULL);
 	get_user(r, f);
-	get_network(r, f);
+	f->network = check_get_name(r, "network", &network_name, false, "default");
 	get_resources(r, f);
 	f->timeout_minutes = (int)json_get_int(r, "timeout_minutes", 1, 1440, false, FORMULA_DEFAULT_TIMEOUT_MINUTES);
 	f->grace_seconds = (int)json_get_int(r, "grace_seconds", 0, 300, false, FORMULA_DEFAULT_GRACE_SECONDS);
