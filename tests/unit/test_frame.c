@@ -174,7 +174,7 @@ static void test_reader_refuses(void **state)
 	EXPECT_REFUSED("\n", "frame: is not JSON (column 0)");
 	EXPECT_REFUSED("{\"t\":\"go\"} x\n", "frame: is not JSON (column 12)");
 	EXPECT_REFUSED("{\"t\":\"go\",\"t\":\"go\"}\n", "frame: is not JSON (column 13)");
-	EXPECT_REFUSED("{\"t\":\"\xff\"}\n", "frame: is not JSON (column 5)");
+	EXPECT_REFUSED("{\"t\":\"\xff\"}\n", "frame: is not JSON (column 6)");
 	EXPECT_REFUSED("[\"t\"]\n", "frame: is not an object with a string \"t\"");
 	EXPECT_REFUSED("{\"t\":1}\n", "frame: is not an object with a string \"t\"");
 	EXPECT_REFUSED("{\"x\":\"t\"}\n", "frame: is not an object with a string \"t\"");
