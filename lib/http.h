@@ -2,7 +2,8 @@
  * HTTP client on libcurl, for unix sockets and TCP, with a deadline on everything.
  *
  * A client is one place to talk to (base URL or unix socket) and keeps its connection alive between requests. It is used
- * by one thread at a time; each thread makes its own.
+ * by one thread at a time; each thread makes its own. HTTP/1.1, TLS 1.2 or newer, proxies from the environment (TCP only). Callbacks
+ * must not use the client that calls them.
  */
 #ifndef LIB_HTTP_H
 #define LIB_HTTP_H
@@ -33,12 +34,18 @@ struct http_request {
 	const void *body;           /* sent when not NULL */
 	size_t body_len;
 	int timeout_ms;      /* whole request; 0: none (streams) */
-	int stall_ms;        /* ends a transfer on which less than 1 byte/s moves for this long; 0: none */
-	size_t max_response; /* more is an error; 0: 16 MiB */
+	int stall_ms;        /* ends a transfer on which nothing moves for this long, in either direction; 0: none */
+	size_t max_response; /* more is an error; 0: 16 MiB, and no limit for on_data */
+	/*
+	 * An idle connection may break just as a request goes out on it, and libcurl then sends the request again by itself; whether the server
+	 * acted upon the first one, nobody knows. So all but GET and HEAD get a new connection, on which that can't happen, unless the
+	 * caller says that doing it twice is the same as once.
+	 */
+	bool repeatable;
 	/* When set, gets the body in pieces instead of the response buffer; non-zero ends the transfer with ERR_FAIL. Called for 2xx only. */
 	int (*on_data)(const char *data, size_t len, void *arg);
 	void *arg;
-	int wake_fd; /* >= 0: when readable, on_wake(arg) is called; non-zero return ends the transfer. -1: none. (0 counts as none too) */
+	int wake_fd; /* >= 0: when readable, on_wake(arg) is called; non-zero return ends the transfer with ERR_FAIL. -1 or 0: none */
 	int (*on_wake)(void *arg);
 };
 
@@ -57,8 +64,9 @@ static inline void http_client_freep(struct http_client **c)
 #define cleanup_http_client __attribute__((cleanup(http_client_freep)))
 
 /*
- * Sends one request. 0: an answer came, whatever its status. -1: none did; ERR_TIMEOUT when a deadline passed,
- * ERR_UNREACHABLE when the connection failed or broke. The message names the place and what to look at.
+ * Sends one request. 0: an answer came whole, whatever its status; *ret (initialised) replaces what it held. -1: none did, and *ret is
+ * untouched; ERR_TIMEOUT when a deadline passed, ERR_UNREACHABLE when the connection failed or broke, ERR_INVALID for a bad URL or header,
+ * ERR_FAIL otherwise (too large, redirected elsewhere, ended by a callback). The message names the place and what to look at.
  */
 int http_send(struct http_client *c, const struct http_request *req, struct http_response *ret, struct err *err);
 
