@@ -95,7 +95,7 @@ static int64_t get_nano_cpus(struct json_reader *r)
 	if (json_is_number(value) && cpus >= CPUS_MIN && cpus <= CPUS_MAX)
 		return (int64_t)(cpus * NANO_PER_CPU + 0.5);
 	if (json_is_number(value))
-		json_reader_fail(r, "cpus", "%g is out of range; 0.01 to 1024, as in 0.5 or 2", cpus);
+		json_reader_fail(r, "cpus", "%.10g is out of range; 0.01 to 1024, as in 0.5 or 2", cpus);
 	else
 		json_reader_fail(r, "cpus", "must be a number, 0.01 to 1024, as in 0.5 or 2");
 	return 0;
