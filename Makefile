@@ -50,6 +50,9 @@ $(BUILD)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# Templates stand in the command line as they are.
+$(BUILD)/cli/templates.o $(BUILD)/san/cli/templates.o: $(wildcard templates/*/*)
+
 $(BUILD)/libdisinto.a: $(call obj,$(LIB_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 

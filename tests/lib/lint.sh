@@ -18,7 +18,7 @@ code=0
 clang-format --dry-run -Werror "$@" || code=1
 
 find . \( -path ./build -o -path ./.git \) -prune -o -type f -exec grep -lZE -m 1 '^#!/(usr/)?bin/(env )?(ba)?sh' {} + |
-	xargs -0 shellcheck -x -P SCRIPTDIR || code=1
+	xargs -0 shellcheck || code=1
 
 cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -j "$(nproc)" -I. "$@" || code=1
