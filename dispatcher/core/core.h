@@ -1,0 +1,216 @@
+/*
+ * The core: decides everything, and does nothing by itself.
+ *
+ * core_step() takes one event and appends the effects that follow from it. No I/O, no clock, no randomness: times and
+ * nonces come in with the event, and what an effect brought about comes back as another event. The core role
+ * (../core_role.c) carries effects out in their order; the simulator (tests/sim) does the same with a simulated world.
+ *
+ * Everything that another process is asked to do is preceded by a journal write that has come back as EV_JOURNALED: after a
+ * crash at any point, what stands in the journal says what may have happened.
+ *
+ *   state        meaning                                             journal on disk    slot
+ *   WAITING      can't start now; `reason` says why; tried again     none..starting     no
+ *   QUEUED       may start as soon as there is a slot                none..starting     no
+ *   CLAIMING     `claimed` is being written                          none..starting     yes
+ *   PREPARING    `starting` is being written                         claimed            yes
+ *   STARTING     engine makes the container, runner checks the task  starting           yes
+ *   DELIVERING   keyring decrypts, engine passes on                  starting           yes
+ *   COMMITTING   `going` is being written                            starting           yes
+ *   GOING        GO was said; it may be running                      going              yes
+ *   ENDING       the result is being written                         any                no
+ *   RECORDING    git takes the result to the server                  result             no
+ *   CLOSING      `recorded` is being written                         result             no
+ *   DONE         nothing left to do; the id stays taken              recorded           no
+ *
+ * Before GOING a container may be thrown away and made again: nothing has run in it. From GOING on it is only ever followed.
+ */
+#ifndef DISPATCHER_CORE_CORE_H
+#define DISPATCHER_CORE_CORE_H
+
+#include "vault/action.h"
+#include "vault/formula.h"
+#include "vault/name.h"
+#include "vault/result.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+enum run_state {
+	RUN_WAITING,
+	RUN_QUEUED,
+	RUN_CLAIMING,
+	RUN_PREPARING,
+	RUN_STARTING,
+	RUN_DELIVERING,
+	RUN_COMMITTING,
+	RUN_GOING,
+	RUN_ENDING,
+	RUN_RECORDING,
+	RUN_CLOSING,
+	RUN_DONE,
+};
+
+/* What stands in runs/<id>/state.json. */
+enum journal { JOURNAL_NONE, JOURNAL_CLAIMED, JOURNAL_STARTING, JOURNAL_GOING, JOURNAL_RESULT, JOURNAL_RECORDED };
+const char *journal_name(enum journal j);
+int journal_parse(const char *name, enum journal *ret); /* -1: unknown */
+
+/* Why a container is being ended before its time. HALT_FAULT: before GO, something it needs failed. */
+enum halt { HALT_NONE, HALT_CANCEL, HALT_TIMEOUT, HALT_FAULT };
+
+/* One action and its one run. Owned by the core; the role reads it and, before EV_RECOVERED, fills it. */
+struct run {
+	TAILQ_ENTRY(run) link;
+	char id[VAULT_ID_MAX + 1];
+	enum run_state state;
+	enum journal journal; /* the last one that is known to be on disk */
+	int attempt;
+	char *name;  /* container */
+	char *claim; /* nonce */
+	/* What landed. Object ids are hex; NULL where there is none. */
+	char *commit, *action_blob, *formula_name, *formula_blob;
+	struct action action;    /* .json NULL: the text was refused */
+	struct formula *formula; /* NULL: likewise */
+	json_t *secrets;         /* {NAME: {blob, age}}; NULL after a restart until it lands again */
+	json_t *secret_blobs;    /* {NAME: blob} */
+	/* What became of it. */
+	char *container, *image;         /* as the engine named them */
+	int64_t started_ms, finished_ms; /* wall clock; 0: not yet */
+	bool has_outcome;
+	enum outcome outcome;
+	bool has_exit_code;
+	int exit_code;
+	char *reason; /* why it waits; later why it did not succeed */
+	bool log_truncated;
+	/* Where it stands in its present state. */
+	enum halt halt;
+	char *halt_reason;
+	bool halt_refuses; /* HALT_FAULT: it will never work */
+	bool failed;       /* engine said FAILED while `going` was being written */
+	bool decrypted, delivered;
+	int failures;        /* in a row, for the backoff */
+	int64_t retry_ms;    /* monotonic: WAITING and failed writes are tried again then; 0: on another event */
+	int64_t deadline_ms; /* monotonic: GOING is killed then; 0: none */
+	void *transcript;    /* the role's own; the core does not look at it */
+};
+
+TAILQ_HEAD(run_list, run);
+
+enum event_kind {
+	EV_RECOVERED,     /* run: from the journal of an earlier life, before any other event; the core takes it */
+	EV_LANDED,        /* landed */
+	EV_GONE,          /* id, reason, ok: another result stands there; !ok: the file was removed */
+	EV_CANCEL,        /* id, reason: by git or by an operator */
+	EV_RECORDED,      /* id */
+	EV_JOURNALED,     /* id, journal, ok, reason */
+	EV_DECRYPTED,     /* id, attempt */
+	EV_NOT_DECRYPTED, /* id, attempt, refuse, reason */
+	EV_ENGINE,        /* ok, reason: the engine answers, or not */
+	EV_READY,         /* id, attempt, container, image */
+	EV_DELIVERED,     /* id, attempt */
+	EV_FAILED,        /* id, attempt, refuse, reason */
+	EV_EXITED,        /* id, attempt, exited */
+	EV_ROLE_UP,       /* role_engine, role_git, role_keyring: one of them */
+	EV_ROLE_DOWN,     /* the same */
+	EV_STOP,          /* nothing new */
+	EV_TICK,          /* time passed */
+};
+
+/* Everything in an event is borrowed, but for `run` of EV_RECOVERED and the parts of `landed` that say so. */
+struct landed {
+	const char *commit, *action_blob, *formula_name, *formula_blob;
+	struct action *action;   /* taken (emptied); .json NULL when refused */
+	struct formula *formula; /* taken; NULL when refused */
+	json_t *secrets;         /* {NAME: {blob, age}}; a reference is added */
+	const char *nonce;       /* fresh, for the claim */
+	const char *refuse;      /* why it must not run, or NULL */
+	const char *wait;        /* why it can't be judged now, or NULL */
+};
+
+struct exited {
+	bool going;           /* the runner said that it saw GO */
+	const json_t *report; /* or NULL */
+	bool has_exit_code;
+	int exit_code;
+	bool oom;
+	const char *container, *image; /* or NULL */
+	const char *reason;            /* what the engine says of it, or NULL */
+};
+
+struct event {
+	enum event_kind kind;
+	int64_t mono_ms, wall_ms;
+	const char *id;
+	int attempt;
+	bool ok, refuse;
+	bool role_engine, role_git, role_keyring;
+	const char *reason, *container, *image;
+	enum journal journal;
+	struct run *run;
+	const struct landed *landed;
+	const struct exited *exited;
+};
+
+enum effect_kind {
+	EFFECT_JOURNAL, /* write run's state.json as `journal` (JOURNAL_RESULT: result.json first); answer with EV_JOURNALED */
+	EFFECT_START,   /* to engine */
+	EFFECT_DECRYPT, /* a pipe from keyring to engine */
+	EFFECT_GO,
+	EFFECT_FOLLOW,
+	EFFECT_HALT, /* TERM, KILL after the grace */
+	EFFECT_KILL,
+	EFFECT_REMOVE,
+	EFFECT_RECORD,  /* to git */
+	EFFECT_CHANGED, /* the run looks different from outside */
+	EFFECT_NOTE,    /* worth a log line: `text` */
+};
+
+struct effect {
+	enum effect_kind kind;
+	struct run *run; /* borrowed from the core */
+	enum journal journal;
+	char *text; /* owned by the list */
+};
+
+struct effects {
+	struct effect *v;
+	size_t n, cap;
+};
+void effects_clear(struct effects *e); /* frees texts, keeps memory */
+void effects_free(struct effects *e);
+
+struct core_options {
+	int capacity;
+	const char *dispatcher_id; /* borrowed */
+};
+
+struct core;
+struct core *core_new(const struct core_options *options);
+void core_free(struct core *c);
+
+/* The only way in. */
+void core_step(struct core *c, const struct event *ev, struct effects *out);
+
+/* Monotonic time at which an EV_TICK is due, or -1. */
+int64_t core_next_ms(const struct core *c);
+
+/* Looking in. */
+struct run *core_find(struct core *c, const char *id);                /* NULL: unknown */
+struct run *core_find_by_container(struct core *c, const char *name); /* NULL: unknown */
+const struct run_list *core_open_runs(const struct core *c);          /* not DONE, in order of landing */
+int core_active(const struct core *c);                                /* slots in use */
+int core_queued(const struct core *c);                                /* WAITING and QUEUED */
+int core_recording(const struct core *c);                             /* results on their way to the server */
+bool core_stopping(const struct core *c);
+/* Why nothing new starts at the moment, or NULL. Borrowed until the next step. */
+const char *core_hold(const struct core *c);
+/* What users call the state: waiting, queued, starting, running, recording, finished. */
+const char *run_state_name(enum run_state s);
+/* Calls fn for every run, DONE ones too. */
+void core_each(struct core *c, void (*fn)(struct run *r, void *arg), void *arg);
+
+struct run *run_new(const char *id);
+void run_free(struct run *r);
+
+#endif

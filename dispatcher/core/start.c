@@ -1,0 +1,235 @@
+/* From a landed file to the moment before GO. */
+#include "dispatcher/core/internal.h"
+#include "lib/buf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKOFF_FIRST_MS 2000
+#define BACKOFF_MOST_MS 60000
+
+/* Forgets what belonged to one container. Where `going` stands on disk, GO was never said: the journal must not claim it any longer. */
+void core_restart(struct core *c, struct run *r)
+{
+	r->retry_ms = r->deadline_ms = 0;
+	r->decrypted = r->delivered = r->failed = r->halt_refuses = false;
+	r->halt = HALT_NONE;
+	set_text(&r->halt_reason, NULL);
+	if (r->journal >= JOURNAL_GOING)
+		effect_journal(c, r, JOURNAL_CLAIMED);
+}
+
+void core_wait(struct core *c, struct run *r, const char *reason)
+{
+	int64_t pause = BACKOFF_FIRST_MS;
+
+	for (int i = 0; i < r->failures && pause < BACKOFF_MOST_MS; i++)
+		pause *= 2;
+	if (!r->reason || strcmp(r->reason, reason) != 0)
+		effect_note(c, r, "waits: %s", reason);
+	set_text(&r->reason, reason);
+	core_restart(c, r);
+	r->failures++;
+	r->retry_ms = c->mono_ms + (pause < BACKOFF_MOST_MS ? pause : BACKOFF_MOST_MS);
+	run_enter(c, r, RUN_WAITING);
+}
+
+/* Ready for a slot, when all that it needs is known. */
+void core_requeue(struct core *c, struct run *r)
+{
+	core_restart(c, r);
+	if (r->secrets) {
+		run_enter(c, r, RUN_QUEUED);
+		return;
+	}
+	set_text(&r->reason, "is asked of the git server again after a restart");
+	run_enter(c, r, RUN_WAITING);
+}
+
+static void take_secrets(struct run *r, json_t *secrets)
+{
+	const char *name;
+	json_t *secret;
+
+	json_incref(secrets);
+	json_decref(r->secrets);
+	r->secrets = secrets;
+	json_decref(r->secret_blobs);
+	r->secret_blobs = json_object();
+	json_object_foreach (secrets, name, secret)
+		json_object_set(r->secret_blobs, name, json_object_get(secret, "blob"));
+}
+
+static void take_landed(struct run *r, const struct landed *l)
+{
+	set_text(&r->commit, l->commit);
+	set_text(&r->action_blob, l->action_blob);
+	set_text(&r->formula_name, l->formula_name);
+	set_text(&r->formula_blob, l->formula_blob);
+	set_text(&r->claim, l->nonce);
+	action_free(&r->action);
+	r->action = *l->action;
+	*l->action = (struct action)ACTION_INIT;
+	if (r->formula)
+		formula_free(r->formula);
+	free(r->formula);
+	r->formula = l->formula;
+	take_secrets(r, l->secrets);
+}
+
+/* Until git announces it again: time alone does not mend it. */
+static void hold_landed(struct core *c, struct run *r, const char *reason)
+{
+	effect_note(c, r, "waits: %s", reason);
+	set_text(&r->reason, reason);
+	r->retry_ms = 0;
+	run_enter(c, r, RUN_WAITING);
+}
+
+/* What must not run gets its result; what can't be judged now waits. */
+static void judge(struct core *c, struct run *r, const struct landed *l)
+{
+	if (r->halt == HALT_CANCEL)
+		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
+	else if (l->refuse)
+		core_finish(c, r, OUTCOME_REFUSED, NULL, l->refuse);
+	else if (l->wait)
+		hold_landed(c, r, l->wait);
+	else
+		core_requeue(c, r);
+}
+
+static const char *missing_secret(const struct run *r, const json_t *secrets)
+{
+	size_t i;
+	json_t *name;
+
+	json_array_foreach (r->action.secrets, i, name)
+		if (!json_object_get(secrets, json_string_value(name)))
+			return json_string_value(name);
+	return NULL;
+}
+
+/* Announced again: after a restart of git or of everything, or because somebody changed the file. What is taken keeps its bytes. */
+static void landed_again(struct core *c, struct run *r, const struct landed *l)
+{
+	if (r->state == RUN_DONE) {
+		effect_note(c, r, "has no result in the repository any more, but it was done; it does not run again");
+		return;
+	}
+	if (l->action_blob && r->action_blob && strcmp(r->action_blob, l->action_blob) != 0)
+		effect_note(c, r, "was edited after it was taken; the edit never runs");
+	if (r->state != RUN_WAITING || r->secrets)
+		return;
+	const char *missing = missing_secret(r, l->secrets);
+	if (missing) {
+		char *path = vault_secret_path(missing), *why = xasprintf("%s: is not in the repository any more", path);
+		core_finish(c, r, OUTCOME_REFUSED, NULL, why);
+		free(path);
+		free(why);
+		return;
+	}
+	take_secrets(r, l->secrets);
+	core_requeue(c, r);
+}
+
+static bool is_taken(const struct run *r)
+{
+	return r->journal != JOURNAL_NONE || r->state >= RUN_CLAIMING;
+}
+
+void core_landed(struct core *c, const struct event *ev)
+{
+	struct run *r = core_find(c, ev->id);
+
+	if (r && is_taken(r)) {
+		landed_again(c, r, ev->landed);
+		return;
+	}
+	if (!r) {
+		r = run_new(ev->id);
+		core_add(c, r);
+	}
+	r->failures = 0;
+	take_landed(r, ev->landed);
+	judge(c, r, ev->landed);
+}
+
+/* Slots go in order of landing. */
+void core_schedule(struct core *c)
+{
+	struct run *r;
+
+	if (core_hold(c))
+		return;
+	TAILQ_FOREACH(r, &c->open, link)
+	{
+		if (c->active >= c->options.capacity)
+			return;
+		if (r->state != RUN_QUEUED)
+			continue;
+		set_text(&r->reason, NULL);
+		run_enter(c, r, RUN_CLAIMING);
+		effect_journal(c, r, JOURNAL_CLAIMED);
+	}
+}
+
+void core_ready(struct core *c, struct run *r, const struct event *ev)
+{
+	if (r->state != RUN_STARTING)
+		return;
+	set_text(&r->container, ev->container);
+	set_text(&r->image, ev->image);
+	run_enter(c, r, RUN_DELIVERING);
+	effect_add(c, EFFECT_DECRYPT, r);
+}
+
+/* Both sides have to agree: keyring that it wrote every secret, engine that the runner was sent them. */
+void core_delivered(struct core *c, struct run *r)
+{
+	if (r->state != RUN_DELIVERING || !r->decrypted || !r->delivered || r->halt != HALT_NONE)
+		return;
+	run_enter(c, r, RUN_COMMITTING);
+	effect_journal(c, r, JOURNAL_GOING);
+}
+
+/* The container can't be used any more: engine ends and removes it, and says FAILED. */
+void core_fault(struct core *c, struct run *r, bool refuse, const char *reason)
+{
+	if (r->halt != HALT_NONE)
+		return;
+	r->halt = HALT_FAULT;
+	r->halt_refuses = refuse;
+	set_text(&r->halt_reason, reason);
+	effect_add(c, EFFECT_KILL, r);
+}
+
+void core_not_decrypted(struct core *c, struct run *r, const struct event *ev)
+{
+	if (r->state == RUN_DELIVERING && !r->decrypted)
+		core_fault(c, r, ev->refuse, ev->reason);
+}
+
+/* Nothing ran, and the container is gone. */
+void core_failed(struct core *c, struct run *r, bool refuse, const char *reason)
+{
+	if (r->state == RUN_COMMITTING) {
+		r->failed = true; /* core_journaled goes on from here */
+		if (r->halt == HALT_NONE) {
+			r->halt = HALT_FAULT;
+			r->halt_refuses = refuse;
+			set_text(&r->halt_reason, reason);
+		}
+		return;
+	}
+	if (r->state != RUN_STARTING && r->state != RUN_DELIVERING)
+		return;
+	char *why = xstrdup(r->halt == HALT_NONE ? reason : r->halt_reason);
+	if (r->halt == HALT_CANCEL)
+		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, why);
+	else if (r->halt == HALT_FAULT ? r->halt_refuses : refuse)
+		core_finish(c, r, OUTCOME_REFUSED, NULL, why);
+	else
+		core_wait(c, r, why);
+	free(why);
+}
