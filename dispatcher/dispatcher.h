@@ -45,6 +45,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
  * MSG(constant, "kind", from, to, descriptors): payload. Every message about an action carries "id"; those to and from the engine carry
  * "attempt" too, and one whose attempt is not the present one is ignored. "reason" is a sentence for people. oid = 40 hex digits.
  */
+/* clang-format off */
 #define MESSAGES(MSG) \
 	/* parent and core */ \
 	MSG(ROLE_UP, "role_up", ROLE_PARENT, ROLE_CORE, 1)       /* {role}: a fresh process of that role; fd: our end of its socket */ \
@@ -92,12 +93,13 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(ANSWER, "answer", ROLE_CORE, ROLE_WEB, 0)            /* {ask, code, body}: to ASK */ \
 	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs"}; fd: the log, read-only */ \
 	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"show", id} */
+/* clang-format on */
 
 enum msg_kind {
 #define MSG(constant, kind, from, to, fds) MSG_##constant,
 	MESSAGES(MSG)
 #undef MSG
-	N_MSG_KINDS
+	    N_MSG_KINDS
 };
 
 /*
@@ -111,12 +113,13 @@ json_t *msg_new(enum msg_kind kind, const char *pack_format, ...);
 /* What the parent opened before it forked; each role closes what is not its own. */
 struct role_args {
 	const struct config *config;
-	int sock;        /* to core (core: to the parent) */
-	int identity_fd; /* keyring; -1 without one */
-	int spool_fd;    /* core: the folder, locked */
-	int runner_fd;   /* engine: the disinto-runner program */
-	int listen_fd;   /* web: TCP; -1 when off */
-	int api_fd;      /* web: <spool>/api.sock */
+	int sock;         /* to core (core: to the parent) */
+	int identity_fd;  /* keyring; -1 without one */
+	int spool_fd;     /* core: the folder */
+	int lock_fd;      /* parent and core: as long as it is open no other dispatcher gets the spool */
+	int runner_fd;    /* engine: the disinto-runner program */
+	int listen_fd;    /* web: TCP; -1 when off */
+	int api_fd;       /* web: <spool>/api.sock */
 	const char *only; /* core, git: run just this action and quit (disinto run without a daemon); or NULL */
 	const char *dispatcher_id;
 };

@@ -1,0 +1,207 @@
+/* The core role: messages in, the pure core in the middle, the spool and messages out. */
+#include "dispatcher/core_role.h"
+#include "dispatcher/spool.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+/* After TERM, how long results that are on their way to the server are waited for. */
+#define LEAVE_MS 10000
+
+void house_step(struct house *h, struct event *ev)
+{
+	struct event now = *ev;
+
+	now.mono_ms = now_mono_ms();
+	now.wall_ms = now_wall_ms();
+	core_step(h->core, &now, &h->effects);
+	house_carry_out(h);
+	while (h->n_pending > 0) {
+		struct event next = h->pending[0];
+		h->n_pending--;
+		memmove(h->pending, h->pending + 1, h->n_pending * sizeof *h->pending);
+		next.mono_ms = now_mono_ms();
+		next.wall_ms = now_wall_ms();
+		core_step(h->core, &next, &h->effects);
+		house_carry_out(h);
+		free((char *)(uintptr_t)next.reason);
+	}
+}
+
+/* Containers of ours that nothing refers to any more are removed; those that we never made are left and reported once. */
+void house_tidy(struct house *h, const json_t *containers)
+{
+	size_t i;
+	json_t *c;
+
+	json_array_foreach (containers, i, c) {
+		const char *name = json_string_value(json_object_get(c, "name"));
+		struct run *r = name ? core_find_by_container(h->core, name) : NULL;
+		if (r && r->state == RUN_DONE)
+			house_send(h, ROLE_ENGINE, msg_new(MSG_REMOVE, "{s:s, s:i, s:s}", "id", r->id, "attempt", r->attempt, "name", name),
+			           -1);
+		else if (!r && name && !json_object_get(h->strangers, name)) {
+			json_object_set_new(h->strangers, name, json_true());
+			log_warn("a container has our name, but the spool knows nothing of it; it is left alone", "container", name, NULL);
+			spool_boot(h->args->spool_fd, NULL, name, "left alone: the spool knows nothing of it");
+		}
+	}
+}
+
+static const char *recovery_of(const struct run *r)
+{
+	switch (r->journal) {
+	case JOURNAL_GOING:
+		return "followed again";
+	case JOURNAL_RESULT:
+		return "result taken to the server again";
+	default:
+		return "started anew; nothing had run";
+	}
+}
+
+static void recovered(struct run *r, void *arg)
+{
+	struct house *h = arg;
+
+	if (r->journal != JOURNAL_RECORDED) {
+		log_info("found in the spool", "id", r->id, "state", journal_name(r->journal), "action", recovery_of(r), NULL);
+		spool_boot(h->args->spool_fd, r->id, journal_name(r->journal), recovery_of(r));
+	}
+	struct event ev = {.kind = EV_RECOVERED, .run = r};
+	house_step(h, &ev);
+}
+
+static void not_recovered(const char *id, const char *why, void *arg)
+{
+	struct house *h = arg;
+
+	log_error("can't be read from the spool; it is left alone, and its id stays taken", "id", id, "error", why, NULL);
+	spool_boot(h->args->spool_fd, id, why, "left alone; its id stays taken");
+	if (vault_is_id(id)) {
+		struct run *r = run_new(id);
+		r->journal = JOURNAL_RECORDED;
+		r->reason = xasprintf("its state in the spool can't be read: %s", why);
+		struct event ev = {.kind = EV_RECOVERED, .run = r};
+		house_step(h, &ev);
+	}
+}
+
+void house_stop(struct house *h, bool fast)
+{
+	struct event ev = {.kind = EV_STOP};
+
+	log_info(fast ? "leaving at once" : "stopping: nothing new starts; what runs goes on and is followed by the next start", NULL);
+	house_step(h, &ev);
+	h->quit_at_ms = now_mono_ms() + (fast ? 0 : LEAVE_MS);
+}
+
+static void maybe_quit(struct house *h)
+{
+	if (!h->quit_at_ms || h->quit_sent)
+		return;
+	if (core_recording(h->core) > 0 && now_mono_ms() < h->quit_at_ms)
+		return;
+	h->quit_sent = true;
+	house_send(h, ROLE_PARENT, msg_new(MSG_QUIT, "{s:i}", "exit_code", 0), -1);
+}
+
+static void drop_role(struct house *h, enum role role, const char *reason)
+{
+	log_error("role is replaced", "role_name", role_name(role), "reason", reason, NULL);
+	msg_conn_close(&h->conn[role]);
+	house_send(h, ROLE_PARENT, msg_new(MSG_KILL_ROLE, "{s:s, s:s}", "role", role_name(role), "reason", reason), -1);
+}
+
+/* Reads what a role sent. -1: the parent is gone. */
+static int serve(struct house *h, enum role role, short events)
+{
+	cleanup_err struct err err = ERR_INIT;
+	int open = 0, rc = 0;
+
+	if (events & (POLLIN | POLLHUP | POLLERR))
+		open = msg_fill(&h->conn[role], &err);
+	for (;;) {
+		cleanup_msg struct msg m = MSG_INIT;
+		if (h->conn[role].fd < 0 || (rc = msg_next(&h->conn[role], &m, &err)) != 1)
+			break;
+		if ((rc = house_hear(h, role, &m, &err)) < 0)
+			break;
+	}
+	if (rc >= 0 && open >= 0)
+		return 0;
+	if (role == ROLE_PARENT)
+		return -1;
+	if (rc < 0)
+		drop_role(h, role, err_msg(&err));
+	else
+		msg_conn_close(&h->conn[role]); /* it died; the parent says ROLE_DOWN */
+	return 0;
+}
+
+static int timeout_ms(const struct house *h)
+{
+	int64_t next = core_next_ms(h->core), now = now_mono_ms();
+
+	if (h->quit_at_ms && !h->quit_sent && (next < 0 || h->quit_at_ms < next))
+		next = h->quit_at_ms;
+	if (next < 0)
+		return -1;
+	return next <= now ? 0 : next - now > 60000 ? 60000 : (int)(next - now) + 1;
+}
+
+/* One turn: wait, read, decide, write. -1: the parent is gone. */
+static int turn(struct house *h)
+{
+	struct pollfd fds[N_ROLES];
+	int wait = timeout_ms(h);
+
+	for (int r = 0; r < N_ROLES; r++) {
+		fds[r].fd = h->conn[r].fd;
+		fds[r].events = (short)(POLLIN | (h->conn[r].fd >= 0 && msg_wants_write(&h->conn[r]) ? POLLOUT : 0));
+		fds[r].revents = 0;
+	}
+	if (poll(fds, N_ROLES, wait) < 0 && errno != EINTR)
+		return -1;
+	for (int r = 0; r < N_ROLES; r++)
+		if (fds[r].fd >= 0 && fds[r].fd == h->conn[r].fd && fds[r].revents && serve(h, (enum role)r, fds[r].revents) < 0)
+			return -1;
+	int64_t due = core_next_ms(h->core);
+	if (due >= 0 && due <= now_mono_ms()) {
+		struct event tick = {.kind = EV_TICK};
+		house_step(h, &tick);
+	}
+	maybe_quit(h);
+	house_show_status(h);
+	for (int r = 0; r < N_ROLES; r++)
+		if (h->conn[r].fd >= 0 && msg_flush(&h->conn[r], NULL) < 0 && r == ROLE_PARENT)
+			return -1;
+	return 0;
+}
+
+int core_role(const struct role_args *args)
+{
+	cleanup_err struct err err = ERR_INIT;
+	struct core_options options = {.capacity = args->config->capacity, .dispatcher_id = args->dispatcher_id};
+	struct house h = {.args = args, .started_wall_ms = now_wall_ms(), .poll_reason = xstrdup("has not polled yet"), .outbox_ok = true};
+
+	for (int r = 0; r < N_ROLES; r++)
+		h.conn[r].fd = -1;
+	msg_conn_init(&h.conn[ROLE_PARENT], args->sock);
+	h.core = core_new(&options);
+	h.strangers = json_object();
+	if (spool_load(args->spool_fd, recovered, not_recovered, &h, &err) < 0) {
+		log_error("can't read the spool", "error", err_msg(&err), NULL);
+		return 1;
+	}
+	while (turn(&h) == 0)
+		;
+	return 0;
+}

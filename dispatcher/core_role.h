@@ -1,0 +1,59 @@
+/* What the files of the core role share: the pure core, the spool, and the connections. */
+#ifndef DISPATCHER_CORE_ROLE_H
+#define DISPATCHER_CORE_ROLE_H
+
+#include "dispatcher/core/core.h"
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/transcript.h"
+
+/* A question from web that waits for the next whole poll. */
+struct ask {
+	json_int_t number;
+	char *id;
+};
+
+struct house {
+	const struct role_args *args;
+	struct core *core;
+	struct msg_conn conn[N_ROLES]; /* to each role; ROLE_PARENT too; fd -1 while it is down */
+	struct effects effects;
+	struct event *pending; /* events that effects brought about, oldest first; their reasons are owned */
+	size_t n_pending, cap_pending;
+	int64_t started_wall_ms;
+	json_t *strangers;  /* names of containers that were reported as unknown */
+	int64_t quit_at_ms; /* monotonic: leave then at the latest; 0: not leaving */
+	bool quit_sent;
+	/* as last heard */
+	bool poll_ok, outbox_ok, keyring_ok, engine_ok;
+	char *poll_reason, *outbox_reason, *keyring_reason, *engine_reason, *engine_version, *tip;
+	int64_t last_poll_ms; /* wall clock of the last good one; 0: none */
+	json_int_t outbox_waiting;
+	json_t *misnamed;
+	char *status_sent; /* the last STATUS, to send only changes */
+	struct ask *asks;
+	size_t n_asks;
+};
+
+/* effects.c: carries out what the core decided; what it brings about is put into h->pending. */
+void house_carry_out(struct house *h);
+/* Sends to a role; takes the body and the descriptor. Dropped (descriptor closed) while the role is down: ROLE_UP makes good for it. */
+void house_send(struct house *h, enum role to, json_t *body, int fd);
+
+/* hear.c: a message from a role becomes an event. -1: the role talks nonsense and must be replaced. */
+int house_hear(struct house *h, enum role from, struct msg *m, struct err *err);
+/* One event through the core, with everything that follows from it. */
+void house_step(struct house *h, struct event *ev);
+
+/* core_role.c */
+void house_tidy(struct house *h, const json_t *containers);
+void house_stop(struct house *h, bool fast);
+
+/* show.c: what web is told. */
+json_t *house_row(const struct run *r);
+void house_show_status(struct house *h);
+void house_show_run(struct house *h, const struct run *r);
+void house_show_all(struct house *h);
+int house_ask(struct house *h, const json_t *body, struct err *err); /* -1: nonsense */
+void house_answer_polled(struct house *h, bool ok, const char *reason);
+
+#endif

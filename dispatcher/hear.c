@@ -1,0 +1,272 @@
+/* Messages become events. What core takes from another role is checked here, once. */
+#include "dispatcher/core_role.h"
+#include "dispatcher/spool.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include "lib/log.h"
+#include "vault/name.h"
+
+#include <sodium.h>
+#include <string.h>
+
+static const char *text_of(const struct msg *m, const char *key)
+{
+	return json_string_value(json_object_get(m->body, key));
+}
+
+static int number_of(const struct msg *m, const char *key)
+{
+	return (int)json_integer_value(json_object_get(m->body, key));
+}
+
+static bool flag_of(const struct msg *m, const char *key)
+{
+	return json_is_true(json_object_get(m->body, key));
+}
+
+static void set_heard(char **field, const char *value)
+{
+	char *copy = value ? xstrdup(value) : NULL;
+	free(*field);
+	*field = copy;
+}
+
+/* Parses what landed. What is wrong with it becomes the reason of a refusal. */
+static void parse_landed(const char *id, const struct msg *m, struct landed *l, struct err *why)
+{
+	const char *action = text_of(m, "action"), *formula = text_of(m, "formula");
+
+	if (l->refuse || !action)
+		return;
+	if (action_parse(id, action, strlen(action), l->action, why) < 0)
+		return;
+	if (!formula || !l->formula_name) {
+		err_set(why, ERR_INVALID, "formula: was not sent with the action"); /* git must refuse or wait; it did neither */
+		return;
+	}
+	struct formula *f = xcalloc(1, sizeof *f);
+	if (formula_parse(l->formula_name, formula, strlen(formula), f, why) < 0) {
+		free(f);
+		return;
+	}
+	l->formula = f;
+	formula_suits(f, l->action, why);
+}
+
+static void hear_landed(struct house *h, const char *id, const struct msg *m)
+{
+	cleanup_action struct action action = ACTION_INIT;
+	cleanup_err struct err why = ERR_INIT;
+	cleanup_json json_t *no_secrets = json_object();
+	unsigned char random[16];
+	char nonce[2 * sizeof random + 1];
+	json_t *secrets = json_object_get(m->body, "secrets");
+
+	if (h->args->only && strcmp(h->args->only, id) != 0)
+		return;
+	randombytes_buf(random, sizeof random);
+	sodium_bin2hex(nonce, sizeof nonce, random, sizeof random);
+	struct landed l = {
+	    .commit = text_of(m, "commit"),
+	    .action_blob = text_of(m, "action_blob"),
+	    .formula_name = text_of(m, "formula_name"),
+	    .formula_blob = text_of(m, "formula_blob"),
+	    .action = &action,
+	    .secrets = json_is_object(secrets) ? secrets : no_secrets,
+	    .nonce = nonce,
+	    .refuse = text_of(m, "refuse"),
+	    .wait = text_of(m, "wait"),
+	};
+	parse_landed(id, m, &l, &why);
+	if (why.code != ERR_NONE && !l.wait)
+		l.refuse = err_msg(&why);
+	struct event ev = {.kind = EV_LANDED, .id = id, .landed = &l};
+	house_step(h, &ev);
+}
+
+static void hear_polled(struct house *h, const struct msg *m)
+{
+	bool ok = flag_of(m, "ok");
+	const char *reason = text_of(m, "reason");
+
+	h->poll_ok = ok;
+	set_heard(&h->poll_reason, ok ? NULL : reason);
+	if (ok) {
+		h->last_poll_ms = now_wall_ms();
+		set_heard(&h->tip, text_of(m, "tip"));
+		json_decref(h->misnamed);
+		h->misnamed = json_incref(json_object_get(m->body, "misnamed"));
+	}
+	house_answer_polled(h, ok && flag_of(m, "scanned"), reason);
+}
+
+static void hear_engine_state(struct house *h, const struct msg *m)
+{
+	h->engine_ok = flag_of(m, "ok");
+	set_heard(&h->engine_reason, h->engine_ok ? NULL : text_of(m, "reason"));
+	if (h->engine_ok)
+		set_heard(&h->engine_version, text_of(m, "version"));
+	struct event ev = {
+	    .kind = EV_ENGINE, .ok = h->engine_ok, .reason = h->engine_reason ? h->engine_reason : "the Docker Engine does not answer"};
+	house_step(h, &ev);
+	house_tidy(h, json_object_get(m->body, "containers"));
+}
+
+static void hear_log(struct house *h, const struct run *r, const struct msg *m)
+{
+	const json_t *d = json_object_get(m->body, "d");
+
+	(void)h;
+	if (r->transcript && json_is_string(d))
+		transcript_log(r->transcript, json_string_value(d), json_string_length(d));
+}
+
+static void hear_exited(struct house *h, const char *id, const struct msg *m)
+{
+	const json_t *report = json_object_get(m->body, "report"), *code = json_object_get(m->body, "exit_code");
+	struct exited x = {
+	    .going = flag_of(m, "going"),
+	    .report = json_is_object(report) ? report : NULL,
+	    .has_exit_code = json_is_integer(code),
+	    .exit_code = (int)json_integer_value(code),
+	    .oom = flag_of(m, "oom"),
+	    .container = text_of(m, "container"),
+	    .image = text_of(m, "image"),
+	    .reason = text_of(m, "reason"),
+	};
+	struct event ev = {.kind = EV_EXITED, .id = id, .attempt = number_of(m, "attempt"), .exited = &x};
+	house_step(h, &ev);
+}
+
+static void step_simple(struct house *h, enum event_kind kind, const char *id, const struct msg *m)
+{
+	const char *reason = text_of(m, "reason");
+	struct event ev = {
+	    .kind = kind,
+	    .id = id,
+	    .attempt = number_of(m, "attempt"),
+	    .ok = flag_of(m, "ok"),
+	    .refuse = flag_of(m, "refuse"),
+	    .reason = reason ? reason : "no reason was given",
+	    .container = text_of(m, "container"),
+	    .image = text_of(m, "image"),
+	};
+	house_step(h, &ev);
+}
+
+/* Messages about one action. */
+static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, struct err *err)
+{
+	const char *id = text_of(m, "id");
+	struct run *r;
+
+	if (!id || !vault_is_id(id))
+		return err_set(err, ERR_INVALID, "'%s' without a valid id", m->kind);
+	r = core_find(h->core, id);
+	switch (kind) {
+	case MSG_LANDED:
+		hear_landed(h, id, m);
+		break;
+	case MSG_GONE:
+		step_simple(h, EV_GONE, id, m);
+		break;
+	case MSG_CANCEL:
+		step_simple(h, EV_CANCEL, id, m);
+		break;
+	case MSG_RECORDED:
+		step_simple(h, EV_RECORDED, id, m);
+		break;
+	case MSG_DECRYPTED:
+		step_simple(h, EV_DECRYPTED, id, m);
+		break;
+	case MSG_NOT_DECRYPTED:
+		step_simple(h, EV_NOT_DECRYPTED, id, m);
+		break;
+	case MSG_READY:
+		step_simple(h, EV_READY, id, m);
+		break;
+	case MSG_DELIVERED:
+		step_simple(h, EV_DELIVERED, id, m);
+		break;
+	case MSG_FAILED:
+		step_simple(h, EV_FAILED, id, m);
+		break;
+	case MSG_EXITED:
+		hear_exited(h, id, m);
+		break;
+	case MSG_LOG:
+		if (r && r->attempt == number_of(m, "attempt"))
+			hear_log(h, r, m);
+		break;
+	case MSG_STEP:
+		if (r && r->transcript && r->attempt == number_of(m, "attempt")) {
+			transcript_step(r->transcript, m->body);
+			house_show_run(h, r);
+		}
+		break;
+	default: /* GOING, REMOVED: known already, or of no consequence */
+		break;
+	}
+	return 0;
+}
+
+static void hear_role(struct house *h, enum msg_kind kind, struct msg *m)
+{
+	enum role role;
+
+	if (role_parse(text_of(m, "role"), &role) < 0 || role < ROLE_GIT)
+		return;
+	struct event ev = {.kind = kind == MSG_ROLE_UP ? EV_ROLE_UP : EV_ROLE_DOWN,
+	                   .role_engine = role == ROLE_ENGINE,
+	                   .role_git = role == ROLE_GIT,
+	                   .role_keyring = role == ROLE_KEYRING};
+	if (kind == MSG_ROLE_DOWN) {
+		msg_conn_close(&h->conn[role]);
+		house_step(h, &ev);
+		return;
+	}
+	msg_conn_close(&h->conn[role]);
+	msg_conn_init(&h->conn[role], steal_fd(&m->fd));
+	if (role == ROLE_WEB)
+		house_show_all(h);
+	else
+		house_step(h, &ev);
+}
+
+int house_hear(struct house *h, enum role from, struct msg *m, struct err *err)
+{
+	enum msg_kind kind;
+
+	if (msg_check(m, from, ROLE_CORE, &kind, err) < 0)
+		return -1;
+	switch (kind) {
+	case MSG_ROLE_UP:
+	case MSG_ROLE_DOWN:
+		hear_role(h, kind, m);
+		return 0;
+	case MSG_STOP:
+		house_stop(h, flag_of(m, "fast"));
+		return 0;
+	case MSG_POLLED:
+		hear_polled(h, m);
+		return 0;
+	case MSG_RECORD_STATE:
+		h->outbox_ok = flag_of(m, "ok");
+		set_heard(&h->outbox_reason, h->outbox_ok ? NULL : text_of(m, "reason"));
+		h->outbox_waiting = json_integer_value(json_object_get(m->body, "waiting"));
+		return 0;
+	case MSG_KEYRING_STATE:
+		h->keyring_ok = flag_of(m, "ok");
+		set_heard(&h->keyring_reason, h->keyring_ok ? NULL : text_of(m, "reason"));
+		return 0;
+	case MSG_ENGINE_STATE:
+		hear_engine_state(h, m);
+		return 0;
+	case MSG_ASK:
+		return house_ask(h, m->body, err);
+	default:
+		return hear_run(h, kind, m, err);
+	}
+}

@@ -1,0 +1,289 @@
+/* The parent: forks the roles, replaces those that end, passes their sockets to core, and ends the whole. */
+#include "dispatcher/parent.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BACKOFF_MOST_MS 30000
+#define SETTLED_MS 10000 /* a role that lived this long begins its backoff anew */
+#define LEAVE_MS 3000    /* how long roles get to end by themselves */
+
+struct child {
+	pid_t pid; /* 0: not running */
+	int64_t started_ms;
+	int64_t start_at_ms; /* when not running: not before */
+	int pause_ms;
+};
+
+struct parent {
+	struct role_args args; /* as every role gets it; sock differs */
+	struct child child[N_ROLES];
+	struct msg_conn core;
+	int signals;
+	bool stopping, quitting;
+	int exit_code;
+};
+
+static int (*const entry[N_ROLES])(const struct role_args *) = {
+    [ROLE_CORE] = core_role, [ROLE_GIT] = git_role, [ROLE_KEYRING] = keyring_role, [ROLE_ENGINE] = engine_role, [ROLE_WEB] = web_role};
+
+static void run_role(struct parent *p, enum role r, int sock)
+{
+	cleanup_err struct err err = ERR_INIT;
+	sigset_t none;
+
+	p->args.sock = sock;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGINT, SIG_IGN); /* a Ctrl-C at the terminal is the parent's to handle */
+	if (role_confine(r, &p->args, &err) < 0) {
+		fprintf(stderr, "disinto-dispatcher: %s\n", err_msg(&err));
+		_exit(1);
+	}
+	_exit(entry[r](&p->args));
+}
+
+/* Forks a role; *ret_sock is our (or core's) end of its socket. */
+static int fork_role(struct parent *p, enum role r, int *ret_sock, struct err *err)
+{
+	int pair[2];
+
+	if (msg_pair(pair, err) < 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		return err_errno(err, errno, "fork");
+	}
+	if (pid == 0)
+		run_role(p, r, pair[1]);
+	close(pair[1]);
+	p->child[r].pid = pid;
+	p->child[r].started_ms = now_mono_ms();
+	*ret_sock = pair[0];
+	return 0;
+}
+
+static void tell(struct parent *p, json_t *body, int fd)
+{
+	if (p->core.fd >= 0) {
+		msg_queue(&p->core, body, fd);
+		msg_flush(&p->core, NULL);
+	} else if (fd >= 0) {
+		close(fd);
+	}
+	json_decref(body);
+}
+
+static void start_role(struct parent *p, enum role r)
+{
+	cleanup_err struct err err = ERR_INIT;
+	int sock = -1;
+
+	if (fork_role(p, r, &sock, &err) < 0) {
+		log_error("can't start role", "role_name", role_name(r), "error", err_msg(&err), NULL);
+		p->child[r].start_at_ms = now_mono_ms() + 1000;
+		return;
+	}
+	if (r == ROLE_CORE)
+		msg_conn_init(&p->core, sock);
+	else
+		tell(p, msg_new(MSG_ROLE_UP, "{s:s}", "role", role_name(r)), sock);
+}
+
+/* Core first: the others are introduced to it. */
+static void start_due(struct parent *p)
+{
+	int64_t now = now_mono_ms();
+
+	for (enum role r = ROLE_CORE; r < N_ROLES && !p->quitting; r++)
+		if (p->child[r].pid == 0 && p->child[r].start_at_ms <= now && (r == ROLE_CORE || p->child[ROLE_CORE].pid))
+			start_role(p, r);
+}
+
+static void plan_restart(struct child *c)
+{
+	int64_t now = now_mono_ms();
+
+	if (now - c->started_ms >= SETTLED_MS)
+		c->pause_ms = 0;
+	c->start_at_ms = now + c->pause_ms;
+	c->pause_ms = c->pause_ms ? 2 * c->pause_ms : 250;
+	if (c->pause_ms > BACKOFF_MOST_MS)
+		c->pause_ms = BACKOFF_MOST_MS;
+}
+
+static char *how_it_ended(int status)
+{
+	if (WIFSIGNALED(status))
+		return xasprintf("was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	return xasprintf("exited with code %d", WEXITSTATUS(status));
+}
+
+/* Without core the others have nobody to talk to: all begin anew. */
+static void core_ended(struct parent *p)
+{
+	msg_conn_close(&p->core);
+	for (enum role r = ROLE_GIT; r < N_ROLES; r++)
+		if (p->child[r].pid)
+			kill(p->child[r].pid, SIGKILL);
+}
+
+static void child_ended(struct parent *p, pid_t pid, int status)
+{
+	for (enum role r = ROLE_CORE; r < N_ROLES; r++) {
+		if (p->child[r].pid != pid)
+			continue;
+		cleanup_free char *how = how_it_ended(status);
+		p->child[r].pid = 0;
+		plan_restart(&p->child[r]);
+		if (p->quitting)
+			return;
+		log_error("role ended and is replaced", "role_name", role_name(r), "how", how, NULL);
+		if (r == ROLE_CORE)
+			core_ended(p);
+		else
+			tell(p, msg_new(MSG_ROLE_DOWN, "{s:s, s:s}", "role", role_name(r), "reason", how), -1);
+		return;
+	}
+}
+
+static void reap(struct parent *p)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		child_ended(p, pid, status);
+}
+
+static void hear_signal(struct parent *p)
+{
+	struct signalfd_siginfo info;
+
+	while (read(p->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+		if (info.ssi_signo == SIGCHLD) {
+			reap(p);
+		} else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+			tell(p, msg_new(MSG_STOP, "{s:b}", "fast", p->stopping), -1);
+			p->stopping = true;
+		}
+	}
+}
+
+static void hear_core(struct parent *p)
+{
+	cleanup_err struct err err = ERR_INIT;
+	enum msg_kind kind;
+	enum role role;
+	int open = msg_fill(&p->core, &err);
+
+	for (;;) {
+		cleanup_msg struct msg m = MSG_INIT;
+		if (msg_next(&p->core, &m, &err) != 1)
+			break;
+		if (msg_check(&m, ROLE_CORE, ROLE_PARENT, &kind, &err) < 0) {
+			log_error("core talks nonsense", "error", err_msg(&err), NULL);
+			kill(p->child[ROLE_CORE].pid, SIGKILL);
+			return;
+		}
+		if (kind == MSG_QUIT) {
+			p->quitting = true;
+			p->exit_code = (int)json_integer_value(json_object_get(m.body, "exit_code"));
+		} else if (kind == MSG_KILL_ROLE && role_parse(json_string_value(json_object_get(m.body, "role")), &role) == 0 &&
+		           role > ROLE_CORE && p->child[role].pid) {
+			kill(p->child[role].pid, SIGKILL);
+		}
+	}
+	if (open < 0)
+		msg_conn_close(&p->core); /* SIGCHLD says the rest */
+}
+
+static int wait_ms(const struct parent *p)
+{
+	int64_t now = now_mono_ms(), wait = -1;
+
+	for (enum role r = ROLE_CORE; r < N_ROLES; r++)
+		if (p->child[r].pid == 0 && (wait < 0 || p->child[r].start_at_ms - now < wait))
+			wait = p->child[r].start_at_ms > now ? p->child[r].start_at_ms - now : 0;
+	return (int)wait;
+}
+
+static bool any_child(const struct parent *p)
+{
+	for (enum role r = ROLE_CORE; r < N_ROLES; r++)
+		if (p->child[r].pid)
+			return true;
+	return false;
+}
+
+/* Roles end when their socket does; what does not is killed. */
+static void leave(struct parent *p)
+{
+	int64_t until = now_mono_ms() + LEAVE_MS;
+
+	p->quitting = true;
+	msg_conn_close(&p->core);
+	while (any_child(p)) {
+		struct pollfd fd = {.fd = p->signals, .events = POLLIN};
+		int64_t left = until - now_mono_ms();
+		if (left <= 0) {
+			for (enum role r = ROLE_CORE; r < N_ROLES; r++)
+				if (p->child[r].pid)
+					kill(p->child[r].pid, SIGKILL);
+			left = LEAVE_MS;
+			until = now_mono_ms() + LEAVE_MS;
+		}
+		poll(&fd, 1, (int)left);
+		hear_signal(p);
+		reap(p);
+	}
+}
+
+int parent_run(const struct role_args *args, struct err *err)
+{
+	struct parent p = {.args = *args, .core = {.fd = -1}};
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	p.signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (p.signals < 0)
+		return err_errno(err, errno, "signalfd");
+	prctl(PR_SET_DUMPABLE, 0);
+	while (!p.quitting) {
+		start_due(&p);
+		struct pollfd fds[2] = {{.fd = p.signals, .events = POLLIN}, {.fd = p.core.fd, .events = POLLIN}};
+		if (p.core.fd >= 0 && msg_wants_write(&p.core))
+			fds[1].events |= POLLOUT;
+		if (poll(fds, 2, wait_ms(&p)) < 0 && errno != EINTR)
+			break;
+		if (fds[0].revents)
+			hear_signal(&p);
+		if (p.core.fd >= 0 && fds[1].revents & POLLOUT)
+			msg_flush(&p.core, NULL);
+		if (p.core.fd >= 0 && fds[1].revents & (POLLIN | POLLHUP | POLLERR))
+			hear_core(&p);
+	}
+	leave(&p);
+	close(p.signals);
+	return p.exit_code;
+}

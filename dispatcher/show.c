@@ -1,0 +1,243 @@
+/* What core tells web, and how it answers what web asks. */
+#include "dispatcher/core_role.h"
+#include "dispatcher/spool.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include "vault/name.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+static json_t *opt_string(const char *s)
+{
+	json_t *value = s ? json_string(s) : NULL;
+	return value ? value : json_null();
+}
+
+static json_t *opt_time(int64_t ms)
+{
+	char text[21];
+	return ms ? json_string(time_format(ms, text)) : json_null();
+}
+
+json_t *house_row(const struct run *r)
+{
+	json_t *row = json_object();
+
+	json_object_set_new(row, "id", json_string(r->id));
+	json_object_set_new(row, "state", json_string(run_state_name(r->state)));
+	json_object_set_new(row, "reason", opt_string(r->reason));
+	json_object_set_new(row, "formula", opt_string(r->formula_name));
+	json_object_set_new(row, "attempt", json_integer(r->attempt));
+	json_object_set_new(row, "step", opt_string(transcript_current_step(r->transcript)));
+	json_object_set_new(row, "started_at", opt_time(r->started_ms));
+	json_object_set_new(row, "finished_at", opt_time(r->finished_ms));
+	json_object_set_new(row, "outcome", r->has_outcome ? json_string(outcome_name(r->outcome)) : json_null());
+	json_object_set_new(row, "exit_code", r->has_exit_code ? json_integer(r->exit_code) : json_null());
+	json_object_set_new(row, "commit", opt_string(r->commit));
+	return row;
+}
+
+void house_show_run(struct house *h, const struct run *r)
+{
+	cleanup_json json_t *row = house_row(r);
+
+	if (h->conn[ROLE_WEB].fd < 0)
+		return;
+	json_t *body = msg_new(MSG_RUN, NULL);
+	json_object_update(body, row);
+	house_send(h, ROLE_WEB, body, -1);
+}
+
+static json_t *health(bool ok, const char *reason)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "ok", json_boolean(ok));
+	json_object_set_new(o, "reason", opt_string(reason));
+	return o;
+}
+
+static json_t *roles(const struct house *h)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "core", json_string("up"));
+	for (enum role r = ROLE_GIT; r < N_ROLES; r++)
+		json_object_set_new(o, role_name(r), json_string(h->conn[r].fd >= 0 ? "up" : "down"));
+	return o;
+}
+
+/* Everything that /status and /healthz show; web adds ages and memory. */
+static json_t *status(const struct house *h)
+{
+	const struct config *config = h->args->config;
+	const char *hold = core_hold(h->core);
+	json_t *o = msg_new(MSG_STATUS, "{s:s, s:s, s:i, s:i, s:i, s:i, s:b, s:I, s:i}", "dispatcher_id", h->args->dispatcher_id, "branch",
+	                    config->branch, "capacity", config->capacity, "active", core_active(h->core), "queued", core_queued(h->core),
+	                    "recording", core_recording(h->core), "draining", core_stopping(h->core), "started_ms",
+	                    (json_int_t)h->started_wall_ms, "poll_seconds", config->poll_seconds);
+
+	json_t *poll = health(h->poll_ok, h->poll_reason);
+	json_object_set_new(poll, "tip", opt_string(h->tip));
+	json_object_set_new(poll, "last_ms", json_integer(h->last_poll_ms));
+	json_object_set_new(o, "poll", poll);
+	json_t *engine = health(h->engine_ok, h->engine_reason);
+	json_object_set_new(engine, "version", opt_string(h->engine_version));
+	json_object_set_new(o, "engine", engine);
+	json_object_set_new(o, "keyring", health(h->keyring_ok, h->keyring_reason));
+	json_t *outbox = health(h->outbox_ok, h->outbox_reason);
+	json_object_set_new(outbox, "waiting", json_integer(h->outbox_waiting));
+	json_object_set_new(o, "outbox", outbox);
+	json_object_set_new(o, "hold", opt_string(hold));
+	json_object_set_new(o, "ops_repo", opt_string(config->ops_repo));
+	json_object_set_new(o, "roles", roles(h));
+	json_object_set_new(o, "misnamed", h->misnamed ? json_incref(h->misnamed) : json_array());
+	return o;
+}
+
+void house_show_status(struct house *h)
+{
+	if (h->conn[ROLE_WEB].fd < 0)
+		return;
+	json_t *body = status(h);
+	char *text = json_compact(body);
+	if (h->status_sent && strcmp(text, h->status_sent) == 0) {
+		free(text);
+		json_decref(body);
+		return;
+	}
+	free(h->status_sent);
+	h->status_sent = text;
+	house_send(h, ROLE_WEB, body, -1);
+}
+
+static void show_one(struct run *r, void *arg)
+{
+	house_show_run(arg, r);
+}
+
+/* To a web role that has just begun. */
+void house_show_all(struct house *h)
+{
+	free(h->status_sent);
+	h->status_sent = NULL;
+	core_each(h->core, show_one, h);
+	house_show_status(h);
+}
+
+static void answer(struct house *h, json_int_t ask, int code, json_t *body)
+{
+	house_send(h, ROLE_WEB, msg_new(MSG_ANSWER, "{s:I, s:i, s:o}", "ask", ask, "code", code, "body", body), -1);
+}
+
+static json_t *error_body(const char *error)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "error", opt_string(error));
+	return o;
+}
+
+/* The row with the result, if it has one. */
+static json_t *row_with_result(const struct house *h, const struct run *r)
+{
+	cleanup_free char *text = NULL;
+	json_t *row = house_row(r);
+
+	if (r->state >= RUN_RECORDING && spool_result(h->args->spool_fd, r->id, &text, NULL) == 0)
+		json_object_set_new(row, "result", json_loads(text, 0, NULL));
+	return row;
+}
+
+static void answer_run(struct house *h, json_int_t ask, const struct run *r)
+{
+	json_t *row = row_with_result(h, r);
+
+	if (r->state == RUN_DONE) {
+		json_object_set_new(row, "error", json_string("already finished"));
+		answer(h, ask, 409, row);
+	} else {
+		json_object_set_new(row, "status", json_string("accepted"));
+		answer(h, ask, 202, row);
+	}
+}
+
+static void ask_run(struct house *h, json_int_t ask, const char *id)
+{
+	struct run *r = core_find(h->core, id);
+
+	if (r) {
+		answer_run(h, ask, r);
+		return;
+	}
+	h->asks = xrealloc(h->asks, (h->n_asks + 1) * sizeof *h->asks);
+	h->asks[h->n_asks++] = (struct ask){ask, xstrdup(id)};
+	house_send(h, ROLE_GIT, msg_new(MSG_POLL, NULL), -1);
+}
+
+void house_answer_polled(struct house *h, bool ok, const char *reason)
+{
+	for (size_t i = 0; i < h->n_asks; i++) {
+		struct run *r = core_find(h->core, h->asks[i].id);
+		if (r)
+			answer_run(h, h->asks[i].number, r);
+		else if (ok)
+			answer(h, h->asks[i].number, 404, error_body("no such landed action"));
+		else
+			answer(h, h->asks[i].number, 503, error_body(reason ? reason : "the git server does not answer"));
+		free(h->asks[i].id);
+	}
+	h->n_asks = 0;
+}
+
+static void ask_cancel(struct house *h, json_int_t ask, const char *id)
+{
+	struct run *r = core_find(h->core, id);
+
+	if (!r) {
+		answer(h, ask, 404, error_body("not found"));
+	} else if (r->state >= RUN_ENDING) {
+		answer(h, ask, 409, error_body("already finished"));
+	} else {
+		struct event ev = {.kind = EV_CANCEL, .id = r->id, .reason = "cancelled by an operator"};
+		answer(h, ask, 202, json_pack("{s:s, s:s}", "status", "cancelling", "task_id", r->id));
+		house_step(h, &ev);
+	}
+}
+
+static void ask_logs(struct house *h, json_int_t ask, const char *id)
+{
+	int fd = -1;
+
+	if (!core_find(h->core, id) || spool_log(h->args->spool_fd, id, O_RDONLY, &fd, NULL) < 0)
+		answer(h, ask, 404, error_body("no log: it has not run here"));
+	else
+		house_send(h, ROLE_WEB, msg_new(MSG_LOG_FILE, "{s:I}", "ask", ask), fd);
+}
+
+int house_ask(struct house *h, const json_t *body, struct err *err)
+{
+	const char *op = json_string_value(json_object_get(body, "op"));
+	const char *id = json_string_value(json_object_get(body, "id"));
+	json_int_t ask = json_integer_value(json_object_get(body, "ask"));
+
+	if (!op || !id)
+		return err_set(err, ERR_INVALID, "'ask' without op or id");
+	struct run *r = vault_is_id(id) ? core_find(h->core, id) : NULL;
+	if (!vault_is_id(id))
+		answer(h, ask, 404, error_body("not found"));
+	else if (strcmp(op, "run") == 0)
+		ask_run(h, ask, id);
+	else if (strcmp(op, "cancel") == 0)
+		ask_cancel(h, ask, id);
+	else if (strcmp(op, "logs") == 0)
+		ask_logs(h, ask, id);
+	else if (strcmp(op, "show") == 0 && r)
+		answer(h, ask, 200, row_with_result(h, r));
+	else
+		answer(h, ask, 404, error_body("not found"));
+	return 0;
+}

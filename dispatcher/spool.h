@@ -1,0 +1,51 @@
+/*
+ * The spool: the dispatcher's durable folder. Only core writes it once the roles are forked.
+ *
+ *   lock  dispatcher.json  boot.log  api.sock  ops.git/ (the git role's)  runs/<id>/{state.json,log,result.json}
+ *
+ * A state is on disk (file and folder synced) before spool_save returns 0.
+ */
+#ifndef DISPATCHER_SPOOL_H
+#define DISPATCHER_SPOOL_H
+
+#include "dispatcher/core/core.h"
+#include "lib/err.h"
+#include <stdint.h>
+
+#define SPOOL_VERSION 1
+
+/*
+ * Opens the folder (making it, 0700) and takes its lock; *ret_fd is the folder. ERR_EXISTS: another dispatcher has it. The lock is
+ * held until every copy of *ret_lock is closed.
+ */
+int spool_open(const char *path, int *ret_fd, int *ret_lock, struct err *err);
+
+/*
+ * The dispatcher's id: `configured` if not NULL, else the one in dispatcher.json, else a new one. Writes dispatcher.json. ERR_INVALID when the file is newer
+ * than this program or the configured id differs from the one the spool was used with. Caller frees *ret_id.
+ */
+int spool_identify(int spool, const char *configured, char **ret_id, struct err *err);
+
+/* Writes runs/<id>/state.json. */
+int spool_save(int spool, const struct run *r, enum journal journal, struct err *err);
+/* Writes runs/<id>/result.json. */
+int spool_save_result(int spool, const char *id, const char *text, struct err *err);
+/* Reads runs/<id>/result.json. Caller frees. */
+int spool_result(int spool, const char *id, char **ret, struct err *err);
+/* Opens runs/<id>/log with the given flags (O_CREAT made 0600). */
+int spool_log(int spool, const char *id, int flags, int *ret_fd, struct err *err);
+
+/*
+ * Calls fn for every run in the spool (fn takes it). What can't be read is told to `bad` by its id and left alone: it is neither run nor removed.
+ */
+int spool_load(int spool, void (*fn)(struct run *r, void *arg), void (*bad)(const char *id, const char *why, void *arg), void *arg,
+               struct err *err);
+
+/* Appends one line (a JSON object with the time) to boot.log; best effort. */
+void spool_boot(int spool, const char *id, const char *found, const char *did);
+
+/* state.json as a value; for tests and for what shows it. Caller owns. */
+json_t *spool_state_json(const struct run *r, enum journal journal);
+int spool_state_parse(const char *id, const json_t *value, struct run **ret, struct err *err);
+
+#endif

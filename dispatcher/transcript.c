@@ -1,0 +1,152 @@
+#include "dispatcher/transcript.h"
+#include "dispatcher/spool.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+#include <unistd.h>
+
+struct transcript {
+	int fd;
+	int64_t bytes;
+	int failed; /* errno of the first write that failed */
+	crypto_hash_sha256_state digest;
+	json_t *steps;
+	char *current;
+};
+
+int transcript_begin(int spool, const char *id, struct transcript **ret, struct err *err)
+{
+	int fd;
+
+	if (spool_log(spool, id, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, &fd, err) < 0)
+		return -1;
+	struct transcript *t = xcalloc(1, sizeof *t);
+	t->fd = fd;
+	t->steps = json_array();
+	crypto_hash_sha256_init(&t->digest);
+	*ret = t;
+	return 0;
+}
+
+void transcript_free(struct transcript *t)
+{
+	if (!t)
+		return;
+	close(t->fd);
+	json_decref(t->steps);
+	free(t->current);
+	free(t);
+}
+
+void transcript_log(struct transcript *t, const char *text, size_t len)
+{
+	cleanup_err struct err err = ERR_INIT;
+
+	if (t->failed)
+		return;
+	errno = 0;
+	if (fd_write_all(t->fd, text, len, &err) < 0) {
+		t->failed = errno ? errno : EIO;
+		return;
+	}
+	t->bytes += (int64_t)len;
+	crypto_hash_sha256_update(&t->digest, (const unsigned char *)text, len);
+}
+
+void transcript_step(struct transcript *t, const json_t *message)
+{
+	const char *id = json_string_value(json_object_get(message, "step"));
+	const char *state = json_string_value(json_object_get(message, "state"));
+
+	if (!id || !state)
+		return;
+	free(t->current);
+	t->current = NULL;
+	if (strcmp(state, "start") == 0) {
+		t->current = xstrdup(id);
+		return;
+	}
+	if (json_array_size(t->steps) < FORMULA_MAX_STEPS)
+		json_array_append_new(t->steps, json_pack("{s:s, s:O, s:O}", "id", id, "exit_code", json_object_get(message, "exit_code"),
+		                                          "duration_ms", json_object_get(message, "duration_ms")));
+}
+
+const char *transcript_current_step(const struct transcript *t)
+{
+	return t ? t->current : NULL;
+}
+
+int transcript_sync(struct transcript *t, struct err *err)
+{
+	if (t->failed)
+		return err_errno(err, t->failed, "spool: log");
+	return fsync(t->fd) < 0 ? err_errno(err, errno, "spool: log") : 0;
+}
+
+/* The last bytes of the log as text. */
+static char *tail_of(const struct transcript *t)
+{
+	char last[RESULT_LOG_TAIL];
+	off_t from = t->bytes > RESULT_LOG_TAIL ? (off_t)(t->bytes - RESULT_LOG_TAIL) : 0;
+	ssize_t n = pread(t->fd, last, sizeof last, from);
+
+	return result_log_tail(last, n > 0 ? (size_t)n : 0, RESULT_LOG_TAIL);
+}
+
+static void digest_of(const struct transcript *t, char hex[static 2 * crypto_hash_sha256_BYTES + 1])
+{
+	unsigned char digest[crypto_hash_sha256_BYTES];
+	crypto_hash_sha256_state state;
+
+	if (t)
+		state = t->digest;
+	else
+		crypto_hash_sha256_init(&state);
+	crypto_hash_sha256_final(&state, digest);
+	sodium_bin2hex(hex, 2 * sizeof digest + 1, digest, sizeof digest);
+}
+
+char *transcript_result(const struct run *r, struct transcript *t, const char *dispatcher_id)
+{
+	char hex[2 * crypto_hash_sha256_BYTES + 1];
+	cleanup_free char *tail = t ? tail_of(t) : xstrdup("");
+	cleanup_json json_t *no_steps = json_array();
+
+	digest_of(t, hex);
+	struct result result = {
+	    .id = r->id,
+	    .outcome = r->outcome,
+	    .has_exit_code = r->has_exit_code,
+	    .exit_code = r->exit_code,
+	    .reason = r->reason,
+	    .started_ms = r->started_ms,
+	    .finished_ms = r->finished_ms,
+	    .attempt = r->attempt,
+	    .tier = tier_name(TIER_HIGH), /* without a policy everything is */
+	    .approval_mode = "landed",
+	    .approval_commit = r->commit,
+	    .commit = r->commit,
+	    .action_blob = r->action_blob,
+	    .formula_name = r->formula_name,
+	    .formula_blob = r->formula_blob,
+	    .image = r->image,
+	    .dispatcher = dispatcher_id,
+	    .engine = "docker",
+	    .container = r->container,
+	    .claim = r->claim,
+	    .secrets = r->secret_blobs,
+	    .steps = t ? t->steps : no_steps,
+	    .logs = tail,
+	    .log_bytes = t ? t->bytes : 0,
+	    .log_sha256 = hex,
+	    .log_truncated = r->log_truncated,
+	};
+	cleanup_json json_t *value = result_to_json(&result);
+	return json_pretty(value);
+}

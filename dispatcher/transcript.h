@@ -1,0 +1,35 @@
+/*
+ * What a run says while it runs: its log, on disk and as a running digest, and the list of its steps.
+ *
+ * Begun anew whenever the container is followed from its first byte; the log file is cut and written again then, with the same
+ * bytes, so that whoever reads it at an offset only has to wait until it is longer.
+ */
+#ifndef DISPATCHER_TRANSCRIPT_H
+#define DISPATCHER_TRANSCRIPT_H
+
+#include "dispatcher/core/core.h"
+#include "lib/err.h"
+#include <jansson.h>
+
+struct transcript;
+
+/* Opens runs/<id>/log, cut to nothing. Caller frees. */
+int transcript_begin(int spool, const char *id, struct transcript **ret, struct err *err);
+void transcript_free(struct transcript *t);
+
+/* Appends text of the log. A write that fails is remembered and makes transcript_sync fail. */
+void transcript_log(struct transcript *t, const char *text, size_t len);
+/* A `step` message: state "start" or "end". */
+void transcript_step(struct transcript *t, const json_t *message);
+/* The id of the step that runs, or NULL. */
+const char *transcript_current_step(const struct transcript *t);
+
+/* The log is on disk. */
+int transcript_sync(struct transcript *t, struct err *err);
+
+/*
+ * The text of vault/actions/<id>.result.json for a run whose outcome is decided. `t` may be NULL: no container ever ran. Caller frees.
+ */
+char *transcript_result(const struct run *r, struct transcript *t, const char *dispatcher_id);
+
+#endif
