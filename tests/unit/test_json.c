@@ -1,0 +1,295 @@
+/* Strict JSON and the typed reader. */
+#include "lib/cleanup.h"
+#include "lib/json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct json_limits limits = {1000, 3};
+
+static void refused(const char *text, size_t len, const char *message)
+{
+	cleanup_err struct err e = ERR_INIT;
+	cleanup_json json_t *v = NULL;
+	assert_int_equal(json_parse_strict(text, len, &limits, &v, &e), -1);
+	assert_null(v);
+	assert_int_equal(e.code, ERR_INVALID);
+	if (!strstr(err_msg(&e), message))
+		fail_msg("\"%s\" is not in \"%s\"", message, err_msg(&e));
+}
+#define no(s, message) refused(s, sizeof(s) - 1, message)
+
+static void ok(const char *text, const char *compact)
+{
+	cleanup_err struct err e = ERR_INIT;
+	cleanup_json json_t *v = NULL;
+	if (json_parse_strict(text, strlen(text), &limits, &v, &e))
+		fail_msg("%s: %s", text, err_msg(&e));
+	assert_null(e.msg);
+	cleanup_free char *s = json_compact(v);
+	assert_string_equal(s, compact);
+}
+
+static void test_accepted(void **state)
+{
+	(void)state;
+	ok(" {\"b\" : [1, -5, 0], \"a\":{\"x\":null}}\n", "{\"a\":{\"x\":null},\"b\":[1,-5,0]}");
+	ok("5", "5");
+	ok("\"a\\\"[[[[1e5 1.5\"", "\"a\\\"[[[[1e5 1.5\""); /* in a string, nothing of it counts */
+	ok("[[[1],[2]],[]]", "[[[1],[2]],[]]");
+	ok("9223372036854775807", "9223372036854775807");
+	ok("-9223372036854775808", "-9223372036854775808");
+	ok("\"\\ud83d\\ude80 \\n\\t\"", "\"\xF0\x9F\x9A\x80 \\n\\t\"");
+}
+
+static void test_grammar(void **state)
+{
+	(void)state;
+	no("", "line 1");
+	no("{", "line 1");
+	no("{\"a\":1}\n x", "line 2");
+	no("{\"a\":1,}", "line 1");
+	no("{'a':1}", "line 1");
+	no("[1 2]", "line 1");
+	no("\"abc", "line 1");
+	no("\"abc\\", "line 1");
+	no("01", "line 1");
+	no("+1", "line 1");
+	no("-", "line 1");
+	no("NaN", "line 1");
+	no("// c\n1", "line 1");
+	no("]]]", "line 1");
+}
+
+static void test_numbers(void **state)
+{
+	(void)state;
+	no("{\"a\":\n1e3}", "line 2: the number 1e3");
+	no("3600.0", "3600.0");
+	no("[1E5]", "1E5");
+	no("-1.5", "-1.5");
+	no("9223372036854775808", "big");
+	no("-9223372036854775809", "too big negative");
+	no("1-1", "1-1");
+}
+
+static void test_repeated_keys(void **state)
+{
+	(void)state;
+	no("{\"id\":1,\"id\":2}", "duplicate");
+	no("{\"id\":1,\"\\u0069d\":2}", "duplicate");
+	no("[{\"a\":{\"x\":1,\"x\":1}}]", "duplicate");
+}
+
+static void test_depth_and_size(void **state)
+{
+	(void)state;
+	no("[[[[1]]]]", "nested more than 3 deep");
+	no("{\"a\":[{\"b\":[", "nested more than 3 deep");
+	char big[1002];
+	memset(big, ' ', sizeof(big));
+	big[0] = '1';
+	refused(big, 1001, "larger than 1000 bytes");
+	big[1000] = '\0';
+	ok(big, "1");
+}
+
+static void test_characters(void **state)
+{
+	(void)state;
+	no("\xEF\xBB\xBF{}", "byte order mark");
+	no("{\"a\":1}\0", "NUL");
+	no("\"a\0b\"", "line 1");
+	no("\"\\u0000\"", "line 1");
+	no("{\"\\u0000\":1}", "line 1");
+	no("\"\xC0\xAF\"", "line 1");
+	no("\"\xED\xA0\x80\"", "line 1");
+	no("\"\\ud800\"", "line 1");
+	no("\"\\ude80\\ud83d\"", "line 1");
+	no("\"\\u001b\"", "U+001B");
+	no("\"\\u007f\"", "U+007F");
+	no("\"a\tb\"", "line 1"); /* raw */
+	no("{\"inputs\":{\"x\":[\"a\",\"\\u202e\"]}}", "inputs: x: [1]: character U+202E at byte 0");
+	no("{\"a\xE2\x80\x8B\":1}", "a key: character U+200B");
+	no("{\"a\\u2028\":1}", "a key: character U+2028");
+}
+
+static void test_message_is_harmless(void **state)
+{
+	(void)state;
+	cleanup_err struct err e = ERR_INIT;
+	json_t *v;
+	static const char text[] = "[\"x\x1B]0;evil\x07\"]";
+	assert_int_equal(json_parse_strict(text, sizeof(text) - 1, &limits, &v, &e), -1);
+	for (const char *p = err_msg(&e); *p; p++)
+		assert_true(*p >= ' ' && *p <= '~');
+}
+
+static void test_pretty(void **state)
+{
+	(void)state;
+	cleanup_json json_t *v = json_pack("{s:i,s:[i]}", "b", 1, "a", 2);
+	cleanup_free char *s = json_pretty(v);
+	assert_string_equal(s, "{\n  \"b\": 1,\n  \"a\": [\n    2\n  ]\n}\n");
+}
+
+static void test_load_path(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/disinto-test-json-XXXXXX";
+	cleanup_fd int fd = mkstemp(path);
+	cleanup_err struct err e = ERR_INIT;
+	cleanup_json json_t *v = NULL;
+	assert_int_equal(write(fd, "{\"a\":1}", 7), 7);
+	int good = json_load_path(path, &v, &e);
+	assert_int_equal(pwrite(fd, "{\"a\":1,\"a\":2}", 13, 0), 13);
+	int bad = json_load_path(path, &v, &e);
+	unlink(path);
+	assert_int_equal(good, 0);
+	assert_int_equal(json_integer_value(json_object_get(v, "a")), 1);
+	assert_int_equal(bad, -1);
+	assert_non_null(strstr(err_msg(&e), path));
+	assert_int_equal(json_load_path(path, &v, &e), -1);
+	assert_int_equal(e.code, ERR_NOT_FOUND);
+}
+
+static const char *const tiers[] = {"low", "medium", "high", NULL};
+
+/* Reads the keys that the tests below use. */
+static int read_all(const char *text, const char *where, struct err *err)
+{
+	cleanup_json json_t *v = json_loads(text, JSON_DECODE_ANY, NULL);
+	struct json_reader r;
+	json_reader_init(&r, v, where);
+	json_get_string(&r, "name", 1, 8, true, NULL);
+	json_get_int(&r, "n", 1, 1440, false, 60);
+	json_get_bool(&r, "flag", false, true);
+	json_get_enum(&r, "tier", tiers, false, 2);
+	json_get_array(&r, "list", 2, false);
+	json_get_object(&r, "map", 1, false);
+	return json_reader_end(&r, err);
+}
+
+static void read_error(const char *text, const char *where, const char *message)
+{
+	cleanup_err struct err e = ERR_INIT;
+	assert_int_equal(read_all(text, where, &e), -1);
+	assert_int_equal(e.code, ERR_INVALID);
+	assert_string_equal(err_msg(&e), message);
+}
+
+static void test_reader_values(void **state)
+{
+	(void)state;
+	cleanup_err struct err e = ERR_INIT;
+	cleanup_json json_t *v = json_loads("{\"s\":\"x\",\"n\":5,\"b\":false,\"t\":\"low\",\"a\":[1],\"o\":{}}", 0, NULL);
+	struct json_reader r;
+	json_reader_init(&r, v, "");
+	assert_string_equal(json_get_string(&r, "s", 1, 1, true, NULL), "x");
+	assert_int_equal(json_get_int(&r, "n", 5, 5, true, 0), 5);
+	assert_false(json_get_bool(&r, "b", true, true));
+	assert_int_equal(json_get_enum(&r, "t", tiers, true, 2), 0);
+	assert_int_equal(json_array_size(json_get_array(&r, "a", 1, true)), 1);
+	assert_non_null(json_get_object(&r, "o", 0, true));
+	assert_true(json_has(&r, "s"));
+	assert_false(json_has(&r, "absent"));
+	assert_string_equal(json_get_string(&r, "absent", 0, 9, false, "fall"), "fall");
+	assert_int_equal(json_get_int(&r, "absent", 0, 9, false, 77), 77);
+	assert_true(json_get_bool(&r, "absent", false, true));
+	assert_int_equal(json_get_enum(&r, "absent", tiers, false, 2), 2);
+	assert_null(json_get_array(&r, "absent", 9, false));
+	assert_null(json_get_object(&r, "absent", 9, false));
+	assert_int_equal(json_reader_end(&r, &e), 0);
+	assert_null(e.msg);
+}
+
+static void test_reader_errors(void **state)
+{
+	(void)state;
+	read_error("{}", "", "name: is required");
+	read_error("{\"name\":\"\"}", "inputs", "inputs.name: must be a string of 1 to 8 bytes, not \"\"");
+	read_error("{\"name\":\"123456789\"}", "steps[2]", "steps[2].name: must be a string of 1 to 8 bytes, not of 9");
+	read_error("{\"name\":null}", "", "name: must be a string of 1 to 8 bytes, not null");
+	read_error("{\"name\":[\"x\"]}", "", "name: must be a string of 1 to 8 bytes, not an array");
+	read_error("{\"name\":\"x\",\"n\":0}", "", "n: must be an integer from 1 to 1440, not 0");
+	read_error("{\"name\":\"x\",\"n\":1441}", "", "n: must be an integer from 1 to 1440, not 1441");
+	read_error("{\"name\":\"x\",\"n\":\"5\"}", "", "n: must be an integer from 1 to 1440, not \"5\"");
+	read_error("{\"name\":\"x\",\"n\":1.0}", "", "n: must be an integer from 1 to 1440, not 1.0");
+	read_error("{\"name\":\"x\",\"flag\":1}", "", "flag: must be true or false, not 1");
+	read_error("{\"name\":\"x\",\"tier\":\"hgih\"}", "", "tier: must be one of low, medium, high, not \"hgih\"");
+	read_error("{\"name\":\"x\",\"tier\":true}", "", "tier: must be one of low, medium, high, not true");
+	read_error("{\"name\":\"x\",\"list\":{}}", "", "list: must be an array, not an object");
+	read_error("{\"name\":\"x\",\"list\":[1,2,3]}", "", "list: must have at most 2 entries, not 3");
+	read_error("{\"name\":\"x\",\"map\":[]}", "", "map: must be an object, not an array");
+	read_error("{\"name\":\"x\",\"map\":{\"a\":1,\"b\":2}}", "", "map: must have at most 1 entries, not 2");
+	read_error("[]", "steps[0]", "steps[0]: must be an object, not an array");
+	read_error("5", "", "must be an object, not 5");
+	/* The first one counts. */
+	read_error("{\"n\":0,\"tier\":1,\"zzz\":1}", "", "name: is required");
+}
+
+static void test_reader_unknown(void **state)
+{
+	(void)state;
+	read_error("{\"name\":\"x\",\"foo\":1}", "", "foo: unknown key; known keys are name, n, flag, tier, list, map");
+	read_error("{\"name\":\"x\",\"foo\":1}", "steps[1]", "steps[1].foo: unknown key; known keys are name, n, flag, tier, list, map");
+	read_error("{\"name\":\"x\",\"a\\u001bb\":1}", "", "\"a\\u001Bb\": unknown key; known keys are name, n, flag, tier, list, map");
+}
+
+static void test_reader_shortens(void **state)
+{
+	(void)state;
+	char text[400];
+	char value[200];
+	cleanup_err struct err e = ERR_INIT;
+	memset(value, 'v', sizeof(value));
+	value[sizeof(value) - 1] = '\0';
+	snprintf(text, sizeof(text), "{\"name\":\"x\",\"tier\":\"%s\"}", value);
+	assert_int_equal(read_all(text, "", &e), -1);
+	assert_true(strlen(err_msg(&e)) < 130);
+	assert_non_null(strstr(err_msg(&e), "vvv…"));
+}
+
+static void test_reader_fail(void **state)
+{
+	(void)state;
+	cleanup_err struct err e = ERR_INIT;
+	cleanup_json json_t *v = json_pack("{s:i}", "id", 5);
+	struct json_reader r;
+	json_reader_init(&r, v, "top");
+	json_get(&r, "id");
+	json_reader_fail(&r, "secrets[2]", "must match %s", "[A-Z]");
+	json_reader_fail(&r, "id", "second");
+	assert_int_equal(json_reader_end(&r, &e), -1);
+	assert_string_equal(err_msg(&e), "top.secrets[2]: must match [A-Z]");
+	json_reader_init(&r, NULL, "");
+	assert_int_equal(json_reader_end(&r, NULL), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_accepted),
+	    cmocka_unit_test(test_grammar),
+	    cmocka_unit_test(test_numbers),
+	    cmocka_unit_test(test_repeated_keys),
+	    cmocka_unit_test(test_depth_and_size),
+	    cmocka_unit_test(test_characters),
+	    cmocka_unit_test(test_message_is_harmless),
+	    cmocka_unit_test(test_pretty),
+	    cmocka_unit_test(test_load_path),
+	    cmocka_unit_test(test_reader_values),
+	    cmocka_unit_test(test_reader_errors),
+	    cmocka_unit_test(test_reader_unknown),
+	    cmocka_unit_test(test_reader_shortens),
+	    cmocka_unit_test(test_reader_fail),
+	};
+	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
+}
