@@ -161,7 +161,11 @@ static int fill_once(struct msg_conn *c, struct err *err)
 	if (n == 0)
 		return err_set(err, ERR_UNREACHABLE, "the other process closed the connection");
 	buf_grew(&c->in, (size_t)n);
-	return keep_fds(c, &m, err) ? -1 : 1;
+	if (keep_fds(c, &m, err)) {
+		buf_reset(&c->in); /* whose descriptors these are, nobody can tell any more */
+		return -1;
+	}
+	return 1;
 }
 
 int msg_fill(struct msg_conn *c, struct err *err)

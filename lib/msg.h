@@ -52,7 +52,7 @@ void msg_queue(struct msg_conn *c, const json_t *body, int fd);
 /* Writes what the socket takes. 0, or -1 when the connection is broken. */
 int msg_flush(struct msg_conn *c, struct err *err);
 bool msg_wants_write(const struct msg_conn *c);
-/* Reads what is there. 0, or -1 at the end of the stream or on error. Messages that came whole before that can still be taken. */
+/* Reads what is there. 0, or -1 at the end of the stream or on error. Messages that came whole before the end can still be taken. */
 int msg_fill(struct msg_conn *c, struct err *err);
 /* 1: *ret is the next whole message (free with msg_free); 0: none yet; -1: malformed, close the connection. */
 int msg_next(struct msg_conn *c, struct msg *ret, struct err *err);
