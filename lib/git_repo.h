@@ -39,7 +39,10 @@ int git_repo_commit(git_repository *repo, const git_oid *parents, size_t n_paren
 int git_err(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #define CLEANUP_GIT(type, free) \
-	static inline void cleanup_##type##_(type **p) { free(*p); }
+	static inline void cleanup_##type##_(type **p) \
+	{ \
+		free(*p); \
+	}
 CLEANUP_GIT(git_repository, git_repository_free)
 CLEANUP_GIT(git_commit, git_commit_free)
 CLEANUP_GIT(git_tree, git_tree_free)
