@@ -1,0 +1,174 @@
+/* The web role's loop. */
+#include "dispatcher/web/web.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#define MAX_CONNECTIONS 512
+#define IDLE_SECONDS 60
+#define FOLLOW_MS 100 /* how often logs that are followed are looked at */
+
+static struct request *find(struct web *w, json_int_t ask)
+{
+	struct request *q;
+
+	LIST_FOREACH(q, &w->requests, link)
+	if (q->ask == ask && q->code == 0 && q->log_fd < 0)
+		return q;
+	return NULL;
+}
+
+static void wake(struct request *q)
+{
+	if (q->asleep) {
+		q->asleep = false;
+		MHD_resume_connection(q->connection);
+	}
+}
+
+/* Requests for a log that did not exist yet. */
+static void ask_for_logs(struct web *w, const char *id)
+{
+	struct request *q;
+
+	LIST_FOREACH(q, &w->requests, link)
+	if (q->wants_logs && strcmp(q->id, id) == 0 && web_has_log(w, id)) {
+		q->wants_logs = false;
+		web_ask(q, "logs");
+	}
+}
+
+static void hear_run(struct web *w, struct msg *m)
+{
+	const char *id = json_string_value(json_object_get(m->body, "id"));
+
+	if (!id)
+		return;
+	json_object_del(m->body, "kind");
+	json_object_set(w->rows, id, m->body);
+	id = json_string_value(json_object_get(m->body, "id"));
+	ask_for_logs(w, id);
+}
+
+static void hear_answer(struct web *w, struct msg *m, bool log)
+{
+	struct request *q = find(w, json_integer_value(json_object_get(m->body, "ask")));
+
+	if (!q)
+		return; /* whoever asked has gone */
+	if (log) {
+		q->log_fd = steal_fd(&m->fd);
+	} else {
+		q->code = (int)json_integer_value(json_object_get(m->body, "code"));
+		q->answer = json_incref(json_object_get(m->body, "body"));
+	}
+	wake(q);
+}
+
+static int hear(struct web *w, struct msg *m, struct err *err)
+{
+	enum msg_kind kind;
+
+	if (msg_check(m, ROLE_CORE, ROLE_WEB, &kind, err) < 0)
+		return -1;
+	switch (kind) {
+	case MSG_STATUS:
+		json_decref(w->status);
+		w->status = json_incref(m->body);
+		break;
+	case MSG_RUN:
+		hear_run(w, m);
+		break;
+	case MSG_ANSWER:
+	case MSG_LOG_FILE:
+		hear_answer(w, m, kind == MSG_LOG_FILE);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+/* -1: core is gone. */
+static int hear_core(struct web *w)
+{
+	cleanup_err struct err err = ERR_INIT;
+	int open = msg_fill(&w->core, &err), rc;
+
+	for (;;) {
+		cleanup_msg struct msg m = MSG_INIT;
+		if ((rc = msg_next(&w->core, &m, &err)) != 1)
+			break;
+		if (hear(w, &m, &err) < 0) {
+			log_error("core talks nonsense", "error", err_msg(&err), NULL);
+			return -1;
+		}
+	}
+	return open < 0 || rc < 0 ? -1 : 0;
+}
+
+static struct MHD_Daemon *serve(struct web *w, int fd)
+{
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, web_route, w, MHD_OPTION_LISTEN_SOCKET, fd,
+	                        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+	                        (unsigned)IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED, web_request_done, w, MHD_OPTION_END);
+}
+
+static int epoll_of(struct MHD_Daemon *d)
+{
+	const union MHD_DaemonInfo *info = d ? MHD_get_daemon_info(d, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	return info ? info->epoll_fd : -1;
+}
+
+static int wait_ms(struct web *w, int followers)
+{
+	struct MHD_Daemon *both[2] = {w->tcp, w->api};
+	int wait = followers ? FOLLOW_MS : -1;
+
+	for (int i = 0; i < 2; i++) {
+		MHD_UNSIGNED_LONG_LONG t;
+		if (both[i] && MHD_get_timeout(both[i], &t) == MHD_YES && (wait < 0 || t < (MHD_UNSIGNED_LONG_LONG)wait))
+			wait = (int)t;
+	}
+	return wait;
+}
+
+/* One turn. -1: core is gone. */
+static int turn(struct web *w)
+{
+	int followers = web_wake_followers(w);
+	struct pollfd fds[3] = {
+	    {.fd = w->core.fd, .events = POLLIN}, {.fd = epoll_of(w->api), .events = POLLIN}, {.fd = epoll_of(w->tcp), .events = POLLIN}};
+
+	if (msg_wants_write(&w->core))
+		fds[0].events |= POLLOUT;
+	if (poll(fds, 3, wait_ms(w, followers)) < 0 && errno != EINTR)
+		return -1;
+	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) && hear_core(w) < 0)
+		return -1;
+	MHD_run(w->api);
+	if (w->tcp)
+		MHD_run(w->tcp);
+	return msg_flush(&w->core, NULL);
+}
+
+int web_role(const struct role_args *args)
+{
+	struct web w = {.args = args, .rows = json_object()};
+
+	LIST_INIT(&w.requests);
+	msg_conn_init(&w.core, args->sock);
+	w.api = serve(&w, args->api_fd);
+	w.tcp = args->listen_fd >= 0 ? serve(&w, args->listen_fd) : NULL;
+	if (!w.api || (args->listen_fd >= 0 && !w.tcp)) {
+		log_error("the HTTP server can't start", NULL);
+		return 1;
+	}
+	while (turn(&w) == 0)
+		;
+	return 0;
+}

@@ -1,0 +1,63 @@
+/*
+ * The web role: HTTP over TCP (open paths only) and over <spool>/api.sock (whose mode is the key).
+ *
+ * It answers from its own copy of the state, which core keeps up to date with STATUS and RUN; a slow reader slows nothing but itself. What needs
+ * core (run, cancel, a log file, a result) is sent there as ASK, and the connection sleeps until the answer comes.
+ */
+#ifndef DISPATCHER_WEB_WEB_H
+#define DISPATCHER_WEB_WEB_H
+
+#include "dispatcher/dispatcher.h"
+#include <microhttpd.h>
+#include <sys/queue.h>
+
+/* One HTTP request that could not be answered at once. */
+struct request {
+	LIST_ENTRY(request) link;
+	struct web *web;
+	struct MHD_Connection *connection;
+	json_int_t ask;  /* number of the ASK, 0: none yet */
+	bool asleep;     /* suspended */
+	bool wants_logs; /* a log: asked for as soon as there is one */
+	bool follow;
+	long lines; /* the last so many, 0: all */
+	char *id;
+	int code; /* answered; 0: not yet */
+	json_t *answer;
+	int log_fd; /* -1: none */
+	off_t at;
+};
+LIST_HEAD(requests, request);
+
+struct web {
+	const struct role_args *args;
+	struct msg_conn core;
+	json_t *status; /* last STATUS; NULL before the first */
+	json_t *rows;   /* id -> last RUN */
+	struct requests requests;
+	json_int_t asks;
+	struct MHD_Daemon *tcp, *api; /* tcp NULL when off */
+};
+
+/* state.c: what is shown. Bodies are owned by the caller. */
+json_t *web_status(const struct web *w);
+json_t *web_healthz(const struct web *w, int *ret_code);
+json_t *web_workers(const struct web *w);
+json_t *web_actions(const struct web *w);
+char *web_metrics(const struct web *w);
+/* The row's state has come so far that there is a log, or that nothing will be added to it any more. */
+bool web_has_log(const struct web *w, const char *id);
+bool web_log_is_whole(const struct web *w, const char *id);
+
+/* route.c */
+enum MHD_Result web_route(void *web, struct MHD_Connection *c, const char *url, const char *method, const char *version,
+                          const char *upload_data, size_t *upload_data_size, void **state);
+void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code);
+void web_ask(struct request *q, const char *op);
+
+/* logs.c */
+struct MHD_Response *web_log_response(struct request *q);
+/* Wakes those who follow a log that has grown or ended. Returns how many go on sleeping. */
+int web_wake_followers(struct web *w);
+
+#endif
