@@ -87,7 +87,10 @@ $(SAN)/runner.a: $(call parts,$(SAN),$(wildcard runner/*.c))
 link_san = $(call say,LINK,$@)$(CC) $(SAN_CFLAGS) -o $@ $^ -lcmocka $(LIBS)
 $(SAN)/test_cli_%: $(SAN)/tests/unit/test_cli_%.o $(SAN)/cli.a $(SAN)/lib.a
 	$(link_san)
-$(SAN)/test_runner_%: $(SAN)/tests/unit/test_runner_%.o $(SAN)/runner.a $(SAN)/lib.a
+$(SAN)/test_runner_%: $(SAN)/tests/unit/test_runner_%.o $(SAN)/tests/runner_box.o $(SAN)/runner.a $(SAN)/lib.a | bin/disinto-runner $(SAN)/disinto-runner
+	$(link_san)
+$(SAN)/runner/%.o: SAN_CFLAGS += -DDISINTO_TEST
+$(SAN)/disinto-runner: $(SAN)/runner/main.o $(SAN)/runner.a $(SAN)/lib.a
 	$(link_san)
 $(SAN)/test_%: $(SAN)/tests/unit/test_%.o $(SAN)/dispatcher.a $(SAN)/lib.a
 	$(link_san)
@@ -131,8 +134,10 @@ test: test-deps
 programs-for-tests: all $(UNIT_TESTS) $(SAN)/sim $(FUZZ_TESTS)
 
 bench: test-deps
-	$(again) all
-	$(Q)tests/bench/run
+	$(again) all $(BUILD)/bare
+	$(Q)tests/bench/run $(BUILD)/bare
+$(BUILD)/bare: $(BUILD)/tests/bench/bare.o $(BUILD)/libdisinto.a
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
 
 SOURCES = $(sort $(wildcard *.[ch] */*.[ch] */*/*.[ch]))
 lint: test-deps compile_commands.json

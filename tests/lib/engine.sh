@@ -55,7 +55,7 @@ up() { # DIR
 # Processes that belong to the engine: containerd and its shims name the exec-root or the socket in it.
 members() { # DIR
 	for p in /proc/[0-9]*; do
-		if tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -qF -- "$1/exec/"; then
+		if { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null | grep -qF -- "$1/exec/"; then
 			echo "${p#/proc/}"
 		fi
 	done
