@@ -17,15 +17,15 @@ const char *approval_mode_name(enum approval_mode m);
 struct config {
 	char *file; /* where it was read from */
 	char *ops_repo;
-	char *branch; /* "main" */
+	char *branch;         /* "main" */
 	char *git_token_file; /* this and other files: NULL when not set */
 	int poll_seconds;     /* 1..3600, default 2 */
 	char *spool;
-	char *dispatcher_id; /* NULL: made once and kept in the spool */
+	char *dispatcher_id;        /* NULL: made once and kept in the spool */
 	enum separation separation; /* default: best_effort */
-	char *claims;        /* "local"; "ledger" comes with the ledger */
+	char *claims;               /* "local"; "ledger" comes with the ledger */
 	char *identity_file;
-	int capacity; /* 1..1024, default 4 */
+	int capacity;      /* 1..1024, default 4 */
 	char *docker_host; /* socket path without "unix://" */
 	char *registry_auth_file;
 	char *runner_image;
@@ -52,11 +52,20 @@ struct config {
 
 /*
  * Finds the file (`path` if not NULL, else $DISINTO_CONFIG, ./dispatcher.yaml, /etc/disinto/dispatcher.yaml), reads it, applies DISINTO_<KEY> variables
- * (nested keys joined by _) and checks everything. ERR_INVALID: "<file>: <key>: <value>: <what is allowed>" (or "DISINTO_X: …").
+ * (nested keys joined by _; an empty variable counts as not set) and checks everything. ERR_NOT_FOUND: there is no file. ERR_INVALID:
+ * "<file>: <key>: <what is wrong>; <what is allowed>" (or "DISINTO_X: …").
  */
 int config_load(const char *path, struct config *ret, struct err *err);
+/* The same for a text; `file` is its name in messages, and its folder is where relative paths begin. */
+int config_parse(const char *file, const char *text, size_t len, struct config *ret, struct err *err);
 void config_free(struct config *c);
 #define cleanup_config __attribute__((cleanup(config_free)))
-#define CONFIG_INIT {.file = NULL}
+#define CONFIG_INIT \
+	{ \
+		.file = NULL \
+	}
+
+/* The names of all keys ("approval.minimum"), one for each i from 0; NULL after the last. */
+const char *config_key_name(size_t i);
 
 #endif

@@ -1,0 +1,69 @@
+#include "vault/config_keys.h"
+
+static const char *const separations[] = {"required", "best_effort", NULL};
+static const char *const claims[] = {"local", "ledger", NULL};
+static const char *const approvals[] = {"landed", "signed", "forge", NULL};
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const formats[] = {"logfmt", "json", NULL};
+
+/* Enumerations are stored as int by the index of their name. */
+_Static_assert(sizeof(enum separation) == sizeof(int) && SEPARATION_BEST_EFFORT == 1, "separations[] follows the enumeration");
+_Static_assert(sizeof(enum approval_mode) == sizeof(int) && APPROVAL_FORGE == 2, "approvals[] follows the enumeration");
+_Static_assert(sizeof(enum log_level) == sizeof(int) && LOG_LEVEL_ERROR == 3, "levels[] follows the enumeration");
+
+const char *approval_mode_name(enum approval_mode m)
+{
+	return approvals[m];
+}
+
+#define NOT_YET "is not in this version yet; remove it, so that nobody relies on it"
+#define STRING(member) MEMBER_STRING, offsetof(struct config, member)
+#define TREE(member) MEMBER_TREE, offsetof(struct config, member)
+#define PLAIN(member) MEMBER_PLAIN, offsetof(struct config, member)
+
+/* docs/configuration.md explains each; a test holds the two together. */
+const struct config_key config_keys[] = {
+    {"ops_repo", STRING(ops_repo), .read = read_repo, .required = true},
+    {"branch", STRING(branch), .read = read_name, .fallback = "main", .kind = &config_branch},
+    {"git_token_file", STRING(git_token_file), .read = read_path},
+    {"poll_seconds", PLAIN(poll_seconds), .read = read_int, .fallback = "2", .min = 1, .max = 3600},
+    {"spool", STRING(spool), .read = read_spool, .fallback = "/var/lib/disinto"},
+    {"dispatcher_id", STRING(dispatcher_id), .read = read_name, .kind = &config_dispatcher_id},
+    {"separation", PLAIN(separation), .read = read_choice, .fallback = "best_effort", .choices = separations},
+    {"claims", STRING(claims), .read = read_word, .fallback = "local", .choices = claims,
+     .later = "is not in this version yet; only local works, for a site with one dispatcher"},
+    {"identity_file", STRING(identity_file), .read = read_path},
+    {"capacity", PLAIN(capacity), .read = read_int, .fallback = "4", .min = 1, .max = 1024},
+    {"docker_host", STRING(docker_host), .read = read_socket, .fallback = "unix:///var/run/docker.sock"},
+    {"registry_auth_file", STRING(registry_auth_file), .read = read_path},
+    {"runner_image", STRING(runner_image), .read = read_name, .fallback = "disinto/runner", .kind = &check_image},
+    {"mounts", TREE(mounts), .read = read_mounts, .fallback = "{}"},
+    {"networks", TREE(networks), .read = read_networks, .fallback = "{}"},
+    {"agents", TREE(agents), .read = read_agents, .fallback = "{}"},
+    {"approval.minimum", PLAIN(approval.minimum), .read = read_choice, .fallback = "landed", .choices = approvals,
+     .later = "is not in this version yet; only landed works, and it is never taken in place of a stricter one"},
+    {"approval.allow_direct", PLAIN(approval.allow_direct), .read = read_flag, .fallback = "false"},
+    {"approval.allowed_signers", STRING(approval.allowed_signers), .read = read_path},
+    {"approval.approvers", TREE(approval.approvers), .read = read_list, .fallback = "[]", .kind = &config_approver, .max = 1024},
+    {"approval.forge_url", STRING(approval.forge_url), .read = read_name, .kind = &config_url},
+    {"approval.forge_token_file", STRING(approval.forge_token_file), .read = read_path},
+    {"listen", STRING(listen), .read = read_name, .fallback = "127.0.0.1:8080", .kind = &config_listen},
+    {"allowed_repos", TREE(allowed_repos), .read = read_list, .fallback = "[]", .kind = &config_repo_name, .max = 1024},
+    {"webhook_secret_file", STRING(webhook_secret_file), .read = read_path, .later = NOT_YET},
+    {"max_pending", PLAIN(max_pending), .read = read_int, .fallback = "1000", .min = 1, .max = 100000},
+    {"archive_after_days", PLAIN(archive_after_days), .read = read_int, .fallback = "0", .min = 0, .max = 36500, .later = NOT_YET},
+    {"keep_runs_days", PLAIN(keep_runs_days), .read = read_int, .fallback = "30", .min = 1, .max = 36500},
+    {"known_hosts_file", STRING(known_hosts_file), .read = read_path},
+    {"ssh_key_file", STRING(ssh_key_file), .read = read_path},
+    {"signing_key_file", STRING(signing_key_file), .read = read_path, .later = NOT_YET},
+    {"ca_file", STRING(ca_file), .read = read_path},
+    {"on_drained", TREE(on_drained), .read = read_object, .later = NOT_YET},
+    {"log.level", PLAIN(log_level), .read = read_choice, .fallback = "info", .choices = levels},
+    {"log.format", PLAIN(log_json), .read = read_second, .fallback = "logfmt", .choices = formats},
+};
+const size_t n_config_keys = sizeof(config_keys) / sizeof(*config_keys);
+
+const char *config_key_name(size_t i)
+{
+	return i < n_config_keys ? config_keys[i].name : NULL;
+}
