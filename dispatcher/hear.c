@@ -51,13 +51,14 @@ static void parse_landed(const char *id, const struct msg *m, struct landed *l, 
 		free(f);
 		return;
 	}
-	l->formula = f;
+	*l->formula = f;
 	formula_suits(f, l->action, why);
 }
 
 static void hear_landed(struct house *h, const char *id, const struct msg *m)
 {
 	cleanup_action struct action action = ACTION_INIT;
+	struct formula *formula = NULL;
 	cleanup_err struct err why = ERR_INIT;
 	cleanup_json json_t *no_secrets = json_object();
 	unsigned char random[16];
@@ -74,6 +75,7 @@ static void hear_landed(struct house *h, const char *id, const struct msg *m)
 	    .formula_name = text_of(m, "formula_name"),
 	    .formula_blob = text_of(m, "formula_blob"),
 	    .action = &action,
+	    .formula = &formula,
 	    .secrets = json_is_object(secrets) ? secrets : no_secrets,
 	    .nonce = nonce,
 	    .refuse = text_of(m, "refuse"),
@@ -84,6 +86,9 @@ static void hear_landed(struct house *h, const char *id, const struct msg *m)
 		l.refuse = err_msg(&why);
 	struct event ev = {.kind = EV_LANDED, .id = id, .landed = &l};
 	house_step(h, &ev);
+	if (formula) /* not taken */
+		formula_free(formula);
+	free(formula);
 }
 
 static void hear_polled(struct house *h, const struct msg *m)

@@ -117,15 +117,15 @@ enum event_kind {
 	EV_TICK,          /* time passed */
 };
 
-/* Everything in an event is borrowed, but for `run` of EV_RECOVERED and the parts of `landed` that say so. */
+/* Everything in an event is borrowed, but for `run` of EV_RECOVERED and what `landed` says of its parts. */
 struct landed {
 	const char *commit, *action_blob, *formula_name, *formula_blob;
-	struct action *action;   /* taken (emptied); .json NULL when refused */
-	struct formula *formula; /* taken; NULL when refused */
-	json_t *secrets;         /* {NAME: {blob, age}}; a reference is added */
-	const char *nonce;       /* fresh, for the claim */
-	const char *refuse;      /* why it must not run, or NULL */
-	const char *wait;        /* why it can't be judged now, or NULL */
+	struct action *action;    /* emptied when the core takes it; .json NULL when refused */
+	struct formula **formula; /* set to NULL when the core takes it; *formula NULL when refused */
+	json_t *secrets;          /* {NAME: {blob, age}}; a reference is added */
+	const char *nonce;        /* fresh, for the claim */
+	const char *refuse;       /* why it must not run, or NULL */
+	const char *wait;         /* why it can't be judged now, or NULL */
 };
 
 struct exited {

@@ -85,11 +85,11 @@ static void finish_without_report(struct core *c, struct run *r, const struct ex
 {
 	const int *code = x->has_exit_code ? &x->exit_code : NULL;
 
-	if (r->halt == HALT_CANCEL) {
+	if (code && r->halt == HALT_CANCEL) {
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
-	} else if (r->halt == HALT_TIMEOUT) {
+	} else if (code && r->halt == HALT_TIMEOUT) {
 		core_finish(c, r, OUTCOME_TIMED_OUT, &(int){EXIT_TIMED_OUT}, r->halt_reason);
-	} else if (x->oom && x->has_exit_code) {
+	} else if (code && x->oom) {
 		core_finish(c, r, OUTCOME_FAILED, code, "ran out of memory; raise resources.memory in the formula");
 	} else {
 		char *why = xasprintf("%s; it may have run in part: look at its log, then propose it again under a new id",

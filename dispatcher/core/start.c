@@ -73,7 +73,8 @@ static void take_landed(struct run *r, const struct landed *l)
 	if (r->formula)
 		formula_free(r->formula);
 	free(r->formula);
-	r->formula = l->formula;
+	r->formula = *l->formula;
+	*l->formula = NULL;
 	take_secrets(r, l->secrets);
 }
 
@@ -119,18 +120,21 @@ static void landed_again(struct core *c, struct run *r, const struct landed *l)
 	}
 	if (l->action_blob && r->action_blob && strcmp(r->action_blob, l->action_blob) != 0)
 		effect_note(c, r, "was edited after it was taken; the edit never runs");
-	if (r->state != RUN_WAITING || r->secrets)
+	if (r->secrets || r->state >= RUN_ENDING)
 		return;
 	const char *missing = missing_secret(r, l->secrets);
-	if (missing) {
-		char *path = vault_secret_path(missing), *why = xasprintf("%s: is not in the repository any more", path);
-		core_finish(c, r, OUTCOME_REFUSED, NULL, why);
-		free(path);
-		free(why);
+	if (!missing)
+		take_secrets(r, l->secrets); /* also while it runs: it may turn out that it never began */
+	if (r->state != RUN_WAITING)
+		return;
+	if (!missing) {
+		core_requeue(c, r);
 		return;
 	}
-	take_secrets(r, l->secrets);
-	core_requeue(c, r);
+	char *path = vault_secret_path(missing), *why = xasprintf("%s: is not in the repository any more", path);
+	core_finish(c, r, OUTCOME_REFUSED, NULL, why);
+	free(path);
+	free(why);
 }
 
 static bool is_taken(const struct run *r)
