@@ -16,7 +16,7 @@ PKGS = libgit2 libcurl jansson libsodium yaml-0.1 libmicrohttpd
 # Packages that building and the demo need, and those that testing needs besides; `make deps` installs what is missing.
 DEPS = build-essential pkg-config git libgit2-dev libcurl4-openssl-dev libjansson-dev libsodium-dev libyaml-dev \
        libmicrohttpd-dev docker.io iptables busybox-static jq curl ca-certificates
-TEST_DEPS = libcmocka-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
+TEST_DEPS = libcmocka-dev zlib1g-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
             cppcheck shellcheck
 
 Q = $(if $(V),,@)
@@ -66,7 +66,7 @@ bin/disinto-runner: $(call obj,$(RUNNER_SRC))
 	$(call say,LINK,$@)$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-s -o $@ $^ $(RUNNER_LIBS)
 
 # Unit tests and the simulator: one program for each tests/unit/test_*.c, under sanitizers, linked with what the programs are made of but
-# their main.c. test_cli_* gets cli/, test_runner_* runner/, all others dispatcher/.
+# their main.c. test_cli_* gets cli/, test_runner_* runner/, all others dispatcher/; what tests share is in support.a.
 SAN = $(BUILD)/san
 SAN_CFLAGS = $(BASE_CFLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(SAN)/%,$(wildcard tests/unit/test_*.c))
@@ -80,19 +80,20 @@ $(SAN)/lib.a: $(call parts,$(SAN),$(LIB_SRC))
 $(SAN)/dispatcher.a: $(call parts,$(SAN),$(DISPATCHER_SRC))
 $(SAN)/cli.a: $(call parts,$(SAN),$(CLI_SRC))
 $(SAN)/runner.a: $(call parts,$(SAN),$(wildcard runner/*.c))
+$(SAN)/support.a: $(call parts,$(SAN),$(filter-out tests/unit/test_%,$(wildcard tests/*.c tests/unit/*.c)))
 %.a:
 	$(Q)mkdir -p $(@D)
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 
-link_san = $(call say,LINK,$@)$(CC) $(SAN_CFLAGS) -o $@ $^ -lcmocka $(LIBS)
-$(SAN)/test_cli_%: $(SAN)/tests/unit/test_cli_%.o $(SAN)/cli.a $(SAN)/lib.a
+link_san = $(call say,LINK,$@)$(CC) $(SAN_CFLAGS) -o $@ $^ -lcmocka -lz $(LIBS)
+$(SAN)/test_cli_%: $(SAN)/tests/unit/test_cli_%.o $(SAN)/support.a $(SAN)/cli.a $(SAN)/lib.a
 	$(link_san)
-$(SAN)/test_runner_%: $(SAN)/tests/unit/test_runner_%.o $(SAN)/tests/runner_box.o $(SAN)/runner.a $(SAN)/lib.a | bin/disinto-runner $(SAN)/disinto-runner
+$(SAN)/test_runner_%: $(SAN)/tests/unit/test_runner_%.o $(SAN)/support.a $(SAN)/runner.a $(SAN)/lib.a | bin/disinto-runner $(SAN)/disinto-runner
 	$(link_san)
 $(SAN)/runner/%.o: SAN_CFLAGS += -DDISINTO_TEST
 $(SAN)/disinto-runner: $(SAN)/runner/main.o $(SAN)/runner.a $(SAN)/lib.a
 	$(link_san)
-$(SAN)/test_%: $(SAN)/tests/unit/test_%.o $(SAN)/dispatcher.a $(SAN)/lib.a
+$(SAN)/test_%: $(SAN)/tests/unit/test_%.o $(SAN)/support.a $(SAN)/dispatcher.a $(SAN)/lib.a
 	$(link_san)
 $(SAN)/sim: $(patsubst %.c,$(SAN)/%.o,$(wildcard tests/sim/*.c)) $(SAN)/dispatcher.a $(SAN)/lib.a
 	$(link_san)

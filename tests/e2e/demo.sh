@@ -1,0 +1,31 @@
+#!/bin/bash
+# The demo, as a user starts it: with an engine that answers, and with none.
+. "$(dirname "$0")/lib.sh"
+
+leftovers() { # processes of the demo's folder
+	grep -lsaF "$1" /proc/[0-9]*/cmdline
+}
+
+run_demo() { # WHAT ENGINE-SOCKET
+	local begin=$SECONDS output code folder
+	output=$(DOCKER_HOST=unix://$2 "$LIB/demo.sh" 2>&1)
+	code=$?
+	is "$1: exit code" $code 0
+	[ $code = 0 ] || echo "${output//$'\n'/$'\n# '}"
+	like "$1: the result is shown" "$output" '"outcome": "succeeded"'
+	like "$1: the git log is shown" "$output" 'vault: result for hello-1'
+	like "$1: the secret is redacted" "$output" 'it reads: '
+	refute "$1: and not shown" grep -qF a-token-nobody-should-see <<<"$output"
+	folder=$(grep -o '/tmp/disinto-demo\.[A-Za-z0-9]*' <<<"$output" | tail -n 1)
+	check "$1: the site stays" [ -s "$folder/site/dispatcher.yaml" ]
+	is "$1: no process stays" "$(leftovers "$folder")" ''
+	refute "$1: no engine's folder stays" [ -e "$folder.engine" ]
+	echo "# took $((SECONDS - begin)) s"
+	rm -rf "$folder"
+}
+
+run_demo 'without an engine' "$WORK/nothing.sock"
+engine_start
+run_demo 'with an engine' "$SOCKET"
+is "nothing is left on the engine: containers" "$(engine '/containers/json?all=1' | jq length)" 0
+is "nothing is left on the engine: its image" "$(engine /images/json | jq -r '.[].RepoTags[]')" disinto/runner:latest
