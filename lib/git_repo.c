@@ -138,41 +138,76 @@ int git_tree_check(const git_tree *tree, struct err *err)
 	return 0;
 }
 
+/* A tree that libgit2 can't parse is malformed as much as one that git_tree_check refuses. */
+static int checked_tree(git_repository *repo, const git_oid *oid, const char *path, size_t len, git_tree **ret, struct err *err)
+{
+	cleanup_git(git_tree) git_tree *tree = NULL;
+	int rc = git_tree_lookup(&tree, repo, oid);
+	if (rc < 0) {
+		git_err(err, rc, "%.*s: tree %s", (int)len, path, git_oid_tostr_s(oid));
+		if (err && rc != GIT_ENOTFOUND)
+			err->code = ERR_INVALID;
+		else if (err)
+			err->code = ERR_FAIL; /* an object that is missing is not a file that is absent */
+		return -1;
+	}
+	if (git_tree_check(tree, err) < 0)
+		return len ? err_wrap(err, "%.*s", (int)len, path) : -1;
+	*ret = steal_ptr(&tree);
+	return 0;
+}
+
 static int root_tree(git_repository *repo, const git_oid *commit, git_tree **ret, struct err *err)
 {
 	cleanup_git(git_commit) git_commit *c = NULL;
 	int rc = git_commit_lookup(&c, repo, commit);
-	if (rc == 0)
-		rc = git_commit_tree(ret, c);
-	return rc < 0 ? git_err(err, rc, "read commit %s", git_oid_tostr_s(commit)) : 0;
+	if (rc < 0) {
+		git_err(err, rc, "read commit %s", git_oid_tostr_s(commit));
+		if (err)
+			err->code = ERR_FAIL;
+		return -1;
+	}
+	return checked_tree(repo, git_commit_tree_id(c), "", 0, ret, err);
+}
+
+int git_repo_tree(git_repository *repo, const git_oid *commit, const char *path, git_tree **ret, struct err *err)
+{
+	cleanup_git(git_tree) git_tree *tree = NULL;
+	if (root_tree(repo, commit, &tree, err) < 0)
+		return -1;
+	for (const char *p = path; *p;) {
+		size_t len = strcspn(p, "/");
+		size_t walked = (size_t)(p - path) + len;
+		cleanup_free char *name = strndup(p, len);
+		const git_tree_entry *e = name ? git_tree_entry_byname(tree, name) : NULL;
+		git_tree *next = NULL;
+		if (!e)
+			return err_set(err, ERR_NOT_FOUND, "%.*s is not there", (int)walked, path);
+		if (git_tree_entry_type(e) != GIT_OBJECT_TREE)
+			return err_set(err, ERR_INVALID, "%.*s is not a folder", (int)walked, path);
+		if (checked_tree(repo, git_tree_entry_id(e), path, walked, &next, err) < 0)
+			return -1;
+		git_tree_free(tree);
+		tree = next;
+		p += len + (p[len] == '/');
+	}
+	*ret = steal_ptr(&tree);
+	return 0;
 }
 
 int git_repo_entry(git_repository *repo, const git_oid *commit, const char *path, git_oid *ret, git_filemode_t *ret_mode, struct err *err)
 {
 	cleanup_git(git_tree) git_tree *tree = NULL;
-	if (root_tree(repo, commit, &tree, err) < 0)
+	const char *slash = strrchr(path, '/');
+	cleanup_free char *folder = slash ? strndup(path, (size_t)(slash - path)) : xstrdup("");
+	if (git_repo_tree(repo, commit, folder, &tree, err) < 0)
 		return -1;
-	for (const char *p = path;;) {
-		if (git_tree_check(tree, err) < 0)
-			return p == path ? -1 : err_wrap(err, "%.*s", (int)(p - path - 1), path);
-		size_t len = strcspn(p, "/");
-		cleanup_free char *name = strndup(p, len);
-		const git_tree_entry *e = name ? git_tree_entry_byname(tree, name) : NULL;
-		if (!e || (p[len] && git_tree_entry_type(e) != GIT_OBJECT_TREE))
-			return err_set(err, ERR_NOT_FOUND, "%s is not there", path);
-		if (!p[len]) {
-			*ret = *git_tree_entry_id(e);
-			*ret_mode = git_tree_entry_filemode_raw(e);
-			return 0;
-		}
-		git_tree *next = NULL;
-		int rc = git_tree_lookup(&next, repo, git_tree_entry_id(e));
-		if (rc < 0)
-			return git_err(err, rc, "read the folder %.*s", (int)(p + len - path), path);
-		git_tree_free(tree);
-		tree = next;
-		p += len + 1;
-	}
+	const git_tree_entry *e = git_tree_entry_byname(tree, slash ? slash + 1 : path);
+	if (!e)
+		return err_set(err, ERR_NOT_FOUND, "%s is not there", path);
+	*ret = *git_tree_entry_id(e);
+	*ret_mode = git_tree_entry_filemode_raw(e);
+	return 0;
 }
 
 /* The parent's tree (none: NULL) with the changes, written. */

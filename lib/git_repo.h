@@ -21,6 +21,12 @@ int git_repo_blob(git_repository *repo, const git_oid *oid, size_t max, struct b
  */
 int git_repo_entry(git_repository *repo, const git_oid *commit, const char *path, git_oid *ret, git_filemode_t *ret_mode, struct err *err);
 
+/*
+ * The folder at `path` ("": the root) of commit `commit`, checked like every tree on the way. ERR_NOT_FOUND when absent, ERR_INVALID when malformed or no
+ * folder. Caller frees.
+ */
+int git_repo_tree(git_repository *repo, const git_oid *commit, const char *path, git_tree **ret, struct err *err);
+
 /* Order, uniqueness, names and modes of a tree, as git's fsck has them. ERR_INVALID says what is wrong. */
 int git_tree_check(const git_tree *tree, struct err *err);
 
