@@ -5,6 +5,7 @@
 #include "lib/file.h"
 #include "lib/yaml.h"
 #include "vault/config_keys.h"
+#include "vault/name.h"
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
@@ -69,13 +70,15 @@ static bool is_near(const char *name, const char *key)
 static int refuse_unknown(const char *name, struct err *err)
 {
 	cleanup_buf struct buf near = BUF_INIT;
+	bool plain = vault_matches(name, CHARS_ALNUM "_", CHARS_ALNUM "._-", 60);
+	cleanup_free char *shown = plain ? xstrdup(name) : check_quote(name);
 
 	for (size_t i = 0; i < n_config_keys; i++)
 		if (is_near(name, config_keys[i].name))
 			buf_addf(&near, "%s%s", near.len ? ", " : "", config_keys[i].name);
 	if (near.len)
-		return err_set(err, ERR_INVALID, "%s: unknown key; near names are %s", name, near.data);
-	return err_set(err, ERR_INVALID, "%s: unknown key; docs/configuration.md lists all of them", name);
+		return err_set(err, ERR_INVALID, "%s: unknown key; near names are %s", shown, near.data);
+	return err_set(err, ERR_INVALID, "%s: unknown key; docs/configuration.md lists all of them", shown);
 }
 
 enum known { KNOWN_NOT, KNOWN_KEY, KNOWN_GROUP };

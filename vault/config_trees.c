@@ -99,22 +99,22 @@ static bool reaches_docker(const char *source)
 
 static json_t *read_mount(const json_t *value, const char *base, struct err *err)
 {
-	cleanup_free char *path = NULL;
 	struct json_reader r;
 
 	json_reader_init(&r, value, "");
 	const char *source = json_get_string(&r, "source", 1, 4096, true, NULL);
 	const char *target = json_get_string(&r, "target", 1, 4096, true, NULL);
-	if (source)
-		path = path_join(base, source);
+	cleanup_free char *path = source ? path_join(base, source) : NULL;
+	cleanup_free char *shown_path = path ? check_quote(path) : NULL;
+	cleanup_free char *shown_target = target ? check_quote(target) : NULL;
+
 	if (target && !is_target(target))
-		json_reader_fail(
-		    &r, "target",
-		    "\"%.60s\" is not allowed; an absolute path without . and .., not / and not in or above /proc, /sys, /dev, "
-		    "/run/secrets, /run/disinto",
-		    target);
+		json_reader_fail(&r, "target",
+		                 "%s is not allowed; an absolute path without . and .., not / and not in or above /proc, /sys, /dev, "
+		                 "/run/secrets, /run/disinto",
+		                 shown_target);
 	if (path && reaches_docker(path))
-		json_reader_fail(&r, "source", "\"%.60s\" would give runs Docker's socket, and with it this machine", path);
+		json_reader_fail(&r, "source", "%s would give runs Docker's socket, and with it this machine", shown_path);
 	if (json_reader_end(&r, err) != 0)
 		return NULL;
 	return json_pack("{ss ss}", "source", path, "target", target);

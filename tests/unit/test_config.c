@@ -291,6 +291,7 @@ static const struct {
     {"minimum: landed", "minimum: unknown key; near names are approval.minimum"},
     {"approval: {minimun: signed}", "approval.minimun: unknown key; near names are approval.minimum"},
     {"log_level: debug", "log_level: unknown key; near names are log.level"},
+    {"\"capa\\tcity\": 4", "\"capa city\": unknown key; near names are capacity"},
     {"zzzzzz: 1", "zzzzzz: unknown key; docs/configuration.md lists all of them"},
     {"approval.minimum: landed", "approval.minimum: must be written as a map, as in `approval: {minimum: …}`"},
 };
