@@ -101,6 +101,10 @@ $(SAN)/sim: $(patsubst %.c,$(SAN)/%.o,$(wildcard tests/sim/*.c)) $(SAN)/dispatch
 check-unit: $(if $(T),$(SAN)/test_$(T),$(UNIT_TESTS))
 	$(Q)code=0; for t in $^; do $$t || code=1; done; exit $$code
 
+# The official age vectors, of the folder AGE_TESTKIT where it is set: one line "N passed, N failed, N skipped".
+test-age: $(SAN)/test_age
+	$(Q)$< testkit
+
 # Fuzz targets: LLVMFuzzerTestOneInput in tests/fuzz/fuzz_*.c; seeds, where there are any, in tests/fuzz/seeds/<name>/.
 FUZZ = $(BUILD)/fuzz
 FUZZ_CFLAGS = $(BASE_CFLAGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
@@ -157,6 +161,6 @@ install: all
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all clean check-unit fuzz deps test-deps demo test programs-for-tests bench lint install
+.PHONY: all clean check-unit test-age fuzz deps test-deps demo test programs-for-tests bench lint install
 .SECONDARY:
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)
