@@ -1,0 +1,491 @@
+/* The core, event by event. The simulator covers the orders that nobody thought of; this names the ones that matter. */
+#include "dispatcher/core/core.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct world {
+	struct core *core;
+	struct effects effects;
+	int64_t now;
+};
+
+static int setup(void **state)
+{
+	struct core_options options = {.capacity = 2, .dispatcher_id = "d1"};
+	struct world *w = xcalloc(1, sizeof *w);
+
+	w->core = core_new(&options);
+	w->now = 1000;
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	core_free(w->core);
+	effects_free(&w->effects);
+	free(w);
+	return 0;
+}
+
+/* One event; the effects that follow from it replace those before. */
+static void step(struct world *w, struct event ev)
+{
+	effects_clear(&w->effects);
+	ev.mono_ms = ev.wall_ms = w->now;
+	core_step(w->core, &ev, &w->effects);
+}
+
+static const struct effect *effect_of(const struct world *w, enum effect_kind kind)
+{
+	for (size_t i = 0; i < w->effects.n; i++)
+		if (w->effects.v[i].kind == kind)
+			return &w->effects.v[i];
+	return NULL;
+}
+
+static void land_with(struct world *w, const char *id, const char *blob, const char *refuse, const char *wait)
+{
+	struct action action = ACTION_INIT;
+	struct formula *formula = xcalloc(1, sizeof *formula);
+	cleanup_json json_t *a = json_pack("{s:s, s:s, s:s, s:[s]}", "id", id, "formula", "f", "context", "c", "secrets", "TOKEN");
+	cleanup_json json_t *f = json_pack("{s:s, s:[{s:s, s:s}]}", "name", "f", "steps", "id", "s", "run", "true");
+	cleanup_json json_t *secrets = json_pack("{s:{s:s, s:s}}", "TOKEN", "blob", "5b", "age", "eA==");
+
+	assert_int_equal(action_from_json(id, a, &action, NULL), 0);
+	assert_int_equal(formula_from_json("f", f, formula, NULL), 0);
+	struct landed l = {.commit = "c1",
+	                   .action_blob = blob,
+	                   .formula_name = "f",
+	                   .formula_blob = "f1",
+	                   .action = &action,
+	                   .formula = &formula,
+	                   .secrets = secrets,
+	                   .nonce = "n1",
+	                   .refuse = refuse,
+	                   .wait = wait};
+	step(w, (struct event){.kind = EV_LANDED, .id = id, .landed = &l});
+	action_free(&action);
+	if (formula)
+		formula_free(formula);
+	free(formula);
+}
+
+static void land(struct world *w, const char *id)
+{
+	land_with(w, id, "b1", NULL, NULL);
+}
+
+static void roles_up(struct world *w)
+{
+	step(w, (struct event){.kind = EV_ROLE_UP, .role_git = true, .role_keyring = true, .role_engine = true});
+	step(w, (struct event){.kind = EV_ENGINE, .ok = true});
+}
+
+static void journaled(struct world *w, const char *id, enum journal j)
+{
+	step(w, (struct event){.kind = EV_JOURNALED, .id = id, .journal = j, .ok = true});
+}
+
+static void say(struct world *w, enum event_kind kind, const char *id)
+{
+	step(w, (struct event){.kind = kind, .id = id, .attempt = 1, .reason = "because", .container = "cid", .image = "img"});
+}
+
+/* From landing to the moment before GO. */
+static void bring_to_committing(struct world *w, const char *id)
+{
+	land(w, id);
+	journaled(w, id, JOURNAL_CLAIMED);
+	journaled(w, id, JOURNAL_STARTING);
+	say(w, EV_READY, id);
+	say(w, EV_DECRYPTED, id);
+	say(w, EV_DELIVERED, id);
+}
+
+static void bring_to_going(struct world *w, const char *id)
+{
+	bring_to_committing(w, id);
+	journaled(w, id, JOURNAL_GOING);
+}
+
+static void exited(struct world *w, const char *id, const char *outcome, int code, bool going)
+{
+	cleanup_json json_t *report = outcome ? json_pack("{s:s, s:i}", "outcome", outcome, "exit_code", code) : NULL;
+	struct exited x = {.going = going, .report = report, .has_exit_code = true, .exit_code = code};
+
+	step(w, (struct event){.kind = EV_EXITED, .id = id, .attempt = 1, .exited = &x});
+}
+
+static enum run_state state_of(struct world *w, const char *id)
+{
+	return core_find(w->core, id)->state;
+}
+
+static void test_whole_life(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	land(w, "a");
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_CLAIMED);
+	assert_null(effect_of(w, EFFECT_START));
+	journaled(w, "a", JOURNAL_CLAIMED);
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_STARTING);
+	assert_string_equal(core_find(w->core, "a")->name, "disinto-d1-a-1");
+	journaled(w, "a", JOURNAL_STARTING);
+	assert_non_null(effect_of(w, EFFECT_START));
+	assert_null(effect_of(w, EFFECT_DECRYPT)); /* nothing is decrypted before the runner is ready */
+	say(w, EV_READY, "a");
+	assert_non_null(effect_of(w, EFFECT_DECRYPT));
+	say(w, EV_DELIVERED, "a");
+	assert_null(effect_of(w, EFFECT_JOURNAL)); /* the keyring has not said that it wrote them all */
+	say(w, EV_DECRYPTED, "a");
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_GOING);
+	assert_null(effect_of(w, EFFECT_GO));
+	journaled(w, "a", JOURNAL_GOING);
+	assert_non_null(effect_of(w, EFFECT_GO));
+	assert_int_equal(core_active(w->core), 1);
+	exited(w, "a", "succeeded", 0, true);
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_RESULT);
+	assert_null(effect_of(w, EFFECT_RECORD));
+	assert_int_equal(core_active(w->core), 0);
+	journaled(w, "a", JOURNAL_RESULT);
+	assert_non_null(effect_of(w, EFFECT_RECORD));
+	assert_null(effect_of(w, EFFECT_REMOVE)); /* not before the result is on the server */
+	say(w, EV_RECORDED, "a");
+	assert_null(effect_of(w, EFFECT_REMOVE)); /* … and the spool knows it */
+	journaled(w, "a", JOURNAL_RECORDED);
+	assert_non_null(effect_of(w, EFFECT_REMOVE));
+	assert_int_equal(state_of(w, "a"), RUN_DONE);
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_SUCCEEDED);
+}
+
+static void test_capacity_in_order_of_landing(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	land(w, "c");
+	land(w, "b");
+	land(w, "a");
+	assert_int_equal(state_of(w, "c"), RUN_CLAIMING);
+	assert_int_equal(state_of(w, "b"), RUN_CLAIMING);
+	assert_int_equal(state_of(w, "a"), RUN_QUEUED);
+	assert_int_equal(core_active(w->core), 2);
+	step(w, (struct event){.kind = EV_CANCEL, .id = "c", .reason = "no"});
+	journaled(w, "c", JOURNAL_CLAIMED);
+	assert_int_equal(state_of(w, "c"), RUN_ENDING);
+	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
+}
+
+static void test_nothing_starts_without_engine(void **state)
+{
+	struct world *w = *state;
+
+	step(w, (struct event){.kind = EV_ROLE_UP, .role_git = true, .role_keyring = true, .role_engine = true});
+	step(w, (struct event){.kind = EV_ENGINE, .ok = false, .reason = "no socket"});
+	land(w, "a");
+	assert_int_equal(state_of(w, "a"), RUN_QUEUED);
+	assert_string_equal(core_hold(w->core), "no socket");
+	step(w, (struct event){.kind = EV_ENGINE, .ok = true});
+	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
+}
+
+static void test_refused_is_recorded_and_never_started(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	land_with(w, "a", "b1", "vault/actions/a.json: id: is wrong", NULL);
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_RESULT);
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_REFUSED);
+	assert_string_equal(core_find(w->core, "a")->reason, "vault/actions/a.json: id: is wrong");
+	journaled(w, "a", JOURNAL_RESULT);
+	assert_null(effect_of(w, EFFECT_START));
+	assert_non_null(effect_of(w, EFFECT_RECORD));
+}
+
+static void test_what_cannot_be_judged_waits_for_git(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	land_with(w, "a", "b1", NULL, "policy can't be judged");
+	w->now += 3600000;
+	step(w, (struct event){.kind = EV_TICK});
+	assert_int_equal(state_of(w, "a"), RUN_WAITING); /* time alone does not approve it */
+	land(w, "a");
+	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
+}
+
+static void test_failed_start_is_tried_again_later(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	journaled(w, "a", JOURNAL_STARTING);
+	say(w, EV_FAILED, "a");
+	assert_int_equal(state_of(w, "a"), RUN_WAITING);
+	assert_string_equal(core_find(w->core, "a")->reason, "because");
+	assert_int_equal(core_active(w->core), 0);
+	int64_t first = core_next_ms(w->core) - w->now;
+	assert_true(first > 0);
+	w->now = core_next_ms(w->core);
+	step(w, (struct event){.kind = EV_TICK});
+	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
+	journaled(w, "a", JOURNAL_CLAIMED);
+	journaled(w, "a", JOURNAL_STARTING);
+	say(w, EV_FAILED, "a");
+	assert_true(core_next_ms(w->core) - w->now > first);
+}
+
+static void test_failed_start_that_will_never_work_is_refused(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	journaled(w, "a", JOURNAL_STARTING);
+	step(w, (struct event){.kind = EV_FAILED, .id = "a", .attempt = 1, .refuse = true, .reason = "tools: jq: is not there"});
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_REFUSED);
+}
+
+static void test_damaged_secret_ends_the_container_before_the_refusal(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	journaled(w, "a", JOURNAL_STARTING);
+	say(w, EV_READY, "a");
+	step(w, (struct event){
+	            .kind = EV_NOT_DECRYPTED, .id = "a", .attempt = 1, .refuse = true, .reason = "vault/secrets/TOKEN.age: damaged"});
+	assert_non_null(effect_of(w, EFFECT_KILL));
+	assert_int_equal(state_of(w, "a"), RUN_DELIVERING);
+	say(w, EV_FAILED, "a");
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_REFUSED);
+	assert_string_equal(core_find(w->core, "a")->reason, "vault/secrets/TOKEN.age: damaged");
+}
+
+static void test_failed_journal_stops_the_effect(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_committing(w, "a");
+	step(w,
+	     (struct event){.kind = EV_JOURNALED, .id = "a", .journal = JOURNAL_GOING, .ok = false, .reason = "No space left on device"});
+	assert_null(effect_of(w, EFFECT_GO));
+	assert_non_null(effect_of(w, EFFECT_KILL));
+	assert_string_equal(core_hold(w->core), "No space left on device");
+	land(w, "b");
+	assert_int_equal(state_of(w, "b"), RUN_QUEUED); /* a full disk stops new claims … */
+	w->now += 5000;
+	step(w, (struct event){.kind = EV_TICK});
+	assert_int_equal(state_of(w, "b"), RUN_CLAIMING); /* … and they resume by themselves */
+}
+
+static void test_engine_that_dies_before_go_is_not_told_go(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_committing(w, "a");
+	step(w, (struct event){.kind = EV_ROLE_DOWN, .role_engine = true});
+	journaled(w, "a", JOURNAL_GOING);
+	assert_null(effect_of(w, EFFECT_GO));
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_CLAIMED); /* `going` must not stay on disk */
+}
+
+static void test_engine_that_dies_after_go_makes_it_followed(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_going(w, "a");
+	step(w, (struct event){.kind = EV_ROLE_DOWN, .role_engine = true});
+	assert_int_equal(state_of(w, "a"), RUN_GOING);
+	step(w, (struct event){.kind = EV_ROLE_UP, .role_engine = true});
+	assert_non_null(effect_of(w, EFFECT_FOLLOW));
+	assert_null(effect_of(w, EFFECT_START));
+}
+
+static void test_never_begun_by_its_own_word_is_made_again(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_going(w, "a");
+	exited(w, "a", "not_started", 70, false);
+	assert_int_equal(state_of(w, "a"), RUN_WAITING);
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_CLAIMED);
+}
+
+static void test_without_a_report_it_is_lost(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_going(w, "a");
+	exited(w, "a", NULL, 137, true);
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_LOST);
+	assert_non_null(strstr(core_find(w->core, "a")->reason, "new id"));
+}
+
+static void test_cancel_while_running(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_going(w, "a");
+	step(w, (struct event){.kind = EV_CANCEL, .id = "a", .reason = "changed my mind"});
+	assert_non_null(effect_of(w, EFFECT_HALT));
+	exited(w, "a", "cancelled", 143, true);
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_CANCELLED);
+	assert_int_equal(core_find(w->core, "a")->exit_code, 130);
+	assert_string_equal(core_find(w->core, "a")->reason, "changed my mind");
+}
+
+static void test_cancel_before_landing(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	step(w, (struct event){.kind = EV_CANCEL, .id = "a", .reason = "never"});
+	land(w, "a");
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_CANCELLED);
+}
+
+static void test_overtime_is_killed(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_going(w, "a");
+	w->now += 61 * 60000;
+	step(w, (struct event){.kind = EV_TICK});
+	assert_null(effect_of(w, EFFECT_KILL)); /* the runner's own timeout comes first */
+	w->now = core_next_ms(w->core);
+	step(w, (struct event){.kind = EV_TICK});
+	assert_non_null(effect_of(w, EFFECT_KILL));
+	exited(w, "a", NULL, 137, true);
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_TIMED_OUT);
+	assert_int_equal(core_find(w->core, "a")->exit_code, 124);
+}
+
+static void test_edit_before_it_is_taken_counts_and_after_does_not(void **state)
+{
+	struct world *w = *state;
+
+	land(w, "a");
+	land_with(w, "a", "b2", NULL, NULL);
+	assert_string_equal(core_find(w->core, "a")->action_blob, "b2");
+	roles_up(w);
+	land_with(w, "a", "b3", NULL, NULL);
+	assert_string_equal(core_find(w->core, "a")->action_blob, "b2");
+	assert_non_null(strstr(effect_of(w, EFFECT_NOTE)->text, "edited"));
+}
+
+static void test_done_is_taken_for_ever(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_going(w, "a");
+	exited(w, "a", "succeeded", 0, true);
+	journaled(w, "a", JOURNAL_RESULT);
+	say(w, EV_RECORDED, "a");
+	journaled(w, "a", JOURNAL_RECORDED);
+	land(w, "a");
+	assert_null(effect_of(w, EFFECT_JOURNAL));
+	assert_int_equal(state_of(w, "a"), RUN_DONE);
+}
+
+static void recover(struct world *w, const char *id, enum journal j)
+{
+	struct run *r = run_new(id);
+
+	r->journal = j;
+	r->name = xstrdup("disinto-d1-x-1");
+	r->commit = xstrdup("c1");
+	r->action_blob = xstrdup("b1");
+	cleanup_json json_t *a = json_pack("{s:s, s:s, s:s, s:[]}", "id", id, "formula", "f", "context", "c", "secrets");
+	cleanup_json json_t *f = json_pack("{s:s, s:[{s:s, s:s}]}", "name", "f", "steps", "id", "s", "run", "true");
+	r->formula = xcalloc(1, sizeof *r->formula);
+	assert_int_equal(action_from_json(id, a, &r->action, NULL), 0);
+	assert_int_equal(formula_from_json("f", f, r->formula, NULL), 0);
+	step(w, (struct event){.kind = EV_RECOVERED, .run = r});
+}
+
+static void test_recovery(void **state)
+{
+	struct world *w = *state;
+
+	recover(w, "claimed", JOURNAL_CLAIMED);
+	recover(w, "starting", JOURNAL_STARTING);
+	recover(w, "going", JOURNAL_GOING);
+	recover(w, "result", JOURNAL_RESULT);
+	recover(w, "recorded", JOURNAL_RECORDED);
+	assert_int_equal(state_of(w, "claimed"), RUN_WAITING);
+	assert_int_equal(state_of(w, "starting"), RUN_WAITING);
+	assert_int_equal(state_of(w, "going"), RUN_GOING);
+	assert_int_equal(state_of(w, "result"), RUN_RECORDING);
+	assert_int_equal(state_of(w, "recorded"), RUN_DONE);
+	step(w, (struct event){.kind = EV_ROLE_UP, .role_engine = true});
+	assert_string_equal(effect_of(w, EFFECT_FOLLOW)->run->id, "going");
+	step(w, (struct event){.kind = EV_ROLE_UP, .role_git = true});
+	assert_string_equal(effect_of(w, EFFECT_RECORD)->run->id, "result");
+	assert_int_equal(core_active(w->core), 1);
+}
+
+static void test_stop_starts_nothing_new(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	step(w, (struct event){.kind = EV_STOP});
+	land(w, "a");
+	assert_int_equal(state_of(w, "a"), RUN_QUEUED);
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    T(test_whole_life),
+	    T(test_capacity_in_order_of_landing),
+	    T(test_nothing_starts_without_engine),
+	    T(test_refused_is_recorded_and_never_started),
+	    T(test_what_cannot_be_judged_waits_for_git),
+	    T(test_failed_start_is_tried_again_later),
+	    T(test_failed_start_that_will_never_work_is_refused),
+	    T(test_damaged_secret_ends_the_container_before_the_refusal),
+	    T(test_failed_journal_stops_the_effect),
+	    T(test_engine_that_dies_before_go_is_not_told_go),
+	    T(test_engine_that_dies_after_go_makes_it_followed),
+	    T(test_never_begun_by_its_own_word_is_made_again),
+	    T(test_without_a_report_it_is_lost),
+	    T(test_cancel_while_running),
+	    T(test_cancel_before_landing),
+	    T(test_overtime_is_killed),
+	    T(test_edit_before_it_is_taken_counts_and_after_does_not),
+	    T(test_done_is_taken_for_ever),
+	    T(test_recovery),
+	    T(test_stop_starts_nothing_new),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
