@@ -38,6 +38,7 @@ struct transfer {
 	struct err stopped; /* why we ended it ourselves */
 	char curl_says[CURL_ERROR_SIZE];
 	size_t header_bytes;
+	bool headers_whole;
 	size_t data_bytes;
 	int64_t started;
 	int64_t moved_at;
@@ -122,21 +123,24 @@ static void cleanup_slist(struct curl_slist *const *l)
 /* Wraps with "GET http://host/path" or "GET /path on /run/some.sock". */
 static int wrap_place(const struct transfer *t, struct err *err)
 {
-	cleanup_buf struct buf b = BUF_INIT;
 	if (t->client->unix_socket)
-		buf_addf(&b, "%s on %s", t->req->path, t->client->unix_socket);
-	else
-		url_show(&b, t->url);
-	return err_wrap(err, "%s %s", t->req->method, b.data);
+		return err_wrap(err, "%s %s on %s", t->req->method, t->req->path, t->client->unix_socket);
+	cleanup_free char *url = url_without_user(t->url);
+	return err_wrap(err, "%s %s", t->req->method, url ? url : "(bad URL)");
 }
 
 static size_t on_header(const char *data, size_t size, size_t n, void *arg)
 {
-	(void)data;
 	struct transfer *t = arg;
-	t->header_bytes += size * n;
+	size_t len = size * n;
+	/* libcurl takes a connection that closes within the headers for a whole answer with an empty body. */
+	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+		t->headers_whole = false;
+	else if (len > 0 && (data[0] == '\r' || data[0] == '\n'))
+		t->headers_whole = true;
+	t->header_bytes += len;
 	if (t->header_bytes <= MAX_HEADERS)
-		return size * n;
+		return len;
 	err_set(&t->stopped, ERR_FAIL, "its answer's headers are larger than %d bytes", MAX_HEADERS);
 	return 0;
 }
@@ -331,6 +335,8 @@ static int connect_error(const struct transfer *t, struct err *err)
 static int curl_error(const struct transfer *t, CURLcode code, struct err *err)
 {
 	const char *why = t->curl_says[0] ? t->curl_says : curl_easy_strerror(code);
+	long sent = 0;
+	curl_easy_getinfo(t->client->easy, CURLINFO_REQUEST_SIZE, &sent);
 	switch (code) {
 	case CURLE_COULDNT_CONNECT:
 		return connect_error(t, err);
@@ -338,8 +344,8 @@ static int curl_error(const struct transfer *t, CURLcode code, struct err *err)
 		err_set(err, ERR_TIMEOUT, "%s", why);
 		break;
 	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
-		err_set(err, ERR_INVALID, "%s", why);
+	case CURLE_UNSUPPORTED_PROTOCOL: /* of the URL, or what the server speaks */
+		err_set(err, sent ? ERR_UNREACHABLE : ERR_INVALID, "%s", why);
 		break;
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
@@ -365,6 +371,7 @@ static int exchange(struct transfer *t, struct err *err)
 	struct http_client *c = t->client;
 	http_response_free(&t->got);
 	t->header_bytes = 0;
+	t->headers_whole = false;
 	t->data_bytes = 0;
 	t->curl_says[0] = '\0';
 	curl_easy_reset(c->easy);
@@ -379,6 +386,8 @@ static int exchange(struct transfer *t, struct err *err)
 	CURLcode code = CURLE_OK;
 	for (CURLMsg *m; (m = curl_multi_info_read(c->multi, &left));)
 		code = m->data.result;
+	if (code == CURLE_OK && !t->headers_whole)
+		code = CURLE_PARTIAL_FILE;
 	if (!t->stopped.code && code == CURLE_OK) {
 		char *type = NULL;
 		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &t->got.status);
@@ -403,18 +412,18 @@ static int next_url(struct transfer *t, int hops, struct err *err)
 	curl_easy_getinfo(t->client->easy, CURLINFO_REDIRECT_URL, &target);
 	if (!target)
 		return 0;
-	cleanup_buf struct buf shown = BUF_INIT;
-	url_show(&shown, target);
+	/* libcurl put our user and password into it; the next request brings its own. */
+	cleanup_free char *url = url_without_user(target);
 	if (hops >= MAX_REDIRECTS)
 		err_set(err, ERR_FAIL, "redirected more than %d times", MAX_REDIRECTS);
-	else if (!url_same_place(t->client->base_url, target))
+	else if (!url || !url_same_place(t->client->base_url, url))
 		err_set(err, ERR_FAIL, "redirected to %s, which is another place; if it is the right one, configure its address",
-		        shown.data);
+		        url ? url : "(bad URL)");
 	else if (!is_safe(t->req->method) && status != 307 && status != 308)
-		err_set(err, ERR_FAIL, "redirected to %s with status %ld, which would turn it into a GET", shown.data, status);
+		err_set(err, ERR_FAIL, "redirected to %s with status %ld, which would turn it into a GET", url, status);
 	else {
 		free(t->url);
-		t->url = xstrdup(target);
+		t->url = steal_ptr(&url);
 		return 1;
 	}
 	return wrap_place(t, err);

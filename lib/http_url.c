@@ -16,15 +16,14 @@ static void cleanup_curl_string(char *const *s)
 #define cleanup_curlu __attribute__((cleanup(cleanup_url)))
 #define cleanup_curl_str __attribute__((cleanup(cleanup_curl_string)))
 
-void url_show(struct buf *b, const char *url)
+char *url_without_user(const char *url)
 {
 	cleanup_curlu CURLU *u = curl_url();
 	cleanup_curl_str char *text = NULL;
 	if (!u || curl_url_set(u, CURLUPART_URL, url, 0) || curl_url_set(u, CURLUPART_USER, NULL, 0) ||
 	    curl_url_set(u, CURLUPART_PASSWORD, NULL, 0) || curl_url_get(u, CURLUPART_URL, &text, 0))
-		buf_adds(b, "(bad URL)");
-	else
-		buf_adds(b, text);
+		return NULL;
+	return xstrdup(text);
 }
 
 static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
@@ -39,10 +38,8 @@ bool url_same_place(const char *base, const char *url)
 {
 	cleanup_curlu CURLU *a = curl_url();
 	cleanup_curlu CURLU *b = curl_url();
-	cleanup_curl_str char *user = NULL;
 	return a && b && curl_url_set(a, CURLUPART_URL, base, 0) == CURLUE_OK && curl_url_set(b, CURLUPART_URL, url, 0) == CURLUE_OK &&
-	       same_part(a, b, CURLUPART_SCHEME) && same_part(a, b, CURLUPART_HOST) && same_part(a, b, CURLUPART_PORT) &&
-	       curl_url_get(b, CURLUPART_USER, &user, 0) == CURLUE_NO_USER;
+	       same_part(a, b, CURLUPART_SCHEME) && same_part(a, b, CURLUPART_HOST) && same_part(a, b, CURLUPART_PORT);
 }
 
 char *http_escape(const char *s)
