@@ -1,5 +1,6 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include "vault/action.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -309,6 +310,42 @@ static void value_stays_as_it_was(void **state)
 	assert_string_equal(a.context, "why");
 }
 
+/* The example in the documents holds every key, and each has a row in its table. */
+static void documented(void **state)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_err struct err err = ERR_INIT;
+	cleanup_action struct action a = ACTION_INIT;
+	const char *key;
+	json_t *value;
+
+	(void)state;
+	assert_int_equal(file_read("docs/formats.md", 1 << 20, &text, &err), 0);
+	const char *start = strstr(text.data, "```json action\n");
+	assert_non_null(start);
+	start = strchr(start, '\n') + 1;
+	if (action_parse("publish-skill-20260331", start, (size_t)(strstr(start, "```") - start), &a, &err) != 0)
+		fail_msg("%s", err_msg(&err));
+	assert_int_equal(json_object_size(a.json), 10);
+	json_object_foreach (a.json, key, value) {
+		cleanup_free char *row = xasprintf("\n| `%s` |", key);
+
+		assert_non_null(strstr(start, row));
+	}
+}
+
+static void template(void **state)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_err struct err err = ERR_INIT;
+	cleanup_action struct action a = ACTION_INIT;
+
+	(void)state;
+	assert_int_equal(file_read("templates/actions/hello.json", ACTION_MAX_BYTES, &text, &err), 0);
+	if (action_parse("hello", text.data, text.len, &a, &err) != 0)
+		fail_msg("%s", err_msg(&err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +359,8 @@ int main(void)
 	    cmocka_unit_test(hostile_text),
 	    cmocka_unit_test(input_beside_secret),
 	    cmocka_unit_test(value_stays_as_it_was),
+	    cmocka_unit_test(documented),
+	    cmocka_unit_test(template),
 	};
 
 	return cmocka_run_group_tests_name("action", tests, NULL, NULL);

@@ -416,6 +416,30 @@ static void templates(void **state)
 	assert_true(n > 0);
 }
 
+/* The example in the documents holds every key, and each has a row in its table. */
+static void documented(void **state)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_err struct err err = ERR_INIT;
+	cleanup_formula struct formula f = FORMULA_INIT;
+	const char *key;
+	json_t *value;
+
+	(void)state;
+	assert_int_equal(file_read("docs/formats.md", 1 << 20, &text, &err), 0);
+	const char *start = strstr(text.data, "```yaml formula\n");
+	assert_non_null(start);
+	start = strchr(start, '\n') + 1;
+	if (formula_parse("clawhub-publish", start, (size_t)(strstr(start, "```") - start), &f, &err) != 0)
+		fail_msg("%s", err_msg(&err));
+	assert_int_equal(json_object_size(f.json), 12);
+	json_object_foreach (f.json, key, value) {
+		cleanup_free char *row = xasprintf("\n| `%s` |", key);
+
+		assert_non_null(strstr(start, row));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +447,7 @@ int main(void)
 	    cmocka_unit_test(bad_values), cmocka_unit_test(bad_steps),  cmocka_unit_test(bad_documents),
 	    cmocka_unit_test(step_count), cmocka_unit_test(sizes),      cmocka_unit_test(cpus),
 	    cmocka_unit_test(suits),      cmocka_unit_test(timeouts),   cmocka_unit_test(templates),
+	    cmocka_unit_test(documented),
 	};
 
 	return cmocka_run_group_tests_name("formula", tests, NULL, NULL);

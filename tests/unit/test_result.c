@@ -1,5 +1,6 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "vault/result.h"
 #include <setjmp.h>
@@ -156,12 +157,38 @@ static void log_tail_property(void **state)
 		}
 }
 
+/* The example in the documents has the keys of a result in their order, and each has a row in its table. */
+static void documented(void **state)
+{
+	const struct result r = {.id = "x"};
+	cleanup_json json_t *json = result_to_json(&r);
+	cleanup_buf struct buf text = BUF_INIT;
+	const char *key;
+	json_t *value;
+
+	(void)state;
+	assert_int_equal(file_read("docs/formats.md", 1 << 20, &text, NULL), 0);
+	const char *start = strstr(text.data, "```json result\n");
+	assert_non_null(start);
+	start = strchr(start, '\n') + 1;
+	cleanup_json json_t *example = json_loadb(start, (size_t)(strstr(start, "```") - start), 0, NULL);
+	assert_int_equal(json_object_size(example), json_object_size(json));
+	void *at = json_object_iter(example);
+	json_object_foreach (json, key, value) {
+		cleanup_free char *row = xasprintf("\n| `%s` |", key);
+
+		assert_non_null(strstr(start, row));
+		assert_string_equal(json_object_iter_key(at), key);
+		at = json_object_iter_next(example, at);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(outcomes),           cmocka_unit_test(whole_result), cmocka_unit_test(bare_result),
 	    cmocka_unit_test(clock_set_back),     cmocka_unit_test(log_tails),    cmocka_unit_test(log_tail_property),
-	    cmocka_unit_test(invalid_text_stays),
+	    cmocka_unit_test(invalid_text_stays), cmocka_unit_test(documented),
 	};
 
 	return cmocka_run_group_tests_name("result", tests, NULL, NULL);
