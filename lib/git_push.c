@@ -83,11 +83,11 @@ enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place 
 	cleanup_free char *src_ref = xasprintf("refs/disinto/push/%d-%u", (int)getpid(), atomic_fetch_add(&serial, 1));
 	if (git_session_begin(&p.s, place, err) < 0)
 		return GIT_PUSH_UNKNOWN;
-	int rc = git_reference_create(&ref, repo, src_ref, oid, 1, NULL);
+	int rc = oid ? git_reference_create(&ref, repo, src_ref, oid, 1, NULL) : 0;
 	if (rc < 0)
 		git_err(err, rc, "push %s", git_oid_tostr_s(oid));
 	else
-		outcome = push_from(&p, repo, src_ref, dst_ref, err);
+		outcome = push_from(&p, repo, oid ? src_ref : "", dst_ref, err);
 	if (ref && git_reference_delete(ref) < 0)
 		git_error_clear(); /* a ref too many in a clone hurts nobody */
 	git_reference_free(ref);

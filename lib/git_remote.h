@@ -66,7 +66,7 @@ enum git_push_outcome {
 	GIT_PUSH_LOST,    /* the server said no: somebody else was first, a hook, or protection; err has its words */
 	GIT_PUSH_UNKNOWN, /* nobody said anything that settles it: read the ref again; err says why */
 };
-/* Pushes commit `oid` to `dst_ref` (full name; made when absent) without force. Compare-and-swap against what the server advertises on this connection. */
+/* Pushes commit `oid` to `dst_ref` (full name; made when absent) without force; oid NULL deletes it. Compare-and-swap against what the server advertises on this connection. */
 enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place *place, const git_oid *oid, const char *dst_ref,
                                    struct err *err);
 
