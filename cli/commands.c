@@ -1,0 +1,135 @@
+/*
+ * The table of commands. Dispatch, usage and --help are read from it; there is no second list.
+ */
+#include "cli/cli.h"
+#include <string.h>
+
+#define ANY 1000
+
+#define JSON \
+	{ \
+		"json", 0, NULL, "print JSON" \
+	}
+#define LAND \
+	{ \
+		"land", 0, NULL, "push straight to the protected branch instead of a branch for review: that approves it" \
+	}
+#define END \
+	{ \
+		NULL, 0, NULL, NULL \
+	}
+
+const struct cli_option common_options[] = {
+    {"config", 'c', "FILE", "configuration (else $DISINTO_CONFIG, ./dispatcher.yaml, /etc/disinto/dispatcher.yaml)"},
+    {"help", 'h', NULL, "show this help"},
+    END,
+};
+
+static const struct cli_option none[] = {END};
+static const struct cli_option only_json[] = {JSON, END};
+static const struct cli_option only_land[] = {LAND, END};
+
+static const struct cli_option init_options[] = {
+    {"ops-repo", 0, "URL", "use this repository instead of making ops.git; what it lacks of vault/ is added by a commit"},
+    {"branch", 0, "NAME", "its protected branch (default main)"},
+    {"git-token-file", 0, "FILE", "file with the token for an http(s) repository"},
+    {"runner-image", 0, "IMAGE", "image of formulas that name none (default disinto/runner)"},
+    END,
+};
+
+static const struct cli_option add_options[] = {
+    {"force", 'f', NULL, "replace a secret of that name without asking"},
+    LAND,
+    END,
+};
+
+static const struct cli_option propose_options[] = {
+    {"id", 0, "ID", "the action's id"},
+    {"formula", 0, "NAME", "the formula to run"},
+    {"context", 0, "TEXT", "why, for the human who reviews it"},
+    {"secret", 's', "NAME", "a secret the run gets (may be repeated)"},
+    {"input", 'i', "KEY=VALUE", "an input of the formula (may be repeated)"},
+    {"tool", 't', "NAME", "a command the image must have (may be repeated)"},
+    {"mount", 0, "ALIAS", "a mount of the dispatcher's configuration (may be repeated)"},
+    {"model", 0, "NAME", "the model for prompt steps"},
+    {"timeout", 0, "MINUTES", "1 to 1440"},
+    {"blast-radius", 0, "TIER", "low, medium or high; may only raise what policy gives"},
+    LAND,
+    JSON,
+    END,
+};
+
+static const struct cli_option approve_options[] = {
+    {"head", 0, "COMMIT", "approve only if this commit (or its first digits, 7 or more) is what the branch holds"},
+    JSON,
+    END,
+};
+
+static const struct cli_option run_options[] = {
+    {"dry-run", 'n', NULL, "say what would run, and with what, and run nothing"},
+    {"verbose", 'v', NULL, "show the log lines of a dispatcher that is started for this run"},
+    {"json", 0, NULL, "print the result as JSON on standard output; the log goes to standard error"},
+    END,
+};
+
+static const struct cli_option list_options[] = {
+    {"state", 0, "STATE", "only these: pending, waiting, queued, starting, running, recording or finished"},
+    JSON,
+    END,
+};
+
+static const struct cli_option logs_options[] = {
+    {"follow", 'f', NULL, "go on until the action is finished"},
+    {"lines", 'n', "LINES", "only the last LINES lines"},
+    END,
+};
+
+const struct command commands[] = {
+    {"init", "[DIR]", 0, 1, "make a working site: ops repo, configuration, identity, spool", init_options, "disinto init ~/site", cmd_init,
+     0},
+    {"secrets keygen", "[FILE]", 0, 1, "make a new age identity and print its recipient", none, "disinto secrets keygen identity.age",
+     cmd_secrets_keygen, 0},
+    {"secrets add", "NAME", 1, 1, "encrypt a value from a hidden prompt or standard input", add_options,
+     "disinto secrets add CLAWHUB_TOKEN < token.txt", cmd_secrets_add, 0},
+    {"secrets show", "NAME", 1, 1, "decrypt a secret to standard output", none, "disinto secrets show CLAWHUB_TOKEN", cmd_secrets_show, 0},
+    {"secrets list", "", 0, 0, "list the secrets: size, recipients, last change", only_json, "disinto secrets list", cmd_secrets_list, 0},
+    {"secrets remove", "NAME", 1, 1, "remove a secret", only_land, "disinto secrets remove CLAWHUB_TOKEN", cmd_secrets_remove, 0},
+    {"propose", "[FILE]", 0, 1, "check an action, show its risk, and push it as a branch for review", propose_options,
+     "disinto propose --id hello-1 --formula hello --context 'First run' --input name=World", cmd_propose, 0},
+    {"pending", "", 0, 0, "list the proposals that have not landed", only_json, "disinto pending", cmd_pending, 0},
+    {"approve", "ID", 1, 1, "show a proposal and merge it into the protected branch", approve_options, "disinto approve hello-1",
+     cmd_approve, 0},
+    {"validate", "[FILE…]", 0, ANY, "check actions and formulas as the dispatcher would", only_json,
+     "disinto validate vault/actions/hello-1.json", cmd_validate, 0},
+    {"run", "ID", 1, 1, "run a landed action now, follow its log, return its exit code", run_options, "disinto run hello-1", cmd_run, 125},
+    {"list", "", 0, 0, "list actions and their states", list_options, "disinto list --state running", cmd_list, 0},
+    {"show", "ID", 1, 1, "show one action, its state and its result", only_json, "disinto show hello-1", cmd_show, 0},
+    {"logs", "ID", 1, 1, "print the log of an action", logs_options, "disinto logs -f hello-1", cmd_logs, 0},
+    {"cancel", "ID", 1, 1, "cancel an action that waits or runs", none, "disinto cancel hello-1", cmd_cancel, 0},
+    {"status", "", 0, 0, "show the dispatcher: roles, engine, last poll, capacity", only_json, "disinto status", cmd_status, 0},
+    {"version", "", 0, 0, "print the version", only_json, "disinto version", cmd_version, 0},
+    {"help", "[COMMAND…]", 0, 2, "explain a command", none, "disinto help propose", cmd_help, 0},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, 0},
+};
+
+/* How many of the words name this command: 0, or the number of words in its name. */
+static size_t words_match(const struct command *c, size_t argc, const char *const *argv)
+{
+	size_t first = strcspn(c->name, " ");
+
+	if (argc == 0 || strlen(argv[0]) != first || strncmp(argv[0], c->name, first) != 0)
+		return 0;
+	if (c->name[first] == '\0')
+		return 1;
+	return argc > 1 && strcmp(argv[1], c->name + first + 1) == 0 ? 2 : 0;
+}
+
+const struct command *command_find(size_t argc, const char *const *argv, size_t *ret_words)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		*ret_words = words_match(c, argc, argv);
+		if (*ret_words > 0)
+			return c;
+	}
+	return NULL;
+}
