@@ -1,0 +1,238 @@
+/*
+ * The cached clone of the ops repo: fetch, read, commit, push again when the tip moved.
+ */
+#include "cli/repo.h"
+#include "cli/cli.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define PUSH_ATTEMPTS 12 /* each lost one means that somebody else got in */
+#define PUSH_PAUSE_US 20000
+
+static int cache_dir(char **ret, struct err *err)
+{
+	const char *cache = getenv("XDG_CACHE_HOME");
+	const char *home = getenv("HOME");
+
+	if (cache && cache[0] == '/')
+		*ret = xasprintf("%s/disinto", cache);
+	else if (home && home[0] == '/')
+		*ret = xasprintf("%s/.cache/disinto", home);
+	else
+		return err_set(err, ERR_FAIL, "cache: neither XDG_CACHE_HOME nor HOME names a folder; set one of them");
+	return dir_make(*ret, 0700, err) < 0 ? err_wrap(err, "cache") : 0;
+}
+
+/* <cache>/<hash of the URL>.git */
+static int clone_path(const char *url, char **ret, struct err *err)
+{
+	cleanup_free char *dir = NULL;
+	unsigned char hash[16];
+	char hex[2 * sizeof(hash) + 1];
+
+	if (cache_dir(&dir, err) < 0)
+		return -1;
+	crypto_generichash(hash, sizeof(hash), (const unsigned char *)url, strlen(url), NULL, 0);
+	sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
+	*ret = xasprintf("%s/%s.git", dir, hex);
+	return 0;
+}
+
+int repo_open(const struct config *config, struct repo *ret, struct err *err)
+{
+	cleanup_free char *path = NULL;
+
+	repo_close(ret);
+	if (git_remote_setup(err) < 0 || clone_path(config->ops_repo, &path, err) < 0)
+		return -1;
+	if (git_repo_open(path, &ret->git, err) < 0)
+		return err_wrap(err, "cache: %s (it may be deleted, it is made again)", path);
+	ret->config = config;
+	ret->lock_path = xasprintf("%s/disinto.lock", path);
+	ret->branch_ref = xasprintf("refs/heads/%s", config->branch);
+	ops_place(config, &ret->place);
+	return 0;
+}
+
+void repo_close(struct repo *r)
+{
+	git_repository_free(r->git);
+	free(r->lock_path);
+	free(r->branch_ref);
+	git_refs_free(&r->refs);
+	*r = (struct repo)REPO_INIT;
+}
+
+static int lock(const struct repo *r, int *ret_fd, struct err *err)
+{
+	cleanup_fd int fd = open(r->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0 || flock(fd, LOCK_EX) < 0)
+		return err_errno(err, errno, "cache: %s", r->lock_path);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+/* Our name for the server's reference: "refs/disinto/heads/…". Caller frees. */
+static char *local_name(const char *ref)
+{
+	return xasprintf("refs/disinto/%s", ref + strlen("refs/"));
+}
+
+static bool have(const struct repo *r, const char *local, const git_oid *oid)
+{
+	git_oid ours;
+
+	return git_reference_name_to_id(&ours, r->git, local) == 0 && git_oid_equal(&ours, oid);
+}
+
+static int fetch_new(struct repo *r, const struct git_refs *refs, struct err *err)
+{
+	cleanup_free struct git_fetch_spec *specs = xcalloc(refs->n + 1, sizeof(*specs));
+	cleanup_free char **locals = xcalloc(refs->n + 1, sizeof(*locals));
+	size_t n = 0;
+	int code = 0;
+
+	for (size_t i = 0; i < refs->n; i++) {
+		locals[i] = local_name(refs->v[i].name);
+		if (!have(r, locals[i], &refs->v[i].oid))
+			specs[n++] = (struct git_fetch_spec){refs->v[i].name, locals[i]};
+	}
+	if (n > 0)
+		code = git_fetch(r->git, &r->place, specs, err);
+	for (size_t i = 0; i < refs->n; i++)
+		free(locals[i]);
+	return code;
+}
+
+int repo_sync(struct repo *r, struct err *err)
+{
+	const char *const prefixes[] = {r->branch_ref, PROPOSAL_REFS, NULL};
+	cleanup_fd int lock_fd = -1;
+	struct git_poller *poller;
+	struct git_refs refs = {NULL, 0};
+	const git_oid *tip;
+	int code;
+
+	if (lock(r, &lock_fd, err) < 0)
+		return -1;
+	poller = git_poller_new(&r->place);
+	code = git_poller_refs(poller, prefixes, &refs, err);
+	git_poller_free(poller);
+	if (code < 0 || fetch_new(r, &refs, err) < 0) {
+		git_refs_free(&refs);
+		return err_wrap(err, "ops repo");
+	}
+	git_refs_free(&r->refs);
+	r->refs = refs;
+	tip = git_refs_find(&r->refs, r->branch_ref);
+	r->has_tip = tip != NULL;
+	if (tip)
+		r->tip = *tip;
+	return 0;
+}
+
+int repo_ready(const struct config *config, struct repo *ret, struct err *err)
+{
+	if (repo_open(config, ret, err) < 0 || repo_sync(ret, err) < 0)
+		return -1;
+	if (!ret->has_tip)
+		return err_set(err, ERR_NOT_FOUND, "ops repo %s: it has no branch %s; make one with: disinto init --ops-repo %s",
+		               config->ops_repo, config->branch, config->ops_repo);
+	return 0;
+}
+
+const git_oid *repo_proposal(const struct repo *r, const char *id)
+{
+	cleanup_free char *ref = xasprintf(PROPOSAL_REFS "%s", id);
+
+	return git_refs_find(&r->refs, ref);
+}
+
+int repo_file(const struct repo *r, const git_oid *commit, const char *path, size_t max, struct buf *ret, struct err *err)
+{
+	git_filemode_t mode;
+	git_oid oid;
+
+	if (git_repo_entry(r->git, commit, path, &oid, &mode, err) < 0)
+		return -1;
+	if (mode != GIT_FILEMODE_BLOB && mode != GIT_FILEMODE_BLOB_EXECUTABLE)
+		return err_set(err, ERR_INVALID, "%s: is no plain file", path);
+	return git_repo_blob(r->git, &oid, max, ret, err) < 0 ? err_wrap(err, "%s", path) : 0;
+}
+
+/* Whether the commit is in the history of the tip that the last sync saw. */
+static bool landed(const struct repo *r, const git_oid *commit)
+{
+	return r->has_tip && (git_oid_equal(&r->tip, commit) || git_graph_descendant_of(r->git, &r->tip, commit) == 1);
+}
+
+/* After a push that was not won: 1 it landed all the same, 0 try again, -1 give up. */
+static int settle(struct repo *r, const git_oid *commit, const git_oid *seen, bool refused, struct err *push_err, struct err *err)
+{
+	if (repo_sync(r, err) < 0)
+		return -1;
+	if (landed(r, commit))
+		return 1;
+	if (refused && git_oid_equal(&r->tip, seen)) {
+		err_move(err, push_err);
+		return err_wrap(err, "the server refused a push to %s", r->config->branch);
+	}
+	return 0;
+}
+
+int repo_land(struct repo *r, repo_make_fn make, void *arg, git_oid *ret, struct err *err)
+{
+	cleanup_err struct err last = ERR_INIT;
+	git_oid commit, seen;
+
+	for (int attempt = 0; attempt < PUSH_ATTEMPTS; attempt++) {
+		enum git_push_outcome outcome;
+		int settled;
+
+		seen = r->tip;
+		if (make(r, arg, &commit, err) < 0)
+			return -1;
+		outcome = git_push_ref(r->git, &r->place, &commit, r->branch_ref, &last);
+		settled = outcome == GIT_PUSH_WON ? 1 : settle(r, &commit, &seen, outcome == GIT_PUSH_LOST, &last, err);
+		if (settled < 0)
+			return -1;
+		if (settled > 0) {
+			*ret = commit;
+			return 0;
+		}
+		usleep(PUSH_PAUSE_US + randombytes_uniform((uint32_t)PUSH_PAUSE_US << (attempt < 5 ? attempt : 5)));
+	}
+	err_move(err, &last);
+	return err_wrap(err, "the push to %s did not get through in %d attempts; try again", r->config->branch, PUSH_ATTEMPTS);
+}
+
+int repo_push_branch(struct repo *r, const git_oid *commit, const char *ref, struct err *err)
+{
+	cleanup_err struct err push_err = ERR_INIT;
+	const git_oid *now;
+
+	if (git_push_ref(r->git, &r->place, commit, ref, &push_err) == GIT_PUSH_WON)
+		return 0;
+	if (repo_sync(r, err) < 0)
+		return -1;
+	now = git_refs_find(&r->refs, ref);
+	if (now && git_oid_equal(now, commit))
+		return 0;
+	if (now)
+		return err_set(err, ERR_EXISTS, "somebody else pushed %s at the same moment", ref);
+	err_move(err, &push_err);
+	return err_wrap(err, "the server refused a push to %s", ref);
+}
+
+void repo_drop_branch(struct repo *r, const char *ref)
+{
+	git_push_ref(r->git, &r->place, NULL, ref, NULL);
+}
