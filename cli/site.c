@@ -1,0 +1,429 @@
+/*
+ * init: a working site in one folder. Everything is made in a hidden folder inside of it and moved into place at the end, so that
+ * an init that fails leaves nothing behind.
+ */
+#include "cli/cli.h"
+#include "cli/repo.h"
+#include "cli/templates.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include "vault/age.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SETUP_REF "refs/heads/vault-setup"
+#define RECIPIENTS_MAX 65536
+#define MAX_SKELETON 8
+
+struct site {
+	char *dir;     /* as the user named it */
+	char *ops_url; /* NULL: ops.git is made */
+	const char *branch;
+	const char *token_file;   /* or NULL */
+	const char *runner_image; /* or NULL */
+	char *identity;           /* guarded memory */
+	size_t identity_len;
+	char *recipient;
+	bool setup_branch; /* the server wanted a review of the skeleton */
+};
+
+static void site_free(struct site *s)
+{
+	free(s->dir);
+	free(s->ops_url);
+	sodium_free(s->identity);
+	free(s->recipient);
+}
+
+/* What a site consists of, in the order in which it is moved into place: the configuration last, since it is what makes it a site. */
+static const char *const parts[] = {"ops.git", "spool", "identity.age", "dispatcher.yaml"};
+#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static bool has_part(const struct site *s, size_t i)
+{
+	return i > 0 || !s->ops_url;
+}
+
+/* The files that vault/ needs. `recipients` outlives the changes. */
+static size_t skeleton(const char *recipients, size_t len, struct git_change changes[static MAX_SKELETON])
+{
+	size_t n = 0;
+
+	changes[n++] = (struct git_change){VAULT_ACTIONS "/.gitkeep", "", 0};
+	changes[n++] = (struct git_change){VAULT_SECRETS "/.gitkeep", "", 0};
+	changes[n++] = (struct git_change){VAULT_FORMULAS "/hello.yaml", template_hello, strlen(template_hello)};
+	changes[n++] = (struct git_change){VAULT_RECIPIENTS, recipients, len};
+	return n;
+}
+
+/* recipients.txt with our recipient added to what is there. */
+static void add_recipient(const struct site *s, struct buf *text)
+{
+	if (text->len == 0)
+		buf_adds(text, "# New secrets are encrypted to these age recipients; each dispatcher has one.\n");
+	else if (text->data[text->len - 1] != '\n')
+		buf_addc(text, '\n');
+	if (!strstr(text->data, s->recipient))
+		buf_addf(text, "%s\n", s->recipient);
+}
+
+/* Nobody should have to set git up before a first look. */
+static int skeleton_author(git_signature **ret, struct err *err)
+{
+	if (repo_author(ret, NULL) == 0)
+		return 0;
+	if (git_signature_now(ret, "disinto init", "disinto@localhost") < 0)
+		return git_err(err, -1, "author");
+	return 0;
+}
+
+/* Appends what the tip holds at `path`; that there is no such file, or no tip, is not an error. */
+static int read_present(const struct repo *r, const char *path, struct buf *ret, bool *ret_there, struct err *err)
+{
+	cleanup_err struct err why = ERR_INIT;
+
+	*ret_there = r->has_tip && repo_file(r, &r->tip, path, RECIPIENTS_MAX, ret, &why) == 0;
+	if (*ret_there || why.code == ERR_NONE || why.code == ERR_NOT_FOUND)
+		return 0;
+	err_move(err, &why);
+	return -1;
+}
+
+/* Of all files those that the tip lacks; our own recipient is added in any case. */
+static int find_missing(const struct repo *r, const char *recipients, size_t len, struct git_change missing[static MAX_SKELETON],
+                        size_t *ret_n, struct err *err)
+{
+	struct git_change all[MAX_SKELETON];
+	size_t n_all = skeleton(recipients, len, all);
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_all; i++) {
+		cleanup_buf struct buf now = BUF_INIT;
+		bool there;
+
+		if (read_present(r, all[i].path, &now, &there, err) < 0)
+			return -1;
+		if (!there || (all[i].content == recipients && strcmp(now.data, recipients) != 0))
+			missing[n++] = all[i];
+	}
+	*ret_n = n;
+	return 0;
+}
+
+/* The commit that adds what is missing; the tip itself when nothing is. */
+static int make_skeleton(struct repo *r, void *arg, git_oid *ret, struct err *err)
+{
+	const struct site *s = arg;
+	cleanup_git(git_signature) git_signature *author = NULL;
+	cleanup_buf struct buf recipients = BUF_INIT;
+	struct git_change missing[MAX_SKELETON];
+	size_t n;
+	bool there;
+
+	if (read_present(r, VAULT_RECIPIENTS, &recipients, &there, err) < 0)
+		return -1;
+	add_recipient(s, &recipients);
+	if (find_missing(r, recipients.data, recipients.len, missing, &n, err) < 0)
+		return -1;
+	if (n == 0 && r->has_tip) {
+		*ret = r->tip;
+		return 0;
+	}
+	if (skeleton_author(&author, err) < 0)
+		return -1;
+	return git_repo_commit(r->git, &r->tip, r->has_tip ? 1 : 0, missing, n, author, "vault: set up for disinto\n", ret, err);
+}
+
+/* An existing repository gets the skeleton on its branch or, where the server won't have that, on a branch for review. */
+static int use_repo(struct site *s, struct err *err)
+{
+	cleanup_config struct config config = CONFIG_INIT;
+	cleanup_repo struct repo repo = REPO_INIT;
+	cleanup_err struct err why = ERR_INIT;
+	git_oid commit;
+
+	config.ops_repo = xstrdup(s->ops_url);
+	config.branch = xstrdup(s->branch);
+	config.git_token_file = s->token_file ? xstrdup(s->token_file) : NULL;
+	if (repo_open(&config, &repo, err) < 0 || repo_sync(&repo, err) < 0)
+		return -1;
+	if (repo_land(&repo, make_skeleton, s, &commit, &why) == 0)
+		return 0;
+	if (why.code == ERR_UNREACHABLE || why.code == ERR_TIMEOUT || !repo.has_tip) {
+		err_move(err, &why);
+		return -1;
+	}
+	if (make_skeleton(&repo, s, &commit, err) < 0 || repo_push_branch(&repo, &commit, SETUP_REF, err) < 0)
+		return -1;
+	s->setup_branch = true;
+	return 0;
+}
+
+static int configure_bare(git_repository *git, struct err *err)
+{
+	static const char *const on[] = {"receive.denyDeletes", "receive.denyNonFastForwards", "receive.fsckObjects"};
+	git_config *config;
+	int code = git_repository_config(&config, git);
+
+	for (size_t i = 0; code == 0 && i < sizeof(on) / sizeof(on[0]); i++)
+		code = git_config_set_bool(config, on[i], 1);
+	git_config_free(config);
+	return code < 0 ? git_err(err, code, "its configuration") : 0;
+}
+
+static int make_bare(const struct site *s, const char *path, struct err *err)
+{
+	git_repository_init_options options = {.version = GIT_REPOSITORY_INIT_OPTIONS_VERSION};
+	cleanup_git(git_repository) git_repository *git = NULL;
+	cleanup_git(git_signature) git_signature *author = NULL;
+	cleanup_buf struct buf recipients = BUF_INIT;
+	cleanup_free char *ref = xasprintf("refs/heads/%s", s->branch);
+	struct git_change changes[MAX_SKELETON];
+	git_reference *branch = NULL;
+	git_oid commit;
+	size_t n;
+
+	options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_NO_REINIT | GIT_REPOSITORY_INIT_MKDIR;
+	options.initial_head = s->branch;
+	if (git_repository_init_ext(&git, path, &options) < 0)
+		return git_err(err, -1, "%s", path);
+	add_recipient(s, &recipients);
+	n = skeleton(recipients.data, recipients.len, changes);
+	if (configure_bare(git, err) < 0 || skeleton_author(&author, err) < 0 ||
+	    git_repo_commit(git, NULL, 0, changes, n, author, "vault: set up for disinto\n", &commit, err) < 0)
+		return err_wrap(err, "%s", path);
+	if (git_reference_create(&branch, git, ref, &commit, 0, "disinto init") < 0)
+		return git_err(err, -1, "%s: %s", path, ref);
+	git_reference_free(branch);
+	return 0;
+}
+
+/* Sets a key in the template: its line, commented out or not, becomes "key: value" (any JSON string is a YAML one). */
+static void set_key(struct buf *text, const char *key, const char *value)
+{
+	cleanup_json json_t *string = json_string(value);
+	cleanup_free char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+	cleanup_buf struct buf out = BUF_INIT;
+	size_t len = strlen(key);
+
+	for (const char *line = text->data, *end; quoted && *line; line = end) {
+		const char *name = line + (*line == '#');
+
+		end = line + strcspn(line, "\n");
+		end += *end == '\n';
+		if (strncmp(name, key, len) == 0 && name[len] == ':')
+			buf_addf(&out, "%s: %s\n", key, quoted);
+		else
+			buf_add(&out, line, (size_t)(end - line));
+	}
+	if (!quoted) /* no UTF-8: the default stays, and the dispatcher says what is missing */
+		return;
+	buf_reset(text);
+	buf_add(text, out.data, out.len);
+}
+
+static int write_config(const struct site *s, int dir, struct err *err)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+
+	buf_adds(&text, template_config);
+	set_key(&text, "ops_repo", s->ops_url ? s->ops_url : "ops.git");
+	if (strcmp(s->branch, "main") != 0)
+		set_key(&text, "branch", s->branch);
+	if (s->token_file)
+		set_key(&text, "git_token_file", s->token_file);
+	if (s->runner_image)
+		set_key(&text, "runner_image", s->runner_image);
+	/* The command line uses spool/api.sock; two sites on one machine should not fight for a port. */
+	set_key(&text, "listen", "off");
+	return file_write_at(dir, "dispatcher.yaml", text.data, text.len, 0644, err);
+}
+
+static int fill_stage(const struct site *s, const char *path, int dir, struct err *err)
+{
+	cleanup_free char *bare = path_join(path, "ops.git");
+
+	if (!s->ops_url && make_bare(s, bare, err) < 0)
+		return -1;
+	if (mkdirat(dir, "spool", 0700) < 0)
+		return err_errno(err, errno, "spool");
+	if (file_write_at(dir, "identity.age", s->identity, s->identity_len, 0400, err) < 0)
+		return -1;
+	return write_config(s, dir, err);
+}
+
+/* RENAME_NOREPLACE, or the next best where the file system does not know it. */
+static int move(int from, int to, const char *name)
+{
+	if (renameat2(from, name, to, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL || faccessat(to, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return -1;
+	return renameat(from, name, to, name);
+}
+
+static int move_parts(const struct site *s, int stage, int dir, struct err *err)
+{
+	for (size_t i = 0; i < N_PARTS; i++) {
+		if (!has_part(s, i) || move(stage, dir, parts[i]) == 0)
+			continue;
+		err_errno(err, errno, "%s/%s", s->dir, parts[i]);
+		while (i-- > 0)
+			if (has_part(s, i))
+				move(dir, stage, parts[i]);
+		return -1;
+	}
+	return fsync(dir) < 0 ? err_errno(err, errno, "%s", s->dir) : 0;
+}
+
+static int build(const struct site *s, struct err *err)
+{
+	cleanup_free char *stage = xasprintf("%s/.disinto-init-XXXXXX", s->dir);
+	cleanup_fd int stage_fd = -1;
+	cleanup_fd int dir_fd = -1;
+	int code = -1;
+
+	if (!mkdtemp(stage))
+		return err_errno(err, errno, "%s", s->dir);
+	stage_fd = open(stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (stage_fd < 0 || dir_fd < 0)
+		err_errno(err, errno, "%s", s->dir);
+	else if (fill_stage(s, stage, stage_fd, err) == 0)
+		code = move_parts(s, stage_fd, dir_fd, err);
+	dir_remove_at(AT_FDCWD, stage, NULL);
+	return code;
+}
+
+/* How much of the path is there already: the length of its longest prefix that exists. */
+static size_t existing(const char *path)
+{
+	cleanup_free char *prefix = xstrdup(path);
+	struct stat st;
+
+	while (*prefix && stat(prefix, &st) < 0) {
+		char *slash = strrchr(prefix, '/');
+
+		*(slash ? slash : prefix) = '\0';
+	}
+	return strlen(prefix);
+}
+
+/* Removes the folders that were made, from the innermost; one that is not empty stays, and all above it. */
+static void remove_made(const char *path, size_t kept)
+{
+	cleanup_free char *dir = xstrdup(path);
+
+	while (strlen(dir) > kept && rmdir(dir) == 0) {
+		char *slash = strrchr(dir, '/');
+
+		*(slash ? slash : dir) = '\0';
+	}
+}
+
+/* Ctrl-C waits until all or nothing stands there; this takes milliseconds. */
+static int build_undisturbed(const struct site *s, struct err *err)
+{
+	size_t kept = existing(s->dir);
+	sigset_t signals, before;
+	int code;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, &before);
+	code = dir_make(s->dir, 0755, err);
+	if (code == 0)
+		code = build(s, err);
+	if (code < 0)
+		remove_made(s->dir, kept);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return code;
+}
+
+static int check_target(const struct site *s, struct err *err)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < N_PARTS; i++) {
+		cleanup_free char *path = path_join(s->dir, parts[i]);
+
+		if (has_part(s, i) && lstat(path, &st) == 0)
+			return err_set(err, ERR_EXISTS, "%s: is there already; choose another folder, or remove it if it is not needed",
+			               path);
+	}
+	return 0;
+}
+
+/* A path becomes absolute, so that it means the same from everywhere; URLs and host:path stay. Caller frees. */
+static char *absolute(const char *place)
+{
+	char *path = strstr(place, "://") ? NULL : realpath(place, NULL);
+
+	return path ? path : xstrdup(place);
+}
+
+static void say_next(const struct site *s)
+{
+	printf("Made a site in %s:\n", s->dir);
+	if (s->ops_url)
+		printf("  %s is its ops repo%s\n", s->ops_url,
+		       s->setup_branch ? "; its branch takes no direct push: review and merge 'vault-setup' there" : "");
+	else
+		printf("  ops.git          the ops repo\n");
+	printf("  dispatcher.yaml  configuration\n"
+	       "  identity.age     opens the secrets; keep a copy in a safe place\n"
+	       "  spool/           the dispatcher's own folder\n"
+	       "New secrets are encrypted to %s\n\n"
+	       "What to do next:\n"
+	       "  cd %s\n"
+	       "  disinto secrets add MY_TOKEN\n"
+	       "  disinto propose --id hello-1 --formula hello --context 'First run' --input name=World\n"
+	       "  disinto approve hello-1\n"
+	       "  disinto run hello-1\n"
+	       "or let a dispatcher run whatever is approved: disinto-dispatcher --config %s/dispatcher.yaml\n",
+	       s->recipient, s->dir, s->dir);
+}
+
+/* What goes into the configuration must be text. */
+static int check_texts(const struct site *s, struct err *err)
+{
+	const char *const texts[] = {s->ops_url, s->branch, s->token_file, s->runner_image};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i] && (!*texts[i] || text_check(texts[i], strlen(texts[i]), err) < 0))
+			return err_set(err, ERR_INVALID, "'%s': is empty or not plain UTF-8 text", texts[i]);
+	return 0;
+}
+
+int cmd_init(const struct args *args, struct err *err)
+{
+	__attribute__((cleanup(site_free))) struct site site = {.dir = NULL};
+	const char *dir = args_operand(args, 0);
+	const char *branch = args_value(args, "branch");
+	cleanup_free char *token_file = NULL;
+
+	site.dir = xstrdup(dir ? dir : ".");
+	site.branch = branch ? branch : "main";
+	site.runner_image = args_value(args, "runner-image");
+	if (args_has(args, "ops-repo"))
+		site.ops_url = absolute(args_value(args, "ops-repo"));
+	if (args_has(args, "git-token-file"))
+		site.token_file = token_file = absolute(args_value(args, "git-token-file"));
+	if (check_texts(&site, err) < 0)
+		return CLI_USAGE;
+	if (git_remote_setup(err) < 0 || check_target(&site, err) < 0 ||
+	    age_keygen(&site.identity, &site.identity_len, &site.recipient, err) < 0 || (site.ops_url && use_repo(&site, err) < 0) ||
+	    build_undisturbed(&site, err) < 0)
+		return CLI_FAILED;
+	say_next(&site);
+	return CLI_DONE;
+}
