@@ -1,0 +1,291 @@
+/*
+ * secrets: one age file for each, in the ops repo. Plaintext lives in guarded memory only, never in argv or in a file.
+ */
+#include "cli/cli.h"
+#include "cli/repo.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include "vault/age.h"
+#include "vault/redact.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RECIPIENTS_MAX 65536
+#define IDENTITY_MAX 65536
+
+static void free_guarded(unsigned char **p)
+{
+	sodium_free(*p);
+}
+#define cleanup_guarded __attribute__((cleanup(free_guarded)))
+
+/* keygen */
+
+static int write_new(const char *path, const char *text, size_t len, struct err *err)
+{
+	cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+
+	if (fd < 0 && errno == EEXIST)
+		return err_set(err, ERR_EXISTS, "%s: is there already; an identity is never overwritten, choose another name", path);
+	if (fd < 0)
+		return err_errno(err, errno, "%s", path);
+	if (fd_write_all(fd, text, len, err) < 0) {
+		unlink(path);
+		return err_wrap(err, "%s", path);
+	}
+	return fsync(fd) < 0 ? err_errno(err, errno, "%s", path) : 0;
+}
+
+int cmd_secrets_keygen(const struct args *args, struct err *err)
+{
+	const char *path = args_operand(args, 0) ? args_operand(args, 0) : "identity.age";
+	cleanup_free char *recipient = NULL;
+	cleanup_guarded unsigned char *guarded = NULL;
+	char *text;
+	size_t len;
+
+	if (age_keygen(&text, &len, &recipient, err) < 0)
+		return CLI_FAILED;
+	guarded = (unsigned char *)text;
+	if (write_new(path, text, len, err) < 0)
+		return CLI_FAILED;
+	printf("%s\n", recipient);
+	note("secrets keygen: wrote %s; add the line above to vault/recipients.txt of the ops repo", path);
+	return CLI_DONE;
+}
+
+/* add, remove */
+
+struct change {
+	const char *name;
+	char *path;
+	bool was_there; /* when the user decided */
+	git_oid was;
+	const unsigned char *value; /* NULL: remove */
+	size_t len;
+};
+
+static void change_free(struct change *c)
+{
+	free(c->path);
+}
+
+static int check_name(const char *name, struct err *err)
+{
+	if (vault_is_secret(name))
+		return 0;
+	err_set(err, ERR_INVALID, "'%s' is no name for a secret: %s", name, VAULT_SECRET_RULE);
+	return CLI_USAGE;
+}
+
+/* Whether the tip holds the secret, and as which blob. */
+static int find_secret(const struct repo *r, const char *path, bool *ret_there, git_oid *ret, struct err *err)
+{
+	cleanup_err struct err why = ERR_INIT;
+	git_filemode_t mode;
+
+	*ret_there = git_repo_entry(r->git, &r->tip, path, ret, &mode, &why) == 0;
+	if (*ret_there || why.code == ERR_NOT_FOUND)
+		return 0;
+	err_move(err, &why);
+	return -1;
+}
+
+static int check_unchanged(const struct repo *r, const struct change *c, struct err *err)
+{
+	bool there;
+	git_oid now;
+
+	if (find_secret(r, c->path, &there, &now, err) < 0)
+		return -1;
+	if (there != c->was_there || (there && !git_oid_equal(&now, &c->was)))
+		return err_set(err, ERR_EXISTS, "%s was changed by somebody else at the same moment; look at it and try again", c->name);
+	return 0;
+}
+
+static int encrypt(const struct repo *r, const struct change *c, struct buf *ret, struct err *err)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	struct age_recipients to = {NULL, 0};
+	int code;
+
+	if (repo_file(r, &r->tip, VAULT_RECIPIENTS, RECIPIENTS_MAX, &text, err) < 0)
+		return err_wrap(err, "recipients");
+	if (age_recipients_parse(text.data, text.len, VAULT_RECIPIENTS, &to, err) < 0)
+		return -1;
+	if (to.n == 0)
+		code =
+		    err_set(err, ERR_INVALID, "%s: names nobody; add the recipient of the dispatcher's identity to it", VAULT_RECIPIENTS);
+	else
+		code = age_encrypt(&to, c->value, c->len, ret, err);
+	age_recipients_free(&to);
+	return code;
+}
+
+static int make_change(struct repo *r, void *arg, git_oid *ret, struct err *err)
+{
+	const struct change *c = arg;
+	cleanup_git(git_signature) git_signature *author = NULL;
+	cleanup_buf struct buf file = BUF_INIT;
+	const char *verb = !c->value ? "remove" : c->was_there ? "replace" : "add";
+	cleanup_free char *message = xasprintf("vault: %s secret %s\n", verb, c->name);
+	struct git_change change = {c->path, NULL, 0};
+
+	if (check_unchanged(r, c, err) < 0 || repo_author(&author, err) < 0)
+		return -1;
+	if (c->value) {
+		if (encrypt(r, c, &file, err) < 0)
+			return -1;
+		change.content = file.data;
+		change.len = file.len;
+	}
+	return git_repo_commit(r->git, &r->tip, 1, &change, 1, author, message, ret, err);
+}
+
+static int land_change(struct repo *r, struct change *c, const char *done, struct err *err)
+{
+	git_oid commit;
+	char hex[OID_TEXT];
+
+	if (repo_land(r, make_change, c, &commit, err) < 0)
+		return CLI_FAILED;
+	note("secrets: %s %s, landed on %s as %.10s", c->name, done, r->config->branch, oid_text(&commit, hex));
+	return CLI_DONE;
+}
+
+static int may_replace(const struct args *args, const char *name, struct err *err)
+{
+	cleanup_free char *question = xasprintf("%s is there already. Replace it?", name);
+
+	if (args_has(args, "force"))
+		return 0;
+	if (term_is(STDIN_FILENO) && prompt_yes(question))
+		return 0;
+	return err_set(err, ERR_EXISTS, "%s: is there already and was kept; replace it with: disinto secrets add -f %s", name, name);
+}
+
+/* The value comes from a hidden prompt on a terminal, else from standard input as it is. */
+static int read_value(const char *name, unsigned char **ret, size_t *ret_len, struct err *err)
+{
+	cleanup_free char *label = xasprintf("Value of %s", name);
+	int code = term_is(STDIN_FILENO) ? prompt_hidden(label, SECRET_MAX_BYTES, ret, ret_len, err)
+	                                 : read_hidden(STDIN_FILENO, SECRET_MAX_BYTES, ret, ret_len, err);
+
+	if (code < 0)
+		return -1;
+	if (*ret_len == 0)
+		return err_set(err, ERR_INVALID, "%s: the value is empty; give it at the prompt or on standard input", name);
+	if (*ret_len < SECRET_MIN_BYTES)
+		return err_set(err, ERR_INVALID,
+		               "%s: the value has %zu bytes and must have %d or more, since shorter ones can't be kept out of logs", name,
+		               *ret_len, SECRET_MIN_BYTES);
+	if (!term_is(STDIN_FILENO) && (*ret)[*ret_len - 1] == '\n')
+		note("secrets add: the value ends with a newline, which is kept; printf %%s or head -c -1 give one without");
+	return 0;
+}
+
+int cmd_secrets_add(const struct args *args, struct err *err)
+{
+	cleanup_config struct config config = CONFIG_INIT;
+	cleanup_repo struct repo repo = REPO_INIT;
+	cleanup_git(git_signature) git_signature *author = NULL;
+	cleanup_guarded unsigned char *value = NULL;
+	__attribute__((cleanup(change_free))) struct change change = {.name = args_operand(args, 0)};
+	int code = check_name(change.name, err);
+
+	if (code != 0)
+		return code;
+	change.path = vault_secret_path(change.name);
+	if (cli_config(args, &config, err) < 0 || repo_ready(&config, &repo, err) < 0 || repo_author(&author, err) < 0 ||
+	    find_secret(&repo, change.path, &change.was_there, &change.was, err) < 0)
+		return CLI_FAILED;
+	if ((change.was_there && may_replace(args, change.name, err) < 0) || read_value(change.name, &value, &change.len, err) < 0)
+		return CLI_FAILED;
+	change.value = value;
+	return land_change(&repo, &change, change.was_there ? "replaced" : "added", err);
+}
+
+int cmd_secrets_remove(const struct args *args, struct err *err)
+{
+	cleanup_config struct config config = CONFIG_INIT;
+	cleanup_repo struct repo repo = REPO_INIT;
+	__attribute__((cleanup(change_free))) struct change change = {.name = args_operand(args, 0)};
+	int code = check_name(change.name, err);
+
+	if (code != 0)
+		return code;
+	change.path = vault_secret_path(change.name);
+	if (cli_config(args, &config, err) < 0 || repo_ready(&config, &repo, err) < 0 ||
+	    find_secret(&repo, change.path, &change.was_there, &change.was, err) < 0)
+		return CLI_FAILED;
+	if (!change.was_there) {
+		err_set(err, ERR_NOT_FOUND, "there is no secret %s; disinto secrets list shows what there is", change.name);
+		return CLI_FAILED;
+	}
+	return land_change(&repo, &change, "removed (history still holds it: change it where it is used)", err);
+}
+
+/* show */
+
+static int load_identities(const struct config *config, struct age_identities **ret, struct err *err)
+{
+	cleanup_guarded unsigned char *text = NULL;
+	cleanup_fd int fd = -1;
+	size_t len;
+
+	if (!config->identity_file)
+		return err_set(err, ERR_NOT_FOUND, "%s: identity_file is not set; name the age identity that opens the secrets",
+		               config->file);
+	if (secret_open(config->identity_file, &fd, err) < 0 || read_hidden(fd, IDENTITY_MAX, &text, &len, err) < 0)
+		return err_wrap(err, "identity_file");
+	return age_identities_parse((const char *)text, len, config->identity_file, ret, err);
+}
+
+/* A terminal gets no control characters, and a newline at the end; all else gets the bytes. */
+static int put_value(const unsigned char *value, size_t len, struct err *err)
+{
+	cleanup_buf struct buf out = BUF_INIT;
+	struct safe_stream safe = {.n_held = 0};
+	int code;
+
+	if (!term_is(STDOUT_FILENO))
+		return fd_write_all(STDOUT_FILENO, value, len, err);
+	safe_feed(&safe, (const char *)value, len, &out);
+	safe_end(&safe, &out);
+	buf_addc(&out, '\n');
+	code = fd_write_all(STDOUT_FILENO, out.data, out.len, err);
+	sodium_memzero(out.data, out.len);
+	return code;
+}
+
+int cmd_secrets_show(const struct args *args, struct err *err)
+{
+	cleanup_config struct config config = CONFIG_INIT;
+	cleanup_repo struct repo repo = REPO_INIT;
+	cleanup_buf struct buf file = BUF_INIT;
+	cleanup_guarded unsigned char *value = NULL;
+	const char *name = args_operand(args, 0);
+	cleanup_free char *path = vault_secret_path(name);
+	struct age_identities *identities = NULL;
+	size_t len;
+	int code = check_name(name, err);
+
+	if (code != 0)
+		return code;
+	if (cli_config(args, &config, err) < 0 || repo_ready(&config, &repo, err) < 0)
+		return CLI_FAILED;
+	if (repo_file(&repo, &repo.tip, path, 2 * SECRET_MAX_BYTES, &file, err) < 0 || load_identities(&config, &identities, err) < 0)
+		return CLI_FAILED;
+	code = age_decrypt(identities, file.data, file.len, SECRET_MAX_BYTES, &value, &len, err);
+	age_identities_free(identities);
+	if (code < 0) {
+		err_wrap(err, "%s", path);
+		return CLI_FAILED;
+	}
+	return put_value(value, len, err) < 0 ? CLI_FAILED : CLI_DONE;
+}
