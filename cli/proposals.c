@@ -1,0 +1,288 @@
+/*
+ * propose, pending, approve: a repository without a forge keeps proposals as branches vault/<id>, and a human's merge lands them.
+ */
+#include "cli/cli.h"
+#include "cli/judge.h"
+#include "cli/repo.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Reading a proposal: from a file, or from flags. */
+
+struct proposal {
+	char *id;
+	char *path; /* vault/actions/<id>.json */
+	char *ref;  /* refs/heads/vault/<id> */
+	struct buf text;
+	git_oid blob;
+};
+
+static void proposal_free(struct proposal *p)
+{
+	free(p->id);
+	free(p->path);
+	free(p->ref);
+	buf_free(&p->text);
+}
+#define cleanup_proposal __attribute__((cleanup(proposal_free)))
+
+static json_t *strings(const struct args *args, const char *option)
+{
+	json_t *list = json_array();
+	const char *value;
+
+	for (size_t i = 0; (value = args_nth(args, option, i)); i++)
+		json_array_append_new(list, json_string(value));
+	return list;
+}
+
+static int add_inputs(const struct args *args, json_t *action, struct err *err)
+{
+	cleanup_json json_t *inputs = json_object();
+	const char *value;
+
+	for (size_t i = 0; (value = args_nth(args, "input", i)); i++) {
+		const char *sign = strchr(value, '=');
+		cleanup_free char *key = sign ? strndup(value, (size_t)(sign - value)) : NULL;
+
+		if (!sign || json_object_get(inputs, key)) {
+			err_set(err, ERR_INVALID, sign ? "--input %s: is given twice" : "--input %s: write KEY=VALUE", sign ? key : value);
+			return CLI_USAGE;
+		}
+		json_object_set_new(inputs, key, json_string(sign + 1));
+	}
+	if (json_object_size(inputs) > 0)
+		json_object_set(action, "inputs", inputs);
+	return 0;
+}
+
+/* The flags as an action; whether it is a good one is for action_parse to say. */
+static int text_of_flags(const struct args *args, struct buf *ret, struct err *err)
+{
+	static const char *const needed[] = {"id", "formula", "context", NULL};
+	static const char *const lists[][2] = {{"tool", "tools"}, {"mount", "mounts"}};
+	cleanup_json json_t *action = json_object();
+	cleanup_free char *text = NULL;
+	int timeout;
+
+	for (size_t i = 0; needed[i]; i++) {
+		if (!args_has(args, needed[i])) {
+			err_set(err, ERR_INVALID, "--%s is missing; name a FILE, or give --id, --formula and --context", needed[i]);
+			return CLI_USAGE;
+		}
+		json_object_set_new(action, needed[i], json_string(args_value(args, needed[i])));
+	}
+	json_object_set_new(action, "secrets", strings(args, "secret"));
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (args_has(args, lists[i][0]))
+			json_object_set_new(action, lists[i][1], strings(args, lists[i][0]));
+	if (add_inputs(args, action, err) < 0 || args_int(args, "timeout", 1, 1440, 0, &timeout, err) < 0)
+		return CLI_USAGE;
+	if (args_has(args, "model"))
+		json_object_set_new(action, "model", json_string(args_value(args, "model")));
+	if (timeout > 0)
+		json_object_set_new(action, "timeout_minutes", json_integer(timeout));
+	if (args_has(args, "blast-radius"))
+		json_object_set_new(action, "blast_radius", json_string(args_value(args, "blast-radius")));
+	text = json_pretty(action);
+	buf_adds(ret, text);
+	return 0;
+}
+
+static int text_of_file(const struct args *args, struct buf *ret, struct err *err)
+{
+	const char *file = args_operand(args, 0);
+
+	for (size_t i = 0; i < args->n_given; i++) {
+		const char *name = args->given[i].option->name;
+
+		if (strcmp(name, "config") != 0 && strcmp(name, "json") != 0 && strcmp(name, "land") != 0) {
+			err_set(err, ERR_INVALID, "--%s can't be given beside a FILE; write it into %s", name, file);
+			return CLI_USAGE;
+		}
+	}
+	if (strcmp(file, "-") == 0)
+		return fd_read_all(STDIN_FILENO, ACTION_MAX_BYTES, ret, err);
+	return file_read(file, ACTION_MAX_BYTES, ret, err);
+}
+
+static int read_proposal(const struct args *args, struct proposal *ret, struct err *err)
+{
+	static const struct json_limits limits = {ACTION_MAX_BYTES, 8};
+	cleanup_json json_t *json = NULL;
+	const char *file = args_operand(args, 0);
+	const char *id;
+	int code = file ? text_of_file(args, &ret->text, err) : text_of_flags(args, &ret->text, err);
+
+	if (code < 0)
+		return code;
+	if (json_parse_strict(ret->text.data, ret->text.len, &limits, &json, err) < 0)
+		return err_wrap(err, "%s", file ? file : "the action");
+	id = json_string_value(json_object_get(json, "id"));
+	if (!id || !vault_is_id(id))
+		return err_set(err, ERR_INVALID, "%s: id: must be a string of %s", file ? file : "the action", VAULT_ID_RULE);
+	ret->id = xstrdup(id);
+	ret->path = vault_action_path(id);
+	ret->ref = xasprintf(PROPOSAL_REFS "%s", id);
+	if (git_odb_hash(&ret->blob, ret->text.data, ret->text.len, GIT_OBJECT_BLOB) < 0)
+		return git_err(err, -1, "%s", ret->path);
+	return 0;
+}
+
+/* Whether an id may still be proposed. A removed result keeps it taken. */
+static int check_free(const struct repo *r, const struct proposal *p, struct err *err)
+{
+	struct ops_past *past = ops_past_new(r->git);
+	struct ops_item item;
+	int code;
+
+	code = ops_item(r->git, &r->tip, p->id, &item, err);
+	if (code == 0)
+		code = ops_past_update(past, &r->tip, err);
+	if (code == 0 && (item.result.there || ops_past_removed(past, p->id)))
+		code = err_set(err, ERR_EXISTS, "%s has run already; an id runs once, propose it again under a new one (disinto show %s)",
+		               p->id, p->id);
+	else if (code == 0 && item.action.there)
+		code = err_set(err, ERR_EXISTS, "%s has landed already; disinto show %s says how it stands", p->id, p->id);
+	ops_past_free(past);
+	return code;
+}
+
+/* 1: the branch is there and holds the same bytes; 0: there is none. */
+static int find_same(const struct repo *r, const struct proposal *p, struct err *err)
+{
+	const git_oid *head = git_refs_find(&r->refs, p->ref);
+	git_filemode_t mode;
+	git_oid blob;
+
+	if (!head)
+		return 0;
+	if (git_repo_entry(r->git, head, p->path, &blob, &mode, err) == 0 && git_oid_equal(&blob, &p->blob))
+		return 1;
+	return err_set(err, ERR_EXISTS, "%s is proposed already, with other content, on branch vault/%s; choose a new id", p->id, p->id);
+}
+
+/* The message is what a pull request would say: title, context, formula, secrets. Caller frees. */
+static char *proposal_message(const struct action *action)
+{
+	struct buf text = BUF_INIT;
+	const json_t *secret;
+	size_t i;
+
+	buf_addf(&text, "vault: %s\n\n%s\n\nFormula: %s\nSecrets:", action->id, action->context, action->formula);
+	json_array_foreach (action->secrets, i, secret)
+		buf_addf(&text, " %s", json_string_value(secret));
+	buf_adds(&text, json_array_size(action->secrets) > 0 ? "\n" : " none\n");
+	return buf_steal(&text);
+}
+
+/* A commit on the tip that adds the action, judged as the dispatcher would judge it; ret_judged must be fresh. */
+static int make_judged(const struct repo *r, const struct proposal *p, git_oid *ret, struct judged *ret_judged, struct err *err)
+{
+	cleanup_git(git_signature) git_signature *author = NULL;
+	cleanup_action struct action action = ACTION_INIT;
+	cleanup_free char *message = NULL;
+	struct git_change change = {p->path, p->text.data, p->text.len};
+
+	if (action_parse(p->id, p->text.data, p->text.len, &action, err) < 0 || repo_author(&author, err) < 0)
+		return -1;
+	message = proposal_message(&action);
+	if (git_repo_commit(r->git, &r->tip, 1, &change, 1, author, message, ret, err) < 0 || judge(r, ret, p->id, ret_judged, err) < 0)
+		return -1;
+	return ret_judged->problem ? err_set(err, ERR_INVALID, "%s", ret_judged->problem) : 0;
+}
+
+static int make_landing(struct repo *r, void *arg, git_oid *ret, struct err *err)
+{
+	const struct proposal *p = arg;
+	cleanup_judged struct judged judged = JUDGED_INIT;
+
+	return check_free(r, p, err) < 0 ? -1 : make_judged(r, p, ret, &judged, err);
+}
+
+static void report_proposal(const struct args *args, const struct repo *r, const struct proposal *p, const struct judged *j,
+                            const char *status, const git_oid *commit)
+{
+	cleanup_json json_t *risk = j->action.json && j->formula.json ? risk_json(j, r->config) : NULL;
+	char hex[OID_TEXT];
+
+	oid_text(commit, hex);
+	if (args_has(args, "json")) {
+		cleanup_json json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:O?}", "id", p->id, "status", status, "branch",
+		                                     p->ref + strlen("refs/heads/"), "commit", hex, "risk", risk);
+
+		print_json(all);
+		return;
+	}
+	if (risk)
+		risk_print(risk, stdout);
+	if (strcmp(status, "landed") == 0)
+		printf("%s is landed on %s as %.10s: a dispatcher may run it now\n", p->id, r->config->branch, hex);
+	else
+		printf("%s %s branch vault/%s (%.10s); a human approves it with: disinto approve %s\n", p->id,
+		       strcmp(status, "exists") == 0 ? "is proposed already, same content, on" : "is proposed on", p->id, hex, p->id);
+}
+
+/* Pushes the branch; somebody else's push of the same bytes in the same moment is as good. */
+static int push_proposal(struct repo *r, const struct proposal *p, const git_oid *commit, const char **ret_status, struct err *err)
+{
+	cleanup_err struct err why = ERR_INIT;
+	int same;
+
+	*ret_status = "proposed";
+	if (repo_push_branch(r, commit, p->ref, &why) == 0)
+		return 0;
+	if (why.code != ERR_EXISTS) {
+		err_move(err, &why);
+		return -1;
+	}
+	same = find_same(r, p, err);
+	*ret_status = "exists";
+	return same < 0 ? -1 : 0;
+}
+
+static int propose(const struct args *args, struct repo *r, struct proposal *p, struct err *err)
+{
+	cleanup_judged struct judged judged = JUDGED_INIT;
+	const char *status = "exists";
+	git_oid commit;
+	int same = 0;
+
+	if (check_free(r, p, err) < 0)
+		return -1;
+	if (!args_has(args, "land"))
+		same = find_same(r, p, err);
+	if (same < 0 || make_judged(r, p, &commit, &judged, err) < 0)
+		return -1;
+	if (args_has(args, "land")) {
+		status = "landed";
+		if (repo_land(r, make_landing, p, &commit, err) < 0)
+			return -1;
+	} else if (same == 0 && push_proposal(r, p, &commit, &status, err) < 0) {
+		return -1;
+	}
+	if (strcmp(status, "exists") == 0)
+		commit = *git_refs_find(&r->refs, p->ref);
+	report_proposal(args, r, p, &judged, status, &commit);
+	return 0;
+}
+
+int cmd_propose(const struct args *args, struct err *err)
+{
+	cleanup_config struct config config = CONFIG_INIT;
+	cleanup_repo struct repo repo = REPO_INIT;
+	cleanup_proposal struct proposal proposal = {.text = BUF_INIT};
+	int code = read_proposal(args, &proposal, err);
+
+	if (code < 0)
+		return code;
+	if (cli_config(args, &config, err) < 0 || repo_ready(&config, &repo, err) < 0 || propose(args, &repo, &proposal, err) < 0)
+		return CLI_FAILED;
+	return CLI_DONE;
+}
