@@ -1,0 +1,76 @@
+/*
+ * HTTP to the dispatcher over its socket, whose mode is the key.
+ */
+#include "cli/api.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define CALL_MS 60000 /* POST …/run waits for a poll of the ops repo */
+
+void api_open(const struct config *config, struct api *ret)
+{
+	api_close(ret);
+	ret->socket = path_join(config->spool, "api.sock");
+	ret->http = http_client_new(&(struct http_options){.unix_socket = ret->socket, .base_url = "http://disinto"});
+}
+
+void api_close(struct api *a)
+{
+	http_client_free(a->http);
+	free(a->socket);
+	*a = (struct api)API_INIT;
+}
+
+int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)
+{
+	cleanup_http_response struct http_response response = HTTP_RESPONSE_INIT;
+	struct http_request request = {.method = method, .path = path, .timeout_ms = CALL_MS, .wake_fd = -1};
+
+	if (http_send(a->http, &request, &response, err) < 0)
+		return -1;
+	*ret_status = response.status;
+	*ret = json_loadb(response.body.data, response.body.len, JSON_REJECT_DUPLICATES, NULL);
+	return 0;
+}
+
+bool api_answers(struct api *a)
+{
+	cleanup_json json_t *body = NULL;
+	long status = 0;
+
+	return api_call(a, "GET", "/health", &status, &body, NULL) == 0 && status == 200;
+}
+
+const char *api_error(long status, const json_t *body)
+{
+	const char *error = json_string_value(json_object_get(body, "error"));
+
+	if (error)
+		return error;
+	return status == 404 ? "not found" : "the dispatcher gave an answer that can't be read; are both of one version?";
+}
+
+int api_stream(struct api *a, const char *path, const struct api_stream *stream, long *ret_status, struct err *err)
+{
+	cleanup_http_response struct http_response response = HTTP_RESPONSE_INIT;
+	struct http_request request = {.method = "GET",
+	                               .path = path,
+	                               .on_data = stream->on_data,
+	                               .on_wake = stream->on_wake,
+	                               .wake_fd = stream->wake_fd,
+	                               .arg = stream->arg};
+	int code = http_send(a->http, &request, &response, err);
+
+	*ret_status = response.status;
+	return code;
+}
+
+int api_none(const struct config *config, struct err *err)
+{
+	return err_set(err, ERR_UNREACHABLE, "no dispatcher listens on %s/api.sock; start one with: disinto-dispatcher --config %s",
+	               config->spool, config->file);
+}

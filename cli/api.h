@@ -1,0 +1,54 @@
+/*
+ * Client of the dispatcher that listens on <spool>/api.sock (dispatcher/web).
+ */
+#ifndef CLI_API_H
+#define CLI_API_H
+
+#include "lib/err.h"
+#include "lib/http.h"
+#include "vault/config.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Life: API_INIT -> api_open -> calls -> api_close. */
+struct api {
+	struct http_client *http;
+	char *socket;
+};
+#define API_INIT \
+	{ \
+		NULL, NULL \
+	}
+
+/* Connects to nothing yet. */
+void api_open(const struct config *config, struct api *ret);
+void api_close(struct api *a);
+#define cleanup_api __attribute__((cleanup(api_close)))
+
+/* Whether a dispatcher answers. A socket that nobody listens on counts as none. */
+bool api_answers(struct api *a);
+
+/*
+ * One call. 0: it was answered, with *ret_status and, where the body is JSON, *ret (else NULL; caller owns). -1: ERR_UNREACHABLE when no dispatcher
+ * listens.
+ */
+int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err);
+/* The member "error" of an answer, or the status as words. Borrowed from `body` or static. */
+const char *api_error(long status, const json_t *body);
+
+/*
+ * Streams GET `path` (a log) into on_data. `wake_fd` and on_wake as in lib/http.h. *ret_status is the answer's; on_data sees a 200's body only.
+ */
+struct api_stream {
+	int (*on_data)(const char *data, size_t len, void *arg);
+	int (*on_wake)(void *arg);
+	int wake_fd; /* -1: none */
+	void *arg;
+};
+int api_stream(struct api *a, const char *path, const struct api_stream *stream, long *ret_status, struct err *err);
+
+/* "no dispatcher listens …" for commands that need one. Returns -1. */
+int api_none(const struct config *config, struct err *err);
+
+#endif

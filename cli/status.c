@@ -1,0 +1,102 @@
+/*
+ * status: what the dispatcher says of itself.
+ */
+#include "cli/api.h"
+#include "cli/cli.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include <string.h>
+
+static long long number(const json_t *object, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(object, key));
+}
+
+/* "engine      ok (…)" or what is wrong. */
+static void put_part(const json_t *status, const char *name, const char *detail)
+{
+	const json_t *part = json_object_get(status, name);
+	bool good = json_is_true(json_object_get(part, "ok"));
+	cleanup_free char *reason = safe_line(text_of(part, "reason"));
+	cleanup_free char *more = safe_line(good ? detail : reason);
+
+	printf("  %-12s%s%s%s%s%s%s\n", name, colour(stdout, good ? COLOUR_GOOD : COLOUR_BAD), good ? "ok" : "not ok",
+	       colour(stdout, COLOUR_NONE), *more ? " (" : "", more, *more ? ")" : "");
+}
+
+static void put_parts(const json_t *status)
+{
+	char when[32];
+	cleanup_free char *poll =
+	    xasprintf("%s, at %.10s", ago(number(json_object_get(status, "poll"), "last_ms"), now_wall_ms(), when),
+	              text_of(json_object_get(status, "poll"), "tip") ? text_of(json_object_get(status, "poll"), "tip") : "-");
+	cleanup_free char *outbox = xasprintf("%lld results wait for the server", number(json_object_get(status, "outbox"), "waiting"));
+
+	put_part(status, "poll", poll);
+	put_part(status, "engine", text_of(json_object_get(status, "engine"), "version"));
+	put_part(status, "keyring", NULL);
+	put_part(status, "outbox", outbox);
+}
+
+static void put_roles(const json_t *status)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	const char *name;
+	json_t *state;
+	const json_t *one;
+	size_t i;
+
+	json_object_foreach (json_object_get(status, "roles"), name, state)
+		buf_addf(&text, "%s%s %s", text.len > 0 ? ", " : "", name, json_string_value(state) ? json_string_value(state) : "?");
+	print_pair(stdout, "roles", text.data);
+	json_array_foreach (json_object_get(status, "separation"), i, one)
+		print_pair(stdout, i == 0 ? "separation" : "", json_string_value(one));
+	json_array_foreach (json_object_get(status, "misnamed"), i, one)
+		print_pair(stdout, i == 0 ? "misnamed" : "", json_string_value(one));
+}
+
+static void print_status(const json_t *status)
+{
+	const json_t *workers = json_object_get(status, "workers");
+	cleanup_free char *head =
+	    xasprintf("%s, version %s, up %lld s", text_of(status, "dispatcher_id") ? text_of(status, "dispatcher_id") : "-",
+	              text_of(status, "version") ? text_of(status, "version") : "-", number(status, "uptime_seconds"));
+	cleanup_free char *busy =
+	    xasprintf("%lld of %lld run, %lld free", number(workers, "active"), number(workers, "max"), number(workers, "available"));
+
+	print_pair(stdout, "dispatcher", head);
+	print_pair(stdout, "status", text_of(status, "status"));
+	print_pair(stdout, "ops repo", text_of(status, "ops_repo"));
+	print_pair(stdout, "branch", text_of(status, "branch"));
+	print_pair(stdout, "capacity", busy);
+	print_pair(stdout, "on hold", text_of(status, "hold"));
+	put_parts(status);
+	put_roles(status);
+	print_pair(stdout, "supervisor", text_of(status, "manager"));
+}
+
+int cmd_status(const struct args *args, struct err *err)
+{
+	cleanup_config struct config config = CONFIG_INIT;
+	cleanup_api struct api api = API_INIT;
+	cleanup_json json_t *body = NULL;
+	long status = 0;
+
+	if (cli_config(args, &config, err) < 0)
+		return CLI_FAILED;
+	api_open(&config, &api);
+	if (!api_answers(&api)) {
+		api_none(&config, err);
+		return CLI_FAILED;
+	}
+	if (api_call(&api, "GET", "/status", &status, &body, err) < 0)
+		return CLI_FAILED;
+	if (status != 200 || !json_is_object(body)) {
+		err_set(err, ERR_FAIL, "%s", api_error(status, body));
+		return CLI_FAILED;
+	}
+	if (args_has(args, "json"))
+		return print_json(body);
+	print_status(body);
+	return CLI_DONE;
+}
