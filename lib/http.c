@@ -220,10 +220,8 @@ static int set_place(const struct transfer *t)
 		bad |= (int)curl_easy_setopt(c->easy, CURLOPT_CAINFO, c->ca_file);
 		bad |= (int)curl_easy_setopt(c->easy, CURLOPT_CAPATH, NULL);
 	}
-	if (c->unix_socket) {
+	if (c->unix_socket)
 		bad |= (int)curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->unix_socket);
-		bad |= (int)curl_easy_setopt(c->easy, CURLOPT_PROXY, "");
-	}
 	if (c->user) {
 		bad |= (int)curl_easy_setopt(c->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 		bad |= (int)curl_easy_setopt(c->easy, CURLOPT_USERNAME, c->user);

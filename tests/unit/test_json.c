@@ -124,12 +124,14 @@ static void test_characters(void **state)
 static void test_message_is_harmless(void **state)
 {
 	(void)state;
-	cleanup_err struct err e = ERR_INIT;
-	json_t *v;
-	static const char text[] = "[\"x\x1B]0;evil\x07\"]";
-	assert_int_equal(json_parse_strict(text, sizeof(text) - 1, &limits, &v, &e), -1);
-	for (const char *p = err_msg(&e); *p; p++)
-		assert_true(*p >= ' ' && *p <= '~');
+	static const char *const texts[] = {"[\"x\x1B]0;evil\x07\"]", "\x1B[2J", "[1, \x7F]", "{\"a\xC2\x9B\" 1}", "[1] \xE2\x80\xAE"};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		cleanup_err struct err e = ERR_INIT;
+		json_t *v;
+		assert_int_equal(json_parse_strict(texts[i], strlen(texts[i]), &limits, &v, &e), -1);
+		for (const char *p = err_msg(&e); *p; p++)
+			assert_true(*p >= ' ' && *p <= '~');
+	}
 }
 
 static void test_pretty(void **state)
@@ -257,6 +259,19 @@ static void test_reader_shortens(void **state)
 	assert_non_null(strstr(err_msg(&e), "vvv…"));
 }
 
+static void test_reader_gives_defaults_after_an_error(void **state)
+{
+	(void)state;
+	cleanup_json json_t *v = json_loads("{\"n\":5,\"s\":\"x\",\"a\":[],\"bad\":1}", 0, NULL);
+	struct json_reader r;
+	json_reader_init(&r, v, "");
+	assert_null(json_get_string(&r, "bad", 0, 9, true, NULL));
+	assert_string_equal(json_get_string(&r, "s", 0, 9, true, "fall"), "fall");
+	assert_int_equal(json_get_int(&r, "n", 0, 9, true, 7), 7);
+	assert_null(json_get_array(&r, "a", 9, true));
+	assert_int_equal(json_reader_end(&r, NULL), -1);
+}
+
 static void test_reader_fail(void **state)
 {
 	(void)state;
@@ -289,6 +304,7 @@ int main(void)
 	    cmocka_unit_test(test_reader_errors),
 	    cmocka_unit_test(test_reader_unknown),
 	    cmocka_unit_test(test_reader_shortens),
+	    cmocka_unit_test(test_reader_gives_defaults_after_an_error),
 	    cmocka_unit_test(test_reader_fail),
 	};
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

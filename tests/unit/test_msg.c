@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -337,6 +338,31 @@ static void test_too_many_announced(void **state)
 	expect_malformed();
 }
 
+/* That it could have two, since another message's is there too, changes nothing. */
+static void test_too_many_announced_and_there(void **state)
+{
+	(void)state;
+	send_header(sizeof(good) - 1, 2, good, 1);
+	send_header(sizeof(good) - 1, 1, good, 1);
+	expect_malformed();
+}
+
+static void test_no_descriptor_left_to_receive_with(void **state)
+{
+	(void)state;
+	struct rlimit old;
+	cleanup_msg struct msg m = MSG_INIT;
+	cleanup_err struct err e = ERR_INIT;
+	send_header(sizeof(good) - 1, 1, good, 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){1, old.rlim_max}), 0);
+	int r = msg_recv(&b, 1000, &m, &e);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(r, -1);
+	assert_int_equal(e.code, ERR_FAIL);
+	assert_non_null(strstr(err_msg(&e), "too many open files"));
+}
+
 static void test_descriptor_missing(void **state)
 {
 	(void)state;
@@ -411,6 +437,8 @@ int main(void)
 	    connected(test_length_zero),
 	    connected(test_length_over_the_limit),
 	    connected(test_too_many_announced),
+	    connected(test_too_many_announced_and_there),
+	    connected(test_no_descriptor_left_to_receive_with),
 	    connected(test_descriptor_missing),
 	    connected(test_descriptor_not_announced),
 	    connected(test_two_descriptors_at_once),
