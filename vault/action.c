@@ -3,7 +3,6 @@
 #include "lib/cleanup.h"
 #include "vault/check.h"
 #include "vault/name.h"
-#include <ctype.h>
 #include <string.h>
 
 #define INPUT_MAX_BYTES 10000
@@ -42,19 +41,7 @@ static const char *get_id(struct json_reader *r, const char *file_id)
 	return id;
 }
 
-/* A secret is exported under its own name, an input x as INPUT_X: one of the two would hide the other. */
-static bool hides_secret(const char *input, const json_t *secrets, char ret_name[static VAULT_INPUT_MAX + 7])
-{
-	size_t at = 6;
-
-	memcpy(ret_name, "INPUT_", at);
-	for (; *input; input++)
-		ret_name[at++] = (char)toupper((unsigned char)*input);
-	ret_name[at] = '\0';
-	return check_list_has(secrets, ret_name);
-}
-
-static const json_t *get_inputs(struct json_reader *r, const json_t *secrets)
+static const json_t *get_inputs(struct json_reader *r)
 {
 	json_t *inputs = (json_t *)json_get_object(r, "inputs", 64, false); /* iterating does not change it */
 	const char *name;
@@ -62,7 +49,6 @@ static const json_t *get_inputs(struct json_reader *r, const json_t *secrets)
 
 	json_object_foreach (inputs, name, value) {
 		cleanup_free char *shown = check_quote(name);
-		char env[VAULT_INPUT_MAX + 7];
 
 		if (!vault_is_input(name)) {
 			json_reader_fail(r, "inputs", "%s is not an input's name: " VAULT_INPUT_RULE, shown);
@@ -73,9 +59,6 @@ static const json_t *get_inputs(struct json_reader *r, const json_t *secrets)
 			json_reader_fail(r, at, "must be a string; write a number in quotes");
 		else if (json_string_length(value) > INPUT_MAX_BYTES)
 			json_reader_fail(r, at, "has %zu bytes; at most %d are allowed", json_string_length(value), INPUT_MAX_BYTES);
-		else if (hides_secret(name, secrets, env))
-			json_reader_fail(r, at, "is given as %s, which is also the name of a secret of this action; rename one of them",
-			                 env);
 	}
 	return inputs;
 }
@@ -98,7 +81,7 @@ static void read_action(struct json_reader *r, const char *file_id, struct actio
 	a->secrets = check_get_names(r, "secrets", &check_secret, CHECK_SECRETS_MAX, true);
 	a->tools = check_get_names(r, "tools", &tool_name, 64, false);
 	a->mounts = check_get_names(r, "mounts", &mount_alias, 16, false);
-	a->inputs = get_inputs(r, a->secrets);
+	a->inputs = get_inputs(r);
 	a->model = check_get_name(r, "model", &model_name, false, NULL);
 	a->timeout_minutes = (int)json_get_int(r, "timeout_minutes", 1, 1440, false, 0);
 	a->blast_radius = (enum tier)json_get_enum(r, "blast_radius", tiers, false, TIER_NONE);

@@ -21,9 +21,9 @@ enum formula_secrets_as { SECRETS_AS_BOTH, SECRETS_AS_FILE, SECRETS_AS_ENV };
 
 struct formula_step {
 	const char *id;
-	const char *run;    /* script for /bin/sh -eu, or NULL */
-	const char *prompt; /* or NULL; exactly one of the two */
-	const char *agent;  /* prompt steps: default "claude" */
+	const char *run;       /* script for /bin/sh -eu, or NULL */
+	const char *prompt;    /* or NULL; exactly one of the two */
+	const char *agent;     /* prompt steps: default "claude" */
 	const json_t *secrets; /* names, or NULL when not listed: all of the action's for run, none for prompt */
 };
 
@@ -53,10 +53,14 @@ int formula_parse(const char *name, const char *text, size_t len, struct formula
 int formula_from_json(const char *name, json_t *json, struct formula *ret, struct err *err);
 void formula_free(struct formula *f);
 #define cleanup_formula __attribute__((cleanup(formula_free)))
-#define FORMULA_INIT {.json = NULL}
+#define FORMULA_INIT \
+	{ \
+		.json = NULL \
+	}
 
 /*
- * What can only be said of the two together: secrets that a step or git_auth names but the action does not grant.
+ * What can only be said of the two together: secrets that a step or git_auth names but the action does not grant, and
+ * secrets that would hide a variable of the step (unless they are given as files only).
  * ERR_INVALID names both files.
  */
 int formula_suits(const struct formula *f, const struct action *a, struct err *err);

@@ -253,6 +253,25 @@ static int is_granted(const struct formula *f, const struct action *a, const cha
 	return err_set(err, ERR_INVALID, "%s: secrets: %s is missing; %s names it at %s", action_path, secret, formula_path, at);
 }
 
+/* ERR_INVALID when a secret that is to be exported would take the place of a variable that every step gets. */
+static int can_be_exported(const struct formula *f, const struct action *a, struct err *err)
+{
+	cleanup_free char *formula_path = vault_formula_path(f->name);
+	cleanup_free char *action_path = vault_action_path(a->id);
+
+	for (size_t i = 0; f->secrets_as != SECRETS_AS_FILE && i < json_array_size(a->secrets); i++) {
+		const char *name = json_string_value(json_array_get(a->secrets, i));
+
+		if (vault_is_step_variable(name))
+			return err_set(
+			    err, ERR_INVALID,
+			    "%s: secrets[%zu]: %s is a variable that every step gets anyway; name the secret otherwise, or give it as a "
+			    "file (secrets_as: file in %s)",
+			    action_path, i, name, formula_path);
+	}
+	return 0;
+}
+
 int formula_suits(const struct formula *f, const struct action *a, struct err *err)
 {
 	json_t *hosts = (json_t *)f->git_auth; /* iterating does not change it */
@@ -272,7 +291,7 @@ int formula_suits(const struct formula *f, const struct action *a, struct err *e
 		if (is_granted(f, a, json_string_value(secret), at, err) != 0)
 			return -1;
 	}
-	return 0;
+	return can_be_exported(f, a, err);
 }
 
 int formula_timeout_minutes(const struct formula *f, const struct action *a)

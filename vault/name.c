@@ -24,6 +24,16 @@ bool vault_is_input(const char *s)
 	return vault_matches(s, CHARS_LOWER, CHARS_LOWER CHARS_DIGIT "_", VAULT_INPUT_MAX);
 }
 
+bool vault_is_step_variable(const char *s)
+{
+	static const char *const names[] = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(s, names[i]) == 0)
+			return true;
+	return strncmp(s, "INPUT_", 6) == 0 || strncmp(s, "DISINTO_", 8) == 0;
+}
+
 /* Copies what stands before `suffix` when the name ends with it and the rest is an id. */
 static bool id_before(const char *name, const char *suffix, char ret_id[static VAULT_ID_MAX + 1])
 {

@@ -29,6 +29,9 @@ bool vault_is_id(const char *s);     /* actions, formulas and steps: [a-z0-9][a-
 bool vault_is_secret(const char *s); /* [A-Z][A-Z0-9_]{0,63} */
 bool vault_is_input(const char *s);  /* [a-z][a-z0-9_]{0,63} */
 
+/* A variable that every step gets from the runner: PATH, HOME, …, INPUT_*, DISINTO_*. A secret of that name can only be a file. */
+bool vault_is_step_variable(const char *s);
+
 #define VAULT_ACTIONS "vault/actions"
 #define VAULT_FORMULAS "vault/formulas"
 #define VAULT_SECRETS "vault/secrets"

@@ -268,15 +268,6 @@ static void size_bound(void **state)
 	}
 }
 
-/* The environment has one INPUT_TOKEN, so only one of the two may be called so. */
-static void input_beside_secret(void **state)
-{
-	(void)state;
-	assert_refused(
-	    "{\"id\": \"x\", \"formula\": \"f\", \"context\": \"c\", \"secrets\": [\"INPUT_TOKEN\"], \"inputs\": {\"token\": \"\"}}",
-	    PATH "inputs.token: is given as INPUT_TOKEN, which is also the name of a secret of this action; rename one of them");
-}
-
 /* Whatever stands in a string is data and stays as it was. */
 static void hostile_text(void **state)
 {
@@ -357,7 +348,7 @@ int main(void)
 	    cmocka_unit_test(count_bounds),
 	    cmocka_unit_test(size_bound),
 	    cmocka_unit_test(hostile_text),
-	    cmocka_unit_test(input_beside_secret),
+
 	    cmocka_unit_test(value_stays_as_it_was),
 	    cmocka_unit_test(documented),
 	    cmocka_unit_test(template),

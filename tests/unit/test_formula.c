@@ -357,6 +357,15 @@ static void suits(void **state)
 	    {MINIMAL "git_auth: {forge.example: GIT_TOKEN}\n", "[\"GIT_TOKEN\"]", NULL},
 	    {MINIMAL "git_auth: {forge.example: GIT_TOKEN}\n", "[]",
 	     "vault/actions/x.json: secrets: GIT_TOKEN is missing; vault/formulas/f.yaml names it at git_auth (forge.example)"},
+	    {MINIMAL, "[\"A\", \"INPUT_TOKEN\"]",
+	     "vault/actions/x.json: secrets[1]: INPUT_TOKEN is a variable that every step gets anyway; name the secret otherwise, or give "
+	     "it as "
+	     "a file (secrets_as: file in vault/formulas/f.yaml)"},
+	    {MINIMAL "secrets_as: env\n", "[\"PATH\"]",
+	     "vault/actions/x.json: secrets[0]: PATH is a variable that every step gets anyway; name the secret otherwise, or give it as a "
+	     "file "
+	     "(secrets_as: file in vault/formulas/f.yaml)"},
+	    {MINIMAL "secrets_as: file\n", "[\"PATH\", \"INPUT_TOKEN\"]", NULL},
 	};
 
 	(void)state;

@@ -68,6 +68,18 @@ static void inputs(void **state)
 	check_length(vault_is_input, 'a', 64);
 }
 
+static void step_variables(void **state)
+{
+	static const char *const good[] = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "INPUT_A", "DISINTO_CONTEXT"};
+	static const char *const bad[] = {"PATHS", "PAT", "INPUT", "MY_INPUT_A", "DISINTO", "TOKEN"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		assert_true(vault_is_step_variable(good[i]));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(vault_is_step_variable(bad[i]));
+}
+
 static void file_kinds(void **state)
 {
 	static const struct {
@@ -135,8 +147,8 @@ static void paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(ids),        cmocka_unit_test(secrets),      cmocka_unit_test(inputs),
-	    cmocka_unit_test(file_kinds), cmocka_unit_test(longest_file), cmocka_unit_test(paths),
+	    cmocka_unit_test(ids),          cmocka_unit_test(secrets), cmocka_unit_test(inputs),         cmocka_unit_test(file_kinds),
+	    cmocka_unit_test(longest_file), cmocka_unit_test(paths),   cmocka_unit_test(step_variables),
 	};
 
 	return cmocka_run_group_tests_name("name", tests, NULL, NULL);
