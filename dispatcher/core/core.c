@@ -234,7 +234,7 @@ static void engine_gone(struct core *c)
 
 	for (r = TAILQ_FIRST(&c->open); r; r = next) {
 		next = TAILQ_NEXT(r, link);
-		if (r->state == RUN_COMMITTING || r->halt == HALT_CANCEL)
+		if (r->state == RUN_COMMITTING || (r->halt == HALT_CANCEL && r->state < RUN_GOING))
 			core_failed(c, r, false, "the engine role ended while it was being started");
 		else if (r->state == RUN_STARTING || r->state == RUN_DELIVERING)
 			core_requeue(c, r);

@@ -214,7 +214,7 @@ void core_not_decrypted(struct core *c, struct run *r, const struct event *ev)
 		core_fault(c, r, ev->refuse, ev->reason);
 }
 
-/* Nothing ran, and the container is gone. */
+/* Nothing ran, and the container is gone. Also while GOING: engine was told GO and could not pass it on. */
 void core_failed(struct core *c, struct run *r, bool refuse, const char *reason)
 {
 	if (r->state == RUN_COMMITTING) {
@@ -226,8 +226,9 @@ void core_failed(struct core *c, struct run *r, bool refuse, const char *reason)
 		}
 		return;
 	}
-	if (r->state != RUN_STARTING && r->state != RUN_DELIVERING)
+	if (r->state != RUN_STARTING && r->state != RUN_DELIVERING && r->state != RUN_GOING)
 		return;
+	r->started_ms = 0;
 	char *why = xstrdup(r->halt == HALT_NONE ? reason : r->halt_reason);
 	if (r->halt == HALT_CANCEL)
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, why);

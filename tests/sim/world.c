@@ -352,6 +352,9 @@ static void container_moves(struct world *w, int i)
 		engine_says(w, EV_DELIVERED, i);
 	} else if (a->attendance == E_PIPE && a->pipe_dead) {
 		engine_fails(w, i);
+	} else if (w->faults && c->phase == C_READY && a->attendance != E_NONE && chance(w, 5)) {
+		tell(w, "DIES BEFORE GO %s", a->id);
+		engine_fails(w, i);
 	} else if (c->phase == C_WENT) {
 		c->phase = C_EXITED;
 		c->has_report = true;
