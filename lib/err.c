@@ -18,7 +18,7 @@ static int set_owned(struct err *err, enum err_code code, char *msg)
 	return -1;
 }
 
-int err_set(struct err *err, enum err_code code, const char *fmt, ...)
+int(err_set)(struct err *err, enum err_code code, const char *fmt, ...)
 {
 	struct buf b = BUF_INIT;
 	va_list ap;
@@ -54,7 +54,7 @@ static enum err_code code_of(int errnum)
 	}
 }
 
-int err_errno(struct err *err, int errnum, const char *fmt, ...)
+int(err_errno)(struct err *err, int errnum, const char *fmt, ...)
 {
 	char text[128];
 	struct buf b = BUF_INIT;
@@ -66,7 +66,7 @@ int err_errno(struct err *err, int errnum, const char *fmt, ...)
 	return set_owned(err, code_of(errnum), buf_steal(&b));
 }
 
-int err_wrap(struct err *err, const char *fmt, ...)
+int(err_wrap)(struct err *err, const char *fmt, ...)
 {
 	struct buf b = BUF_INIT;
 	va_list ap;

@@ -65,8 +65,8 @@ int fd_write_all(int fd, const void *data, size_t len, struct err *err)
 static int open_parent(int dirfd, const char *path, const char **ret_name, int *ret_fd, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
-	cleanup_free char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
-	int fd = folder ? openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	cleanup_free char *folder = slash ? xasprintf("%.*s", slash == path ? 1 : (int)(slash - path), path) : xstrdup(".");
+	int fd = openat(dirfd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(err, errno, "folder of %s", path);
 	*ret_name = slash ? slash + 1 : path;

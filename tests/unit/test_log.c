@@ -105,7 +105,7 @@ static void test_json(void **state)
 	cleanup_free char *text = NULL;
 	assert_int_equal(line[strlen(line) - 1], '\n');
 	assert_null(strchr(line, 0x1B));
-	text = strdup(line - strlen("{\"time\":\"dddd-dd-ddTdd:dd:dd.dddZ\","));
+	text = xstrdup(line - strlen("{\"time\":\"dddd-dd-ddTdd:dd:dd.dddZ\","));
 	cleanup_json json_t *v = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(v);
 	assert_string_equal(json_string_value(json_object_get(v, "level")), "info");

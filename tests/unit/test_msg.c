@@ -77,7 +77,7 @@ static void expect(int n, bool with_fd)
 	assert_true(fcntl(m.fd, F_GETFD) & FD_CLOEXEC);
 	char text[16] = "";
 	assert_true(pread(m.fd, text, sizeof(text) - 1, 0) > 0);
-	assert_int_equal(atoi(text), n); /* it is the one that was sent with this message */
+	assert_int_equal(strtol(text, NULL, 10), n); /* it is the one that was sent with this message */
 }
 
 /* An open, unlinked file that holds the number. */
