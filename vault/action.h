@@ -14,16 +14,16 @@ const char *tier_name(enum tier t);
 #define ACTION_MAX_BYTES 65536
 
 struct action {
-	json_t *json;    /* owned, as parsed; every pointer below is borrowed from it */
+	json_t *json; /* owned; as parsed, with empty tools, mounts and inputs added where absent; what follows borrows from it */
 	const char *id;
 	const char *formula;
 	const char *context;
-	const json_t *secrets; /* array of names, never NULL */
-	const json_t *tools;   /* array, never NULL */
-	const json_t *mounts;  /* array, never NULL */
-	const json_t *inputs;  /* object of strings, never NULL */
-	const char *model;     /* or NULL */
-	int timeout_minutes;   /* 0: the formula's */
+	const json_t *secrets;  /* array of names, never NULL */
+	const json_t *tools;    /* array, never NULL */
+	const json_t *mounts;   /* array, never NULL */
+	const json_t *inputs;   /* object of strings, never NULL */
+	const char *model;      /* or NULL */
+	int timeout_minutes;    /* 0: the formula's */
 	enum tier blast_radius; /* TIER_NONE when absent */
 };
 
@@ -36,6 +36,9 @@ int action_parse(const char *id, const char *text, size_t len, struct action *re
 int action_from_json(const char *id, json_t *json, struct action *ret, struct err *err);
 void action_free(struct action *a);
 #define cleanup_action __attribute__((cleanup(action_free)))
-#define ACTION_INIT {.json = NULL}
+#define ACTION_INIT \
+	{ \
+		.json = NULL \
+	}
 
 #endif

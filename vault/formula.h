@@ -28,7 +28,7 @@ struct formula_step {
 };
 
 struct formula {
-	json_t *json; /* owned, as parsed; pointers below are borrowed from it */
+	json_t *json; /* owned; as parsed, with git_auth added where it was absent. Pointers below are borrowed from it */
 	const char *name;
 	const char *description; /* "" when absent */
 	const char *image;       /* NULL: the dispatcher's runner image */

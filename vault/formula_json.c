@@ -168,7 +168,7 @@ static void read_step(struct json_reader *r, const struct formula *f, struct for
 {
 	step->id = check_get_name(r, "id", &check_id, true, NULL);
 	for (size_t i = 0; step->id && i < f->n_steps; i++)
-		if (strcmp(f->steps[i].id, step->id) == 0)
+		if (f->steps[i].id && strcmp(f->steps[i].id, step->id) == 0)
 			json_reader_fail(r, "id", "%s is the id of steps[%zu] too", step->id, i);
 	get_work(r, step);
 	step->secrets = check_get_names(r, "secrets", &check_secret, CHECK_SECRETS_MAX, false);

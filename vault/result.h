@@ -23,8 +23,8 @@ struct result {
 	enum outcome outcome;
 	bool has_exit_code;
 	int exit_code;
-	const char *reason;    /* a sentence, for anything but succeeded */
-	int64_t started_ms;    /* wall clock; 0: never started */
+	const char *reason; /* a sentence, for anything but succeeded */
+	int64_t started_ms; /* wall clock; 0: never started */
 	int64_t finished_ms;
 	int attempt;
 	const char *tier;

@@ -122,10 +122,11 @@ static void log_tails(void **state)
 	    {"abcde", 5, 4, "bcde"},
 	    {"abcde", 5, 0, ""},
 	    {"a\xc3\xa9z", 4, 3, "\xc3\xa9z"},
-	    {"a\xc3\xa9z", 4, 2, "z"},                      /* the cut goes through é */
-	    {"\xf0\x9f\x98\x80!", 5, 4, "!"},               /* and through an emoji */
-	    {"\xa9\xa9", 2, 8, "\xef\xbf\xbd\xef\xbf\xbd"}, /* nothing was cut: these are invalid by themselves */
-	    {"ab\xff", 3, 3, "\xef\xbf\xbd"},               /* what replaces is longer; the bound holds */
+	    {"a\xc3\xa9z", 4, 2, "z"},                        /* the cut goes through é */
+	    {"\xf0\x9f\x98\x80!", 5, 4, "!"},                 /* and through an emoji */
+	    {"\xa9\xa9", 2, 8, "\xef\xbf\xbd\xef\xbf\xbd"},   /* nothing was cut: these are invalid by themselves */
+	    {"ab\xff", 3, 3, "\xef\xbf\xbd"},                 /* what replaces is longer; the bound holds */
+	    {"ab\x80\x80\x80\x80\x80", 7, 5, "\xef\xbf\xbd"}, /* no character is that long: only three belong to the cut */
 	    {"ab\xff", 3, 4, "b\xef\xbf\xbd"},
 	    {"a\0b", 3, 9,
 	     "a\xef\xbf\xbd"
