@@ -91,15 +91,13 @@ void redact_stream_free(struct redact_stream *s)
 	free(s);
 }
 
-/* Which match gives a union its name: the first; of those that begin together the longest; of equals the first added. */
+/* Which match gives a union its name: the first; of those that begin together the longest. Equal patterns are one pattern. */
 static int compare_matches(const void *va, const void *vb)
 {
 	const struct match *a = va, *b = vb;
 	if (a->start != b->start)
 		return a->start < b->start ? -1 : 1;
-	if (a->len != b->len)
-		return a->len > b->len ? -1 : 1;
-	return a->order < b->order ? -1 : a->order > b->order;
+	return a->len > b->len ? -1 : a->len < b->len;
 }
 
 /* Shows what is not masked up to `end` and lets go of all before it. */
