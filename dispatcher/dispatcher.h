@@ -60,7 +60,8 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(LANDED, "landed", ROLE_GIT, ROLE_CORE, 0)            /* {id, commit, action_blob, action: text|null, formula_name, formula_blob, formula: text|null, \
 	                                                             secrets: {NAME: {blob, age: base64}}, refuse: reason|null, wait: reason|null}: landed without a result. \
 	                                                             refuse: can be judged from the repo and is wrong */ \
-	MSG(GONE, "gone", ROLE_GIT, ROLE_CORE, 0)                /* {id, reason}: an announced action is not waiting on the server any more (result by somebody else, file removed) */ \
+	MSG(GONE, "gone", ROLE_GIT, ROLE_CORE, 0)                /* {id, ok, reason}: an announced action is not waiting on the server any more. ok: a result by somebody else stands there; \
+	                                                             else its file was removed */ \
 	MSG(CANCEL, "cancel", ROLE_GIT, ROLE_CORE, 0)            /* {id, reason}: vault/actions/<id>.cancel.json landed */ \
 	MSG(RECORDED, "recorded", ROLE_GIT, ROLE_CORE, 0)        /* {id, commit}: the result is on the server */ \
 	MSG(RECORD_STATE, "record_state", ROLE_GIT, ROLE_CORE, 0) /* {ok, reason, waiting}: pushing results began to fail, or works again */ \

@@ -95,6 +95,7 @@ struct ops_landing {
 	const char *id; /* in */
 	bool found;     /* out; false: no such file at the tip */
 	git_oid commit;
+	size_t depth; /* commits between it and the tip: who landed first has more */
 };
 /* Finds all of them in one walk from the tip, which ends as soon as the last is found. */
 int ops_landings(git_repository *repo, const git_oid *tip, struct ops_landing *v, size_t n, struct err *err);

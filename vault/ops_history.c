@@ -114,7 +114,7 @@ static size_t files_at_tip(const git_tree *tree, struct ops_landing *v, size_t n
 }
 
 /* Settles those that `older` has not, or has otherwise: they landed at `commit`. Returns how many are left. */
-static size_t settle(const git_tree *older, const git_oid *commit, struct wanted *w, size_t n)
+static size_t settle(const git_tree *older, const git_oid *commit, size_t depth, struct wanted *w, size_t n)
 {
 	size_t left = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -124,6 +124,7 @@ static size_t settle(const git_tree *older, const git_oid *commit, struct wanted
 			continue;
 		}
 		w[i].landing->commit = *commit;
+		w[i].landing->depth = depth;
 		free(w[i].name);
 	}
 	return left;
@@ -139,7 +140,7 @@ int ops_landings(git_repository *repo, const git_oid *tip, struct ops_landing *v
 		return -1;
 	struct wanted *wanted = xcalloc(n + 1, sizeof(*wanted));
 	size_t left = files_at_tip(tree, v, n, wanted);
-	while (left) {
+	for (size_t depth = 0; left; depth++) {
 		git_oid commit = *git_commit_id(w.commit), folder = w.folder;
 		rc = walk_back(&w, err);
 		if (rc < 0)
@@ -150,7 +151,7 @@ int ops_landings(git_repository *repo, const git_oid *tip, struct ops_landing *v
 		/* A folder that can't be parsed holds nothing. */
 		if (rc == 1 && w.there && git_tree_lookup(&older, repo, &w.folder) < 0)
 			git_error_clear();
-		left = settle(older, &commit, wanted, left);
+		left = settle(older, &commit, depth, wanted, left);
 	}
 	free_wanted(wanted, left);
 	return rc < 0 ? -1 : 0;

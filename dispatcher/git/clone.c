@@ -1,0 +1,86 @@
+/* The role's bare clone: a cache of the server, never the only place of anything. So nothing in it is synced to disk, and trouble with it is met by throwing it away. */
+#include "dispatcher/git/git.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/git_child.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COMPACT_AFTER 64 /* fetches, each of which leaves a pack */
+#define COMPACT_MS 60000
+
+static void clone_close(struct git_state *g)
+{
+	ops_past_free(g->past);
+	git_repository_free(g->repo);
+	g->past = NULL;
+	g->repo = NULL;
+	g->has_tip = false;
+}
+
+int clone_open(struct git_state *g, struct err *err)
+{
+	if (git_repo_open(g->clone_path, &g->repo, err) < 0)
+		return -1;
+	g->past = ops_past_new(g->repo);
+	g->has_tip = git_reference_name_to_id(&g->tip, g->repo, TIP_REF) == 0;
+	git_error_clear();
+	return 0;
+}
+
+/* Empties the folder and leaves it: its parent is not ours to write. */
+static void empty_folder(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			dir_remove_at(dirfd(d), e->d_name, NULL); /* what stays in the way is said by the next attempt to open it */
+	if (d)
+		closedir(d);
+}
+
+void clone_reset(struct git_state *g)
+{
+	clone_close(g);
+	empty_folder(g->clone_path);
+}
+
+int clone_fetch(struct git_state *g, struct err *err)
+{
+	const struct git_fetch_spec specs[] = {{g->branch, TIP_REF}, {NULL, NULL}};
+	if (git_fetch(g->repo, &g->place, specs, err) < 0)
+		return err_wrap(err, "fetch");
+	int rc = git_reference_name_to_id(&g->tip, g->repo, TIP_REF);
+	if (rc < 0)
+		return git_err(err, rc, "read what was fetched");
+	g->has_tip = true;
+	g->fetches++;
+	return 0;
+}
+
+void clone_compact(struct git_state *g)
+{
+	const char *const argv[] = {"git", "-C", g->clone_path, "-c", "gc.autoDetach=false", "gc", "--quiet", NULL};
+	const char *const env[] = {"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", NULL};
+	struct git_child child;
+	cleanup_err struct err err = ERR_INIT;
+
+	if (g->fetches < COMPACT_AFTER || !g->repo)
+		return;
+	g->fetches = 0;
+	if (git_child_start(&(struct git_child_command){.argv = argv, .env = env}, &child, &err) == 0) {
+		/* It says nothing; packs that stay many only cost descriptors, of which libgit2 uses a few at a time. */
+		git_child_end(&child, COMPACT_MS);
+		close(child.sock);
+		close(child.messages);
+	}
+	clone_close(g);
+	if (clone_open(g, &err) < 0)
+		clone_reset(g);
+}

@@ -1,0 +1,139 @@
+/* The git role: its loop, and what core says to it. */
+#include "dispatcher/git/git.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/log.h"
+#include "vault/result.h"
+
+#include <string.h>
+
+#define SEND_MS 30000
+#define GATHER_MS 10 /* how long a result waits for others while more runs are under way */
+#define TEXT_MAX 2000
+
+char *clean_text(const char *s)
+{
+	return s ? result_log_tail(s, strlen(s), TEXT_MAX) : NULL;
+}
+
+void tell_core(struct git_state *g, json_t *body)
+{
+	cleanup_err struct err err = ERR_INIT;
+	if (!g->core_gone && msg_send(&g->conn, body, -1, SEND_MS, &err) < 0) {
+		log_error("core can't be told", "reason", err_msg(&err), NULL);
+		g->core_gone = true;
+	}
+	json_decref(body);
+}
+
+static int hear(struct git_state *g, const struct msg *m, struct err *err)
+{
+	enum msg_kind kind;
+	if (msg_check(m, ROLE_CORE, ROLE_GIT, &kind, err) < 0)
+		return -1;
+	if (kind == MSG_POLL) {
+		g->poll_at_ms = 0;
+		return 0;
+	}
+	const char *id = json_string_value(json_object_get(m->body, "id"));
+	const char *text = json_string_value(json_object_get(m->body, "result"));
+	if (!id || !vault_is_id(id) || !text)
+		return err_set(err, ERR_INVALID, "'record' without a valid id or result");
+	record_add(g, id, text);
+	return 0;
+}
+
+/* Takes every message that is there, waiting at most timeout_ms for the first. 0; -1: core is gone or talks nonsense. */
+static int hear_all(struct git_state *g, int timeout_ms, struct err *err)
+{
+	for (;; timeout_ms = 0) {
+		cleanup_msg struct msg m = MSG_INIT;
+		int rc = msg_recv(&g->conn, timeout_ms, &m, err);
+		if (rc <= 0)
+			return rc;
+		if (hear(g, &m, err) < 0)
+			return -1;
+	}
+}
+
+static int wait_ms(const struct git_state *g)
+{
+	int64_t now = now_mono_ms(), next = g->poll_at_ms;
+	if (record_due(g) && g->push_at_ms < next)
+		next = g->push_at_ms;
+	return next > now ? (int)(next - now) : 0;
+}
+
+/* Results first: they are what a server that was away has to get. While other actions run, one more may come any moment. */
+static int work(struct git_state *g, struct err *err)
+{
+	if (record_due(g) && g->push_at_ms <= now_mono_ms()) {
+		if (json_object_size(g->announced) > g->n_outbox && hear_all(g, GATHER_MS, err) < 0)
+			return -1;
+		record_flush(g);
+	}
+	if (g->poll_at_ms <= now_mono_ms())
+		poll_now(g);
+	else if (!g->n_outbox)
+		clone_compact(g);
+	return g->core_gone ? err_set(err, ERR_UNREACHABLE, "core is gone") : 0;
+}
+
+static int serve(struct git_state *g, struct err *err)
+{
+	for (;;) {
+		if (work(g, err) < 0 || hear_all(g, wait_ms(g), err) < 0)
+			return -1;
+	}
+}
+
+static void state_init(struct git_state *g, const struct role_args *args)
+{
+	*g = (struct git_state){
+	    .args = args,
+	    .branch = xasprintf("refs/heads/%s", args->config->branch),
+	    .clone_path = path_join(args->config->spool, "ops.git"),
+	    .announced = json_object(),
+	    .cancelled = json_object(),
+	    .recorded = json_object(),
+	    .misnamed = json_array(),
+	    .notes = json_array(),
+	};
+	TAILQ_INIT(&g->outbox);
+	msg_conn_init(&g->conn, args->sock);
+	ops_place(args->config, &g->place);
+	g->poller = git_poller_new(&g->place);
+}
+
+static void state_free(struct git_state *g)
+{
+	record_free(g);
+	git_poller_free(g->poller);
+	ops_past_free(g->past);
+	git_repository_free(g->repo);
+	msg_conn_close(&g->conn);
+	json_decref(g->announced);
+	json_decref(g->cancelled);
+	json_decref(g->recorded);
+	json_decref(g->misnamed);
+	json_decref(g->notes);
+	free(g->branch);
+	free(g->clone_path);
+	free(g->poll_trouble);
+}
+
+int git_role(const struct role_args *args)
+{
+	cleanup_err struct err err = ERR_INIT;
+	struct git_state g;
+
+	state_init(&g, args);
+	int rc = git_remote_setup(&err);
+	if (rc == 0)
+		rc = serve(&g, &err);
+	bool closed = err.code == ERR_UNREACHABLE;
+	if (!closed)
+		log_error("git ends", "reason", err_msg(&err), NULL);
+	state_free(&g);
+	return !closed;
+}
