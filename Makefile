@@ -51,7 +51,7 @@ $(BUILD)/%.o: %.c
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # Templates stand in the command line as they are.
-$(BUILD)/cli/templates.o $(BUILD)/san/cli/templates.o: $(wildcard templates/*/*)
+$(BUILD)/cli/templates.o $(BUILD)/san/cli/templates.o: $(wildcard templates/*.yaml templates/*/*)
 
 $(BUILD)/libdisinto.a: $(call obj,$(LIB_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^

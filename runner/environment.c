@@ -1,0 +1,90 @@
+/* The environment of a step: these variables and no others. vault_is_step_variable() keeps secrets from taking their names. */
+#include "runner/runner.h"
+
+#include <ctype.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define USER_NAME "disinto" /* uids need no passwd entry; programs that ask for a name get one */
+
+/* Two passes over the same variables: without vars it counts, with vars it writes. */
+struct environment {
+	char **vars;
+	char *at;
+	size_t n;
+	size_t bytes;
+};
+
+static char *put(char *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	return to + len;
+}
+
+static void add(struct environment *e, const char *prefix, const char *name, const void *value, size_t len)
+{
+	if (e->vars) {
+		e->vars[e->n] = e->at;
+		e->at = put(e->at, prefix, strlen(prefix));
+		e->at = put(e->at, name, strlen(name));
+		e->at = put(e->at, "=", 1);
+		e->at = put(e->at, value, len);
+		e->at = put(e->at, "", 1);
+	}
+	e->n++;
+	e->bytes += strlen(prefix) + strlen(name) + 1 + len + 1;
+}
+
+static void add_text(struct environment *e, const char *name, const char *value)
+{
+	add(e, "", name, value, strlen(value));
+}
+
+static void add_input(struct environment *e, const char *name, const char *value)
+{
+	char *upper = xstrdup(name);
+	for (char *c = upper; *c; c++)
+		*c = (char)toupper((unsigned char)*c);
+	add(e, "INPUT_", upper, value, strlen(value));
+	free(upper);
+}
+
+static void add_all(struct environment *e, const struct runner *r, const struct formula_step *step)
+{
+	const char *name;
+	json_t *value;
+	json_t *inputs = (json_t *)r->action.inputs; /* only read; jansson's iterators want it so */
+
+	add_text(e, "PATH", r->path);
+	add_text(e, "HOME", TASK_DIR);
+	add_text(e, "USER", USER_NAME);
+	add_text(e, "LOGNAME", USER_NAME);
+	add_text(e, "TMPDIR", TMP_DIR);
+	add_text(e, "LANG", "C.UTF-8");
+	add_text(e, "DISINTO_ACTION_ID", r->action.id);
+	add_text(e, "DISINTO_CONTEXT", r->action.context);
+	add_text(e, "DISINTO_STEP", step->id);
+	json_object_foreach (inputs, name, value)
+		add_input(e, name, json_string_value(value));
+	for (size_t i = 0; r->formula.secrets_as != SECRETS_AS_FILE && i < r->secrets.n; i++)
+		if (secrets_granted(step, r->secrets.items[i].name))
+			add(e, "", r->secrets.items[i].name, r->secrets.items[i].value, r->secrets.items[i].len);
+}
+
+char **environment_make(const struct runner *r, const struct formula_step *step)
+{
+	struct environment size = {.vars = NULL};
+	add_all(&size, r, step);
+
+	size_t table = (size.n + 1) * sizeof(char *);
+	/* Guarded memory ends at a page's end, so that the table is aligned only when the whole is. */
+	size_t total = (table + size.bytes + sizeof(char *) - 1) / sizeof(char *) * sizeof(char *);
+	struct environment e = {.vars = sodium_malloc(total)};
+	if (!e.vars)
+		abort();
+	e.at = (char *)e.vars + table;
+	add_all(&e, r, step);
+	e.vars[e.n] = NULL;
+	return e.vars;
+}

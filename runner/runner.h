@@ -1,0 +1,200 @@
+/*
+ * disinto-runner: PID 1 of a task container. vault/frame.h has the frames it speaks.
+ *
+ * The life of a run, top to bottom (main.c):
+ *   confine      capabilities, no dumps, signals                          confine.c
+ *   hello
+ *   task         frames -> action and formula, checked again              task.c, input.c
+ *   check        tools, tmpfs, folders, as the step's user would see them check.c
+ *   ready
+ *   secrets      exactly those that the action names                      secrets.c
+ *   go           standard input is closed for good
+ *   going        is out before anything of the formula runs
+ *   steps        spawn, follow, kill what is left over                    steps.c, process.c, environment.c
+ *   report       last frame; then the exit status says it again           output.c
+ *
+ * There is one thread and, from GO on, one place that waits: turn() in steps.c. Nothing blocks on standard output: what can't be
+ * written is kept, within bounds, and what would grow it is not read.
+ */
+#ifndef RUNNER_RUNNER_H
+#define RUNNER_RUNNER_H
+
+#include "lib/buf.h"
+#include "lib/err.h"
+#include "vault/action.h"
+#include "vault/formula.h"
+#include "vault/frame.h"
+#include "vault/redact.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SECRETS_DIR "/run/secrets"
+#define TASK_DIR "/task"
+#define TMP_DIR "/tmp"
+#define SHELL "/bin/sh"
+
+/* Exit statuses of runs that never reached a step. A run that did exits as its first failing step, or as below. */
+enum {
+	EXIT_NOT_STARTED = 125, /* also: the runner itself failed after GO */
+	EXIT_REFUSED = 126,
+	EXIT_TIMED_OUT = 124,
+	EXIT_CANCELLED = 130,
+};
+
+/* ---- output.c: frames to standard output, redacted and bounded ---- */
+
+enum stream { STREAM_OUT, STREAM_ERR, N_STREAMS };
+
+/*
+ * Of a run's output, counted after redaction, the first OUTPUT_HEAD bytes leave at once; of the rest, the last OUTPUT_TAIL are kept in
+ * memory and leave at the end. Together 16 MiB. Since tiny frames cost an engine's log more than their text does, the head also ends when
+ * its frames have cost OUTPUT_HEAD_COST, each counted as its bytes and OUTPUT_FRAME_COST.
+ */
+#define OUTPUT_TAIL ((size_t)512 << 10)
+#define OUTPUT_HEAD (((size_t)16 << 20) - OUTPUT_TAIL)
+#define OUTPUT_HEAD_COST ((size_t)64 << 20)
+#define OUTPUT_FRAME_COST ((size_t)128)
+
+struct output {
+	struct buf pending; /* frames that were not written yet, from `written` on */
+	size_t written;
+	bool broken;                             /* nobody can read: everything is dropped */
+	const struct redactor *redactor;         /* borrowed; NULL before the secrets are known */
+	struct redact_stream *redact[N_STREAMS]; /* of the present step; NULL between steps */
+	struct frame_text text[N_STREAMS];
+	struct buf clean;       /* what a redactor gave; kept for its memory */
+	size_t head, head_cost; /* spent */
+	struct buf tail;        /* records, see output.c; fixed room of twice OUTPUT_TAIL */
+	size_t last_record;     /* offset in tail of the newest one */
+	size_t tail_at;         /* once the tail leaves: offset of the next record to go */
+	bool tail_leaves;
+	size_t left_out; /* bytes that fell out of the tail */
+};
+#define OUTPUT_INIT \
+	{ \
+		.pending = BUF_INIT, .clean = BUF_INIT, .tail = BUF_INIT \
+	}
+
+void output_start_step(struct output *o);
+/* Bytes that a step wrote. */
+void output_add(struct output *o, enum stream s, const char *data, size_t len);
+/* What the redactors and decoders hold back leaves. */
+void output_end_step(struct output *o);
+/* Takes the frame. */
+void output_frame(struct output *o, json_t *frame);
+/* A string that left the program's hands: redacted, valid UTF-8, short enough for a frame. NULL gives null. */
+json_t *output_string(const struct output *o, const char *s);
+
+/* Whether more may be added; never false for long unless standard output stands still. */
+bool output_has_room(const struct output *o);
+bool output_is_pending(const struct output *o);
+/* Writes what standard output takes now. False when that was nothing. */
+bool output_write(struct output *o);
+/* Drops everything, now and from now on. */
+void output_give_up(struct output *o);
+/* Moves the next piece of the kept tail to where it is written from; false when there is none left. */
+bool output_next_of_tail(struct output *o);
+void output_free(struct output *o);
+
+/* ---- secrets.c ---- */
+
+#define SECRETS_MAX 32
+
+struct secret {
+	char *name;
+	unsigned char *value; /* guarded memory */
+	size_t len;
+};
+
+struct secrets {
+	struct secret items[SECRETS_MAX];
+	size_t n;
+	unsigned char *partial; /* of the value that is being received: guarded, SECRET_MAX_BYTES; NULL between values */
+	size_t partial_len;
+	char *partial_name;
+};
+
+/* One `secret` frame. ERR_INVALID: not what `wanted` (the action's names) allows; no message holds a byte of a value. */
+int secrets_add(struct secrets *s, const json_t *wanted, const json_t *frame, struct err *err);
+/* The secrets_end frame: everything wanted is there, and fits the ways in which steps get it. */
+int secrets_end(const struct secrets *s, const json_t *wanted, const json_t *frame, enum formula_secrets_as as, struct err *err);
+/* Whether the step may have this secret: all of the action's unless it lists some; a prompt step has only what it lists. */
+bool secrets_granted(const struct formula_step *step, const char *name);
+/* Makes the folder hold exactly this step's files, 0400, owned by uid. step NULL: none. */
+int secrets_place(const struct secrets *s, int dir_fd, const struct formula_step *step, uint32_t uid, enum formula_secrets_as as,
+                  struct err *err);
+void secrets_free(struct secrets *s);
+
+/* ---- the whole ---- */
+
+enum stop { STOP_NONE, STOP_CANCELLED, STOP_TIMED_OUT };
+
+struct runner {
+	struct output out;
+	struct frame_reader in;
+	struct action action;
+	struct formula formula;
+	struct secrets secrets;
+	struct redactor *redactor;
+	const char *path;    /* PATH of the steps, from the container's environment */
+	int signal_fd;       /* TERM, INT, CHLD */
+	int null_fd;         /* /dev/null */
+	int secrets_fd;      /* SECRETS_DIR */
+	int terms;           /* TERM and INT seen */
+	int64_t moved_ms;    /* when standard output last moved or had nothing to do, and not before the first TERM */
+	int64_t deadline_ms; /* of the run, from GO on */
+};
+
+/* How the run ended, for the report. */
+struct ending {
+	const char *outcome; /* as vault/frame.h lists them */
+	int exit_code;       /* -1: null */
+	int status;          /* of this program */
+	char *reason;        /* owned; NULL for succeeded */
+};
+
+/* confine.c: before anything is read. ERR_DENIED names what is missing to run steps at all. */
+int confine(struct err *err);
+/* The signals that are read from the descriptor it returns, and blocked. */
+int confine_signals(struct err *err);
+/* In a child: becomes the user for good, without groups and capabilities. 0, or -1 with errno. */
+int become_user(uint32_t uid);
+
+/* input.c: the next frame. ERR_UNREACHABLE: the input ended or a signal said stop; ERR_INVALID: no frame. Caller owns *ret. */
+int input_next(struct runner *r, json_t **ret, struct err *err);
+/* Standard input gives nothing more to anybody. */
+void input_close(struct runner *r);
+
+/* task.c */
+int task_read(struct runner *r, struct err *err);
+int task_read_secrets(struct runner *r, struct err *err);
+int task_read_go(struct runner *r, struct err *err);
+
+/* check.c: what the image and the engine must give, looked at before a secret is asked for. Opens null_fd and secrets_fd. */
+int check_machine(struct runner *r, struct err *err);
+
+/* environment.c: the whole environment of a step, NULL-terminated, in one block of guarded memory. Caller frees with sodium_free. */
+char **environment_make(const struct runner *r, const struct formula_step *step);
+
+/* process.c */
+struct process {
+	pid_t pid;
+	int pipes[N_STREAMS]; /* read ends, non-blocking; -1 once closed */
+};
+/* Starts SHELL on the script as the user, with stdin from null_fd. On -1 nothing runs. */
+int process_start(const char *script, char *const *env, uint32_t uid, int null_fd, struct process *ret, struct err *err);
+/* A signal to every other process of the container. */
+void process_signal_all(int sig);
+/* Takes the ends of all that ended. Returns false when no child is left at all. *ret_status is set when `pid` was among them. */
+bool process_reap(pid_t pid, bool *ret_ended, int *ret_status);
+
+/* steps.c: from GO to the end of the last step. */
+void run_steps(struct runner *r, struct ending *ret);
+/* Reads the pending signals. */
+void take_signals(struct runner *r);
+/* Writes everything that is pending and the kept tail; gives up only when it is told to stop and nothing moves. */
+void drain_output(struct runner *r);
+
+#endif
