@@ -287,6 +287,10 @@ static int local_folder(git_repository *repo, const char *prefix, struct git_ref
 static int local_refs(struct git_poller *p, const char *path, const char *const *prefixes, struct git_refs *refs)
 {
 	git_oid oid;
+	cleanup_free char *head = p->repo ? xasprintf("%sHEAD", git_repository_path(p->repo)) : NULL;
+	/* An open repository that was taken away looks like one without refs. */
+	if (head && access(head, F_OK) < 0)
+		return GIT_ENOTFOUND;
 	int rc = p->repo ? 0 : git_repository_open_ext(&p->repo, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
 	for (; *prefixes && rc == 0; prefixes++) {
 		size_t len = strlen(*prefixes);

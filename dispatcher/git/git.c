@@ -74,7 +74,7 @@ static int work(struct git_state *g, struct err *err)
 	}
 	if (g->poll_at_ms <= now_mono_ms())
 		poll_now(g);
-	else if (!g->n_outbox)
+	if (!g->n_outbox)
 		clone_compact(g);
 	return g->core_gone ? err_set(err, ERR_UNREACHABLE, "core is gone") : 0;
 }
