@@ -35,6 +35,12 @@ void house_step(struct house *h, struct event *ev)
 	}
 }
 
+void house_remove(struct house *h, const struct run *r)
+{
+	json_object_set_new(h->removing, r->id, json_true());
+	house_send(h, ROLE_ENGINE, msg_new(MSG_REMOVE, "{s:s, s:i, s:s}", "id", r->id, "attempt", r->attempt, "name", r->name), -1);
+}
+
 /* Containers of ours that nothing refers to any more are removed; those that we never made are left and reported once. */
 void house_tidy(struct house *h, const json_t *containers)
 {
@@ -45,8 +51,7 @@ void house_tidy(struct house *h, const json_t *containers)
 		const char *name = json_string_value(json_object_get(c, "name"));
 		struct run *r = name ? core_find_by_container(h->core, name) : NULL;
 		if (r && r->state == RUN_DONE)
-			house_send(h, ROLE_ENGINE, msg_new(MSG_REMOVE, "{s:s, s:i, s:s}", "id", r->id, "attempt", r->attempt, "name", name),
-			           -1);
+			house_remove(h, r);
 		else if (!r && name && !json_object_get(h->strangers, name)) {
 			json_object_set_new(h->strangers, name, json_true());
 			log_warn("a container has our name, but the spool knows nothing of it; it is left alone", "container", name, NULL);
@@ -107,7 +112,8 @@ static void maybe_quit(struct house *h)
 {
 	if (!h->quit_at_ms || h->quit_sent)
 		return;
-	if (core_recording(h->core) > 0 && now_mono_ms() < h->quit_at_ms)
+	/* What has ended is brought to its end, so that no container stays for a start that may never come. */
+	if ((core_recording(h->core) > 0 || json_object_size(h->removing) > 0) && now_mono_ms() < h->quit_at_ms)
 		return;
 	h->quit_sent = true;
 	house_send(h, ROLE_PARENT, msg_new(MSG_QUIT, "{s:i}", "exit_code", 0), -1);
@@ -197,6 +203,7 @@ int core_role(const struct role_args *args)
 	msg_conn_init(&h.conn[ROLE_PARENT], args->sock);
 	h.core = core_new(&options);
 	h.strangers = json_object();
+	h.removing = json_object();
 	if (spool_load(args->spool_fd, recovered, not_recovered, &h, &err) < 0) {
 		log_error("can't read the spool", "error", err_msg(&err), NULL);
 		return 1;

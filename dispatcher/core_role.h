@@ -21,6 +21,7 @@ struct house {
 	size_t n_pending, cap_pending;
 	int64_t started_wall_ms;
 	json_t *strangers;  /* names of containers that were reported as unknown */
+	json_t *removing;   /* ids whose container engine was told to remove and did not say it has */
 	int64_t quit_at_ms; /* monotonic: leave then at the latest; 0: not leaving */
 	bool quit_sent;
 	/* as last heard */
@@ -45,6 +46,7 @@ int house_hear(struct house *h, enum role from, struct msg *m, struct err *err);
 void house_step(struct house *h, struct event *ev);
 
 /* core_role.c */
+void house_remove(struct house *h, const struct run *r);
 void house_tidy(struct house *h, const json_t *containers);
 void house_stop(struct house *h, bool fast);
 

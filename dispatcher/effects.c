@@ -199,7 +199,7 @@ static void carry_out(struct house *h, const struct effect *e)
 		do_halt(h, r, e->kind == EFFECT_KILL);
 		break;
 	case EFFECT_REMOVE:
-		house_send(h, ROLE_ENGINE, msg_new(MSG_REMOVE, "{s:s, s:i, s:s}", "id", r->id, "attempt", r->attempt, "name", r->name), -1);
+		house_remove(h, r);
 		break;
 	case EFFECT_RECORD:
 		do_record(h, r);

@@ -211,7 +211,10 @@ static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, st
 			house_show_run(h, r);
 		}
 		break;
-	default: /* GOING, REMOVED: known already, or of no consequence */
+	case MSG_REMOVED:
+		json_object_del(h->removing, id);
+		break;
+	default: /* GOING: known already */
 		break;
 	}
 	return 0;
