@@ -16,7 +16,6 @@
 
 #define TICK_MS 250
 #define START_MS 60000 /* until a dispatcher of our own answers */
-#define LEAVE_MS 5000  /* until it ends by itself */
 
 static volatile sig_atomic_t interrupted;
 
@@ -287,16 +286,6 @@ static int say_interrupted(const struct watch *w)
 	return RUN_FAILED;
 }
 
-/* A dispatcher of our own ends by itself when all is done; it gets a moment for that. */
-static void let_own_leave(struct watch *w)
-{
-	int64_t deadline = now_mono_ms() + LEAVE_MS;
-
-	while (w->own.pid > 0 && !own_ended(&w->own) && !interrupted && now_mono_ms() < deadline)
-		pause_ms(20);
-	own_stop(&w->own);
-}
-
 static int conclude(const struct args *args, struct watch *w, struct err *err)
 {
 	cleanup_json json_t *result = json_incref(json_object_get(w->row, "result"));
@@ -340,10 +329,7 @@ static int run(const struct args *args, struct watch *w, struct err *err)
 	if (code != 0)
 		return code;
 	follow(w);
-	if (!interrupted)
-		let_own_leave(w);
-	else
-		own_stop(&w->own);
+	own_stop(&w->own);
 	return conclude(args, w, err);
 }
 

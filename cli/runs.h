@@ -52,7 +52,7 @@ struct own_dispatcher {
 int own_start(const struct config *config, const char *id, bool verbose, struct own_dispatcher *ret, struct err *err);
 /* Whether it has ended. */
 bool own_ended(struct own_dispatcher *o);
-/* TERM: it ends and leaves containers running. Then waits. */
+/* TERM: it brings to its end what has ended, leaves running what runs. Then waits. */
 void own_stop(struct own_dispatcher *o);
 /* The last lines of what it said. Caller frees. */
 char *own_words(const struct own_dispatcher *o);
