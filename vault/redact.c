@@ -3,6 +3,7 @@
  */
 #include "vault/redact.h"
 
+#include "vault/redact_encode.h"
 #include "vault/redact_match.h"
 #include <sodium.h>
 #include <stdbool.h>
@@ -39,6 +40,12 @@ struct redactor *redactor_new(void)
 	return r;
 }
 
+static void add_form(const unsigned char *form, size_t len, void *arg)
+{
+	struct redactor *r = arg;
+	matcher_add(r->matcher, form, len, r->n_names);
+}
+
 void redactor_add(struct redactor *r, const char *name, const unsigned char *value, size_t len)
 {
 	if (len < SECRET_MIN_BYTES || len > SECRET_MAX_BYTES) {
@@ -47,7 +54,7 @@ void redactor_add(struct redactor *r, const char *name, const unsigned char *val
 	}
 	r->names = xrealloc(r->names, (r->n_names + 1) * sizeof(*r->names));
 	r->names[r->n_names] = xstrdup(name);
-	matcher_add(r->matcher, value, len, r->n_names);
+	redact_forms(value, len, MATCH_WINDOW, add_form, r);
 	r->n_names++;
 }
 
@@ -91,13 +98,15 @@ void redact_stream_free(struct redact_stream *s)
 	free(s);
 }
 
-/* Which match gives a union its name: the first; of those that begin together the longest. Equal patterns are one pattern. */
+/* Which match gives a union its name: the first; of those that begin together the longest; of equally long ones the first added. */
 static int compare_matches(const void *va, const void *vb)
 {
 	const struct match *a = va, *b = vb;
 	if (a->start != b->start)
 		return a->start < b->start ? -1 : 1;
-	return a->len > b->len ? -1 : a->len < b->len;
+	if (a->len != b->len)
+		return a->len > b->len ? -1 : 1;
+	return a->order < b->order ? -1 : a->order > b->order; /* different ones of one length, both cut off by the stream's end */
 }
 
 /* Shows what is not masked up to `end` and lets go of all before it. */

@@ -1,5 +1,5 @@
 /*
- * Redaction: every secret that stands in a stream is replaced by "[redacted:NAME]" before a byte leaves.
+ * Redaction: every secret that stands in a stream, as it is or encoded (vault/redact_encode.h), is replaced by "[redacted:NAME]" before a byte leaves.
  *
  * A redactor is the compiled set of secrets: make, add, build, then use by any number of streams. A stream sees bytes in any
  * chunking and gives the same output for all of them; it holds back at most what could still become a match.

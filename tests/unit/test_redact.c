@@ -144,6 +144,15 @@ static void test_cut_off_at_the_end(void **state)
 	expect(&set, "log 123", "log 123");
 }
 
+static void test_cut_off_where_two_begin(void **state)
+{
+	(void)state;
+	struct set set = {.n = 0};
+	add(&set, "Z", "same-begin-then-z");
+	add(&set, "A", "same-begin-then-a");
+	expect(&set, "log same-begin-the", "log [redacted:Z]");
+}
+
 static void test_equal_values(void **state)
 {
 	(void)state;
@@ -284,6 +293,7 @@ int main(void)
 	    cmocka_unit_test(test_overlapping_nested_prefix),
 	    cmocka_unit_test(test_repeating),
 	    cmocka_unit_test(test_cut_off_at_the_end),
+	    cmocka_unit_test(test_cut_off_where_two_begin),
 	    cmocka_unit_test(test_equal_values),
 	    cmocka_unit_test(test_holds_back_no_more_than_needed),
 	    cmocka_unit_test(test_random_against_oracle),
