@@ -47,7 +47,8 @@ static void run_role(struct parent *p, enum role r, int sock)
 	p->args.sock = sock;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGINT, SIG_IGN); /* a Ctrl-C at the terminal is the parent's to handle */
+	signal(SIGINT, SIG_IGN); /* what is sent to the whole group (a Ctrl-C, a stopping service) is the parent's to handle */
+	signal(SIGTERM, SIG_IGN);
 	if (role_confine(r, &p->args, &err) < 0) {
 		fprintf(stderr, "disinto-dispatcher: %s\n", err_msg(&err));
 		_exit(1);
@@ -98,10 +99,13 @@ static void start_role(struct parent *p, enum role r)
 		p->child[r].start_at_ms = now_mono_ms() + 1000;
 		return;
 	}
-	if (r == ROLE_CORE)
+	if (r == ROLE_CORE) {
 		msg_conn_init(&p->core, sock);
-	else
+		if (p->stopping)
+			tell(p, msg_new(MSG_STOP, "{s:b}", "fast", 0), -1);
+	} else {
 		tell(p, msg_new(MSG_ROLE_UP, "{s:s}", "role", role_name(r)), sock);
+	}
 }
 
 /* Core first: the others are introduced to it. */

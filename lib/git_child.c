@@ -92,6 +92,8 @@ __attribute__((noreturn)) static void child_main(const struct plan *p, int sock,
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
 	execvpe(p->argv[0], (char *const *)p->argv, p->env);
 	const char *why = strerror(errno);
 	if (write(2, p->argv[0], strlen(p->argv[0])) < 0 || write(2, ": ", 2) < 0 || write(2, why, strlen(why)) < 0)
