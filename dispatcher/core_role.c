@@ -204,10 +204,12 @@ int core_role(const struct role_args *args)
 	h.core = core_new(&options);
 	h.strangers = json_object();
 	h.removing = json_object();
+	h.recovering = true;
 	if (spool_load(args->spool_fd, recovered, not_recovered, &h, &err) < 0) {
 		log_error("can't read the spool", "error", err_msg(&err), NULL);
 		return 1;
 	}
+	h.recovering = false;
 	while (turn(&h) == 0)
 		;
 	return 0;

@@ -19,6 +19,7 @@ struct house {
 	struct effects effects;
 	struct event *pending; /* events that effects brought about, oldest first; their reasons are owned */
 	size_t n_pending, cap_pending;
+	bool recovering; /* the spool is being read */
 	int64_t started_wall_ms;
 	json_t *strangers;  /* names of containers that were reported as unknown */
 	json_t *removing;   /* ids whose container engine was told to remove and did not say it has */

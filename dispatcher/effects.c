@@ -169,7 +169,8 @@ static void changed(struct house *h, struct run *r)
 		transcript_free(r->transcript);
 		r->transcript = NULL;
 	}
-	log_change(r);
+	if (!h->recovering)
+		log_change(r);
 	house_show_run(h, r);
 }
 
