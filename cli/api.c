@@ -45,6 +45,38 @@ bool api_answers(struct api *a)
 	return api_call(a, "GET", "/health", &status, &body, NULL) == 0 && status == 200;
 }
 
+static bool unexplained(const json_t *row)
+{
+	const char *state = json_string_value(json_object_get(row, "state"));
+
+	return state && strcmp(state, "queued") == 0 && !json_is_string(json_object_get(row, "reason"));
+}
+
+void api_explain(struct api *a, json_t *rows)
+{
+	cleanup_json json_t *body = NULL;
+	json_t *row;
+	size_t i;
+	long status = 0;
+
+	json_array_foreach (rows, i, row) {
+		if (!unexplained(row))
+			continue;
+		if (!body && api_call(a, "GET", "/status", &status, &body, NULL) < 0)
+			return;
+		if (!json_is_string(json_object_get(body, "hold")))
+			return;
+		json_object_set(row, "reason", json_object_get(body, "hold"));
+	}
+}
+
+void api_explain_one(struct api *a, json_t *row)
+{
+	cleanup_json json_t *rows = json_pack("[O]", row);
+
+	api_explain(a, rows);
+}
+
 const char *api_error(long status, const json_t *body)
 {
 	const char *error = json_string_value(json_object_get(body, "error"));

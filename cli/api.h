@@ -34,6 +34,12 @@ bool api_answers(struct api *a);
  * listens.
  */
 int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err);
+/*
+ * Adds to rows of /actions that are queued the reason why nothing starts, if there is one: rows speak of their own action only, what stops
+ * all of them (no engine, no space) is in /status.
+ */
+void api_explain(struct api *a, json_t *rows);
+void api_explain_one(struct api *a, json_t *row);
 /* The member "error" of an answer, or the status as words. Borrowed from `body` or static. */
 const char *api_error(long status, const json_t *body);
 

@@ -110,6 +110,7 @@ static int ask(struct watch *w)
 		return 0;
 	json_decref(w->row);
 	w->row = steal_ptr(&body);
+	api_explain_one(&w->side, w->row);
 	say(w);
 	return 0;
 }
@@ -277,12 +278,16 @@ static int ask_to_run(struct watch *w, struct err *err)
 
 static int say_interrupted(const struct watch *w)
 {
-	if (w->own.log_fd >= 0)
-		note("run: interrupted: what is running of %s goes on in its container; the next dispatcher, or disinto run %s, takes it "
-		     "up again",
-		     w->id, w->id);
-	else
+	const char *state = text_of(w->row, "state");
+	bool begun = state && strcmp(state, "waiting") != 0 && strcmp(state, "queued") != 0;
+
+	if (w->own.log_fd < 0)
 		note("run: interrupted: %s goes on; disinto logs -f %s follows it again, disinto cancel %s ends it", w->id, w->id, w->id);
+	else if (begun)
+		note("run: interrupted: %s goes on in its container; the next dispatcher, or disinto run %s, takes it up again", w->id,
+		     w->id);
+	else
+		note("run: interrupted: %s has not started; the next dispatcher, or disinto run %s, starts it", w->id, w->id);
 	return RUN_FAILED;
 }
 

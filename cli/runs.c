@@ -162,8 +162,10 @@ static int collect(const struct config *config, json_t *rows, struct err *err)
 		err_move(err, &repo_err);
 		return -1;
 	}
-	if (live)
+	if (live) {
+		api_explain(&api, json_object_get(body, "actions"));
 		overlay(rows, json_object_get(body, "actions"));
+	}
 	return 0;
 }
 

@@ -36,6 +36,7 @@ static json_t *live_row(const struct config *config, const char *id)
 	api_open(config, &api);
 	if (api_call(&api, "GET", path, &status, &row, NULL) < 0 || status != 200 || !json_is_object(row))
 		return NULL;
+	api_explain_one(&api, row);
 	return steal_ptr(&row);
 }
 

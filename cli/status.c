@@ -38,6 +38,14 @@ static void put_parts(const json_t *status)
 	put_part(status, "outbox", outbox);
 }
 
+/* The sentences begin with the word that stands in front of them here. */
+static const char *without_word(const char *sentence)
+{
+	static const char word[] = "separation: ";
+
+	return sentence && strncmp(sentence, word, strlen(word)) == 0 ? sentence + strlen(word) : sentence;
+}
+
 static void put_roles(const json_t *status)
 {
 	cleanup_buf struct buf text = BUF_INIT;
@@ -50,7 +58,7 @@ static void put_roles(const json_t *status)
 		buf_addf(&text, "%s%s %s", text.len > 0 ? ", " : "", name, json_string_value(state) ? json_string_value(state) : "?");
 	print_pair(stdout, "roles", text.data);
 	json_array_foreach (json_object_get(status, "separation"), i, one)
-		print_pair(stdout, i == 0 ? "separation" : "", json_string_value(one));
+		print_pair(stdout, i == 0 ? "separation" : "", without_word(json_string_value(one)));
 	json_array_foreach (json_object_get(status, "misnamed"), i, one)
 		print_pair(stdout, i == 0 ? "misnamed" : "", json_string_value(one));
 }
