@@ -9,6 +9,12 @@ gated_formula gated
 formula exits <<<$'steps: [{id: a, run: "echo line; exit $INPUT_CODE"}]'
 formula absent-image <<<$'image: localhost:1/absent:1\nsteps: [{id: a, run: "true"}]'
 
+# A dispatcher that is asked looks at once; by itself it would look much later, and not be faster than the command.
+export DISINTO_POLL_SECONDS=3600
+
+new() { # ID FORMULA [JSON]: an action that has just landed
+	action "$@" && land
+}
 runs() { # EXPECTED-CODE ID WHAT: run it; its output is left in $out and $errors
 	local code
 	out=$(timeout 120 disinto run "$2" 2>"$WORK/errors" </dev/null)
@@ -19,25 +25,23 @@ runs() { # EXPECTED-CODE ID WHAT: run it; its output is left in $out and $errors
 
 both() { # MODE: everything that is the same with and without a dispatcher
 	mode=$1
-	action "zero-$mode" hello '{"inputs": {"name": "x"}}'
-	action "seven-$mode" exits '{"inputs": {"code": "7"}}'
-	action "high-$mode" exits '{"inputs": {"code": "200"}}'
-	action "refused-$mode" no-such-formula
-	land
+	new "zero-$mode" hello '{"inputs": {"name": "x"}}'
 	runs 0 "zero-$mode" 'a run that succeeds is 0'
 	is "$mode: its log is shown" "$out" 'hello x'
 	is "$mode: its result is committed" "$(field "zero-$mode" .outcome)" succeeded
+	new "seven-$mode" exits '{"inputs": {"code": "7"}}'
 	runs 7 "seven-$mode" "the action's own code"
+	new "high-$mode" exits '{"inputs": {"code": "200"}}'
 	runs 123 "high-$mode" 'a code above 122 is 123'
 	is "$mode: the result has the true one" "$(field "high-$mode" .exit_code)" 200
+	new "refused-$mode" no-such-formula
 	runs 126 "refused-$mode" 'refused is 126'
 	like "$mode: the reason is said" "$out$errors" 'no-such-formula'
 	runs 127 "nobody-$mode" 'no such action is 127'
 	runs 128 "zero-$mode" 'already ran is 128'
 	like "$mode: its result is printed" "$out$errors" 'succeeded'
 	is "$mode: nothing ran twice" "$(starts "zero-$mode")" 1
-	action "dry-$mode" hello
-	land
+	new "dry-$mode" hello '{"inputs": {"name": "x"}}'
 	output=$(disinto run --dry-run "dry-$mode" 2>&1)
 	is "$mode: --dry-run is 0" $? 0
 	like "$mode: --dry-run says what would run" "$output" 'hello'
@@ -51,8 +55,7 @@ both alone
 
 # What disinto run began and did not see the end of is taken over by a dispatcher.
 mode=alone
-action left gated
-land
+new left gated
 setsid disinto run left >"$WORK/run.out" 2>&1 &
 runner=$!
 at_gate left
@@ -68,8 +71,9 @@ both daemon
 
 # Follows a run that is under way already; cancelled is 130.
 mode=daemon
-action watched gated
-land
+new watched gated
+disinto run watched >"$WORK/first.out" 2>&1 &
+CHILDREN+=($!)
 at_gate watched
 disinto run watched >"$WORK/run.out" 2>&1 &
 runner=$!
@@ -81,8 +85,7 @@ is "daemon: cancelled is 130" $? 130
 # An engine that is down: the action waits and the command says why; interrupted, it leaves it waiting.
 dispatcher_stop
 engine_down
-action later hello
-land
+new later hello '{"inputs": {"name": "x"}}'
 timeout -s INT 8 disinto run later >"$WORK/run.out" 2>&1
 code=$?
 like "alone: no engine is 125 or an interrupted wait" "$code" '^(125|130|124)$'
