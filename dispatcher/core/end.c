@@ -19,8 +19,6 @@ static void set_deadline(struct core *c, struct run *r)
 void core_go(struct core *c, struct run *r)
 {
 	r->failures = 0;
-	if (r->started_ms == 0)
-		r->started_ms = c->wall_ms;
 	set_deadline(c, r);
 	run_enter(c, r, RUN_GOING);
 	effect_add(c, EFFECT_GO, r);
@@ -115,7 +113,6 @@ void core_exited(struct core *c, struct run *r, const struct exited *x)
 			core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
 			return;
 		}
-		r->started_ms = 0;
 		core_wait(c, r, "its runner was cut off before it was let go; nothing ran");
 		return;
 	}

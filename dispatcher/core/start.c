@@ -11,7 +11,7 @@
 /* Forgets what belonged to one container. Where `going` stands on disk, GO was never said: the journal must not claim it any longer. */
 void core_restart(struct core *c, struct run *r)
 {
-	r->retry_ms = r->deadline_ms = 0;
+	r->started_ms = r->retry_ms = r->deadline_ms = 0;
 	r->decrypted = r->delivered = r->failed = r->halt_refuses = false;
 	r->halt = HALT_NONE;
 	set_text(&r->halt_reason, NULL);
@@ -193,6 +193,7 @@ void core_delivered(struct core *c, struct run *r)
 {
 	if (r->state != RUN_DELIVERING || !r->decrypted || !r->delivered || r->halt != HALT_NONE)
 		return;
+	r->started_ms = c->wall_ms; /* written with `going`, so that a later life knows it */
 	run_enter(c, r, RUN_COMMITTING);
 	effect_journal(c, r, JOURNAL_GOING);
 }

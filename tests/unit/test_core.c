@@ -151,6 +151,7 @@ static void test_whole_life(void **state)
 	assert_null(effect_of(w, EFFECT_JOURNAL)); /* the keyring has not said that it wrote them all */
 	say(w, EV_DECRYPTED, "a");
 	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_GOING);
+	assert_int_equal(core_find(w->core, "a")->started_ms, w->now); /* goes to disk with `going` */
 	assert_null(effect_of(w, EFFECT_GO));
 	journaled(w, "a", JOURNAL_GOING);
 	assert_non_null(effect_of(w, EFFECT_GO));
