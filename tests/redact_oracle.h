@@ -42,7 +42,7 @@ static inline void redact_oracle(const struct oracle_secret *secrets, size_t n, 
 		for (size_t i = 0; i < n; i++)
 			if (oracle_hit(&secrets[i], text, len, at) > 0 && (!name || secrets[i].len > name->len))
 				name = &secrets[i];
-		buf_addf(out, "[redacted:%s]", name->name);
+		buf_addf(out, "[redacted:%s]", name ? name->name : "nobody");
 	}
 	free(covered);
 }

@@ -22,6 +22,11 @@ static bool begins_with(struct age_slice s, const char *prefix)
 	return s.len >= strlen(prefix) && memcmp(s.p, prefix, strlen(prefix)) == 0;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
 /* The next line that says something, without whitespace around it; false at the end. Counts lines. */
 static bool next_entry(struct age_slice *rest, size_t *line_number, struct age_slice *ret)
 {
@@ -32,9 +37,9 @@ static bool next_entry(struct age_slice *rest, size_t *line_number, struct age_s
 		len += end ? 1 : 0;
 		*rest = (struct age_slice){rest->p + len, rest->len - len};
 		++*line_number;
-		while (line.len > 0 && memchr(" \t\r", line.p[line.len - 1], 3))
+		while (line.len > 0 && is_blank(line.p[line.len - 1]))
 			line.len--;
-		while (line.len > 0 && memchr(" \t", line.p[0], 2))
+		while (line.len > 0 && is_blank(line.p[0]))
 			line = (struct age_slice){line.p + 1, line.len - 1};
 		if (line.len > 0 && line.p[0] != '#') {
 			*ret = line;

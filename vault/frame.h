@@ -58,7 +58,10 @@ struct frame_reader {
 void frame_reader_feed(struct frame_reader *r, const char *data, size_t len);
 int frame_reader_next(struct frame_reader *r, json_t **ret, struct err *err);
 void frame_reader_free(struct frame_reader *r); /* wipes: secrets may have passed */
-#define FRAME_READER_INIT {BUF_INIT, 0}
+#define FRAME_READER_INIT \
+	{ \
+		BUF_INIT, 0 \
+	}
 
 /*
  * Appends the `secret` frames of one value (name: vault_is_secret) to `out`; the caller wipes the buffer (frame_wipe). The buffer does not move when

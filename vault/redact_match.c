@@ -236,6 +236,8 @@ void match_run_init(struct match_run *run, const struct matcher *m, uint64_t fir
 	*run = (struct match_run){.m = m, .next = first};
 	run->progress = xcalloc(m->n + 1, sizeof(*run->progress));
 	run->active = xcalloc(m->n + 1, sizeof(*run->active));
+	run->cap_found = 16;
+	run->found = xcalloc(run->cap_found, sizeof(*run->found));
 }
 
 void match_run_free(struct match_run *run)
@@ -254,7 +256,7 @@ static void add_found(struct match_run *run, const struct pattern *p, uint64_t s
 		return;
 	}
 	if (run->n_found == run->cap_found) {
-		run->cap_found = run->cap_found ? run->cap_found * 2 : 16;
+		run->cap_found *= 2;
 		run->found = xrealloc(run->found, run->cap_found * sizeof(*run->found));
 	}
 	run->found[run->n_found++] = (struct match){start, end, p->len, p->tag, p->order};

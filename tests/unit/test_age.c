@@ -235,16 +235,15 @@ static void try_vector(const char *folder, const char *name, struct tally *t)
 static struct tally run_testkit(void)
 {
 	const char *folder = getenv("AGE_TESTKIT") ? getenv("AGE_TESTKIT") : "tests/data/age-testkit";
-	struct dirent **names;
+	struct dirent **names = NULL;
 	struct tally t = {0, 0, 0};
 	int n = scandir(folder, &names, NULL, alphasort);
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; names && i < n; i++) {
 		if (names[i]->d_name[0] != '.')
 			try_vector(folder, names[i]->d_name, &t);
 		free(names[i]);
 	}
-	if (n >= 0)
-		free(names);
+	free(names);
 	printf("%d passed, %d failed, %d skipped\n", t.passed, t.failed, t.skipped);
 	return t;
 }

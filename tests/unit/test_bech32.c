@@ -86,11 +86,11 @@ static void test_every_typo(void **state)
 	char text[sizeof(identity)];
 	uint8_t key[32];
 	for (size_t i = 0; i < strlen(identity); i++) {
-		for (char c = '!'; c <= '~'; c++) {
+		for (int c = '!'; c <= '~'; c++) {
 			memcpy(text, identity, sizeof(identity));
 			if (c == text[i])
 				continue;
-			text[i] = c;
+			text[i] = (char)c;
 			assert_int_equal(bech32_decode(text, strlen(text), "age-secret-key-", key, 32, NULL), -1);
 		}
 	}

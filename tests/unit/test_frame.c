@@ -184,10 +184,8 @@ static void test_reader_refuses(void **state)
 static void test_reader_line_limit(void **state)
 {
 	(void)state;
-	char *line = malloc(FRAME_MAX + 1);
-	memset(line, ' ', FRAME_MAX + 1);
-	memcpy(line, "{\"t\":\"go\"}", 10);
-	line[FRAME_MAX - 1] = '\n';
+	char *line = malloc(FRAME_MAX + 2);
+	snprintf(line, FRAME_MAX + 2, "%*s\n ", -(FRAME_MAX - 1), "{\"t\":\"go\"}");
 	struct frame_reader r = FRAME_READER_INIT;
 	json_t *frame = NULL;
 	frame_reader_feed(&r, line, FRAME_MAX);
