@@ -250,10 +250,12 @@ void match_run_free(struct match_run *run)
 
 static void add_found(struct match_run *run, const struct pattern *p, uint64_t start, uint64_t end)
 {
-	struct match *last = run->n_found > 0 ? &run->found[run->n_found - 1] : NULL;
-	if (last && last->order == p->order && start >= last->start && start <= last->end) {
-		last->end = end;
-		return;
+	if (run->n_found > 0) {
+		struct match *last = &run->found[run->n_found - 1];
+		if (last->order == p->order && start >= last->start && start <= last->end) {
+			last->end = end;
+			return;
+		}
 	}
 	if (run->n_found == run->cap_found) {
 		run->cap_found *= 2;

@@ -234,7 +234,7 @@ static void try_vector(const char *folder, const char *name, struct tally *t)
 
 static struct tally run_testkit(void)
 {
-	const char *folder = getenv("AGE_TESTKIT") ? getenv("AGE_TESTKIT") : "tests/data/age-testkit";
+	const char *wanted = getenv("AGE_TESTKIT"), *folder = wanted ? wanted : "tests/data/age-testkit";
 	struct dirent **names = NULL;
 	struct tally t = {0, 0, 0};
 	int n = scandir(folder, &names, NULL, alphasort);
