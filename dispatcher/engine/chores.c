@@ -1,0 +1,157 @@
+/* What is asked of the engine beside the jobs: removals, and ends of containers. */
+#include "dispatcher/engine/engine.h"
+
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/log.h"
+#include <string.h>
+
+#define RETRY_FIRST_MS 500
+#define RETRY_MAX_MS 30000
+#define HALT_TRIES 20
+#define STOP_MARGIN_S 5 /* the runner enforces the grace itself; the engine kills where the runner does not */
+
+static void removal_free(struct removal *r)
+{
+	free(r->id);
+	free(r->name);
+	free(r);
+}
+
+void chores_remove(struct engine *e, const char *id, int attempt, const char *name)
+{
+	struct removal *r = xcalloc(1, sizeof(*r));
+	*r = (struct removal){.id = xstrdup(id), .name = xstrdup(name), .attempt = attempt};
+	pthread_mutex_lock(&e->lock);
+	STAILQ_INSERT_TAIL(&e->removals, r, link);
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->lock);
+}
+
+/* The first that is due, or when the next one will be (-1: never). Under the lock. */
+static struct removal *take_due(struct engine *e, int64_t *ret_next_ms)
+{
+	struct removal *r;
+	int64_t now = now_mono_ms();
+	*ret_next_ms = -1;
+	STAILQ_FOREACH(r, &e->removals, link)
+	{
+		if (r->due_ms <= now) {
+			STAILQ_REMOVE(&e->removals, r, removal, link);
+			return r;
+		}
+		if (*ret_next_ms < 0 || r->due_ms < *ret_next_ms)
+			*ret_next_ms = r->due_ms;
+	}
+	return NULL;
+}
+
+/* NULL: the role ends. */
+static struct removal *wait_due(struct engine *e)
+{
+	struct removal *r = NULL;
+	pthread_mutex_lock(&e->lock);
+	while (!e->stopping) {
+		int64_t next;
+		if ((r = take_due(e, &next)))
+			break;
+		if (next < 0) {
+			pthread_cond_wait(&e->changed, &e->lock);
+		} else {
+			struct timespec at = engine_deadline(next - now_mono_ms());
+			pthread_cond_timedwait(&e->changed, &e->lock, &at);
+		}
+	}
+	pthread_mutex_unlock(&e->lock);
+	return r;
+}
+
+/* Back into the queue, with growing distance and one line for all of its failures. */
+static void try_later(struct engine *e, struct removal *r, const struct err *why)
+{
+	int64_t delay = RETRY_FIRST_MS;
+	for (int i = 0; i < r->failures && delay < RETRY_MAX_MS; i++)
+		delay *= 2;
+	if (r->failures++ == 0)
+		log_warn("a container can't be removed; trying again", "container", r->name, "reason", err_msg(why), NULL);
+	r->due_ms = now_mono_ms() + delay;
+	pthread_mutex_lock(&e->lock);
+	STAILQ_INSERT_TAIL(&e->removals, r, link);
+	pthread_mutex_unlock(&e->lock);
+}
+
+void *remover_thread(void *arg)
+{
+	struct engine *e = arg;
+	cleanup_api struct api a = {.http = NULL};
+	struct removal *r;
+	while ((r = wait_due(e))) {
+		cleanup_err struct err why = ERR_INIT;
+		if (!a.http && engine_wait_up(e, -1, NULL) == 0)
+			engine_api(e, &a);
+		if (a.http && api_remove(&a, r->name, &why) == 0) {
+			engine_send(e, msg_new(MSG_REMOVED, "{s:s, s:i}", "id", r->id, "attempt", r->attempt));
+			removal_free(r);
+		} else {
+			try_later(e, r, &why);
+		}
+	}
+	engine_thread_ends(e);
+	return NULL;
+}
+
+struct halt {
+	struct engine *engine;
+	char *name;
+	int grace_seconds;
+	bool kill;
+};
+
+static int halt_once(struct api *a, const struct halt *h, struct err *err)
+{
+	cleanup_http_response struct http_response res = HTTP_RESPONSE_INIT;
+	cleanup_free char *path = h->kill ? xasprintf("/containers/%s/kill", h->name)
+	                                  : xasprintf("/containers/%s/stop?t=%d", h->name, h->grace_seconds + STOP_MARGIN_S);
+	struct http_request req = {.method = "POST",
+	                           .path = path,
+	                           .body = "",
+	                           .wake_fd = -1,
+	                           .timeout_ms = API_CALL_MS + (h->grace_seconds + STOP_MARGIN_S) * 1000};
+	cleanup_err struct err why = ERR_INIT;
+	/* Not there, or (kill) not running. */
+	if (api_send(a, &req, &res, &why) == 0 || why.code == ERR_NOT_FOUND || why.code == ERR_EXISTS)
+		return 0;
+	err_move(err, &why);
+	return -1;
+}
+
+static void *halt_thread(void *arg)
+{
+	struct halt *h = arg;
+	struct engine *e = h->engine;
+	cleanup_err struct err why = ERR_INIT;
+	bool done = false;
+	for (int i = 0; i < HALT_TRIES && !done && engine_wait_up(e, -1, NULL) == 0; i++) {
+		cleanup_api struct api a = {.http = NULL};
+		engine_api(e, &a);
+		err_clear(&why);
+		done = halt_once(&a, h, &why) == 0 || !engine_pause(e, 1000);
+	}
+	if (!done)
+		log_warn("a container could not be stopped", "container", h->name, "reason", err_msg(&why), NULL);
+	free(h->name);
+	free(h);
+	engine_thread_ends(e);
+	return NULL;
+}
+
+int chores_halt(struct engine *e, const char *name, int grace_seconds, bool kill, struct err *err)
+{
+	struct halt *h = xcalloc(1, sizeof(*h));
+	*h = (struct halt){.engine = e, .name = xstrdup(name), .grace_seconds = grace_seconds, .kill = kill};
+	if (engine_thread(e, halt_thread, h, err) == 0)
+		return 0;
+	free(h->name);
+	free(h);
+	return -1;
+}
