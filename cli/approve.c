@@ -120,8 +120,9 @@ static const char *secrets_text(const struct judged *j, struct buf *buf)
 	const json_t *secret;
 	size_t i;
 
-	json_array_foreach (j->action.secrets, i, secret)
+	json_array_foreach (j->action.secrets, i, secret) {
 		buf_addf(buf, "%s%s", i > 0 ? " " : "", json_string_value(secret));
+	}
 	return buf->len > 0 ? buf->data : "-";
 }
 

@@ -67,9 +67,10 @@ static json_t *missing(const struct judged *j, const struct config *config)
 	const json_t *mount;
 	size_t i;
 
-	json_array_foreach (j->action.mounts, i, mount)
+	json_array_foreach (j->action.mounts, i, mount) {
 		if (!json_object_get(config->mounts, json_string_value(mount)))
 			json_array_append_new(list, json_sprintf("mount %s is not in %s", json_string_value(mount), config->file));
+	}
 	if (strcmp(network, "default") != 0 && strcmp(network, "none") != 0 && !json_object_get(config->networks, network))
 		json_array_append_new(list, json_sprintf("network %s is not in %s", network, config->file));
 	return list;
@@ -101,8 +102,9 @@ static void put_list(FILE *to, const char *label, const json_t *list, const char
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach (list, i, one)
+	json_array_foreach (list, i, one) {
 		buf_addf(&text, "%s%s", i > 0 ? ", " : "", json_string_value(one));
+	}
 	if (text.len > 0)
 		buf_adds(&text, note_of_it);
 	print_pair(to, label, text.len > 0 ? text.data : "none");
@@ -114,8 +116,9 @@ static void put_inputs(FILE *to, json_t *inputs)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach (inputs, key, value)
+	json_object_foreach (inputs, key, value) {
 		buf_addf(&text, "%s%s=%s", text.len > 0 ? "\n" : "", key, json_string_value(value));
+	}
 	print_pair(to, "inputs", text.len > 0 ? text.data : "none");
 }
 
@@ -147,6 +150,7 @@ void risk_print(const json_t *risk, FILE *to)
 	put_list(to, "mounts", json_object_get(risk, "mounts"), " (read-only)");
 	print_pair(to, "network", text_of(risk, "network"));
 	print_pair(to, "limits", text);
-	json_array_foreach (json_object_get(risk, "missing"), i, lacks)
+	json_array_foreach (json_object_get(risk, "missing"), i, lacks) {
 		print_pair(to, "waits for", json_string_value(lacks));
+	}
 }

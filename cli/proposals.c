@@ -49,10 +49,10 @@ static int add_inputs(const struct args *args, json_t *action, struct err *err)
 
 	for (size_t i = 0; (value = args_nth(args, "input", i)); i++) {
 		const char *sign = strchr(value, '=');
-		cleanup_free char *key = sign ? strndup(value, (size_t)(sign - value)) : NULL;
+		cleanup_free char *key = xasprintf("%.*s", (int)strcspn(value, "="), value);
 
 		if (!sign || json_object_get(inputs, key)) {
-			err_set(err, ERR_INVALID, sign ? "--input %s: is given twice" : "--input %s: write KEY=VALUE", sign ? key : value);
+			err_set(err, ERR_INVALID, sign ? "--input %s: is given twice" : "--input %s: write KEY=VALUE", key);
 			return CLI_USAGE;
 		}
 		json_object_set_new(inputs, key, json_string(sign + 1));
@@ -176,8 +176,9 @@ static char *proposal_message(const struct action *action)
 	size_t i;
 
 	buf_addf(&text, "vault: %s\n\n%s\n\nFormula: %s\nSecrets:", action->id, action->context, action->formula);
-	json_array_foreach (action->secrets, i, secret)
+	json_array_foreach (action->secrets, i, secret) {
 		buf_addf(&text, " %s", json_string_value(secret));
+	}
 	buf_adds(&text, json_array_size(action->secrets) > 0 ? "\n" : " none\n");
 	return buf_steal(&text);
 }

@@ -128,8 +128,9 @@ static void overlay(json_t *rows, const json_t *live)
 	json_t *row;
 	size_t i;
 
-	json_array_foreach (rows, i, row)
+	json_array_foreach (rows, i, row) {
 		json_object_set(index, text_of(row, "id"), row);
+	}
 	json_array_foreach (live, i, row) {
 		json_t *known = text_of(row, "id") ? json_object_get(index, text_of(row, "id")) : NULL;
 

@@ -52,7 +52,7 @@ int cmd_secrets_keygen(const struct args *args, struct err *err)
 	if (age_keygen(&text, &len, &recipient, err) < 0)
 		return CLI_FAILED;
 	guarded = (unsigned char *)text;
-	if (write_new(path, text, len, err) < 0)
+	if (write_new(path, (const char *)guarded, len, err) < 0)
 		return CLI_FAILED;
 	printf("%s\n", recipient);
 	note("secrets keygen: wrote %s; add the line above to vault/recipients.txt of the ops repo", path);

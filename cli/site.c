@@ -2,11 +2,12 @@
  * init: a working site in one folder. Everything is made in a hidden folder inside of it and moved into place at the end, so that
  * an init that fails leaves nothing behind.
  */
+#include "cli/site.h"
 #include "cli/cli.h"
-#include "cli/repo.h"
 #include "cli/templates.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include "lib/git_remote.h"
 #include "lib/json.h"
 #include "vault/age.h"
 #include <errno.h>
@@ -18,26 +19,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SETUP_REF "refs/heads/vault-setup"
-#define RECIPIENTS_MAX 65536
-#define MAX_SKELETON 8
-
-struct site {
-	char *dir;     /* as the user named it */
-	char *ops_url; /* NULL: ops.git is made */
-	const char *branch;
-	const char *token_file;   /* or NULL */
-	const char *runner_image; /* or NULL */
-	char *identity;           /* guarded memory */
-	size_t identity_len;
-	char *recipient;
-	bool setup_branch; /* the server wanted a review of the skeleton */
-};
-
 static void site_free(struct site *s)
 {
 	free(s->dir);
 	free(s->ops_url);
+	free(s->token_file);
 	sodium_free(s->identity);
 	free(s->recipient);
 }
@@ -49,160 +35,6 @@ static const char *const parts[] = {"ops.git", "spool", "identity.age", "dispatc
 static bool has_part(const struct site *s, size_t i)
 {
 	return i > 0 || !s->ops_url;
-}
-
-/* The files that vault/ needs. `recipients` outlives the changes. */
-static size_t skeleton(const char *recipients, size_t len, struct git_change changes[static MAX_SKELETON])
-{
-	size_t n = 0;
-
-	changes[n++] = (struct git_change){VAULT_ACTIONS "/.gitkeep", "", 0};
-	changes[n++] = (struct git_change){VAULT_SECRETS "/.gitkeep", "", 0};
-	changes[n++] = (struct git_change){VAULT_FORMULAS "/hello.yaml", template_hello, strlen(template_hello)};
-	changes[n++] = (struct git_change){VAULT_RECIPIENTS, recipients, len};
-	return n;
-}
-
-/* recipients.txt with our recipient added to what is there. */
-static void add_recipient(const struct site *s, struct buf *text)
-{
-	if (text->len == 0)
-		buf_adds(text, "# New secrets are encrypted to these age recipients; each dispatcher has one.\n");
-	else if (text->data[text->len - 1] != '\n')
-		buf_addc(text, '\n');
-	if (!strstr(text->data, s->recipient))
-		buf_addf(text, "%s\n", s->recipient);
-}
-
-/* Nobody should have to set git up before a first look. */
-static int skeleton_author(git_signature **ret, struct err *err)
-{
-	if (repo_author(ret, NULL) == 0)
-		return 0;
-	if (git_signature_now(ret, "disinto init", "disinto@localhost") < 0)
-		return git_err(err, -1, "author");
-	return 0;
-}
-
-/* Appends what the tip holds at `path`; that there is no such file, or no tip, is not an error. */
-static int read_present(const struct repo *r, const char *path, struct buf *ret, bool *ret_there, struct err *err)
-{
-	cleanup_err struct err why = ERR_INIT;
-
-	*ret_there = r->has_tip && repo_file(r, &r->tip, path, RECIPIENTS_MAX, ret, &why) == 0;
-	if (*ret_there || why.code == ERR_NONE || why.code == ERR_NOT_FOUND)
-		return 0;
-	err_move(err, &why);
-	return -1;
-}
-
-/* Of all files those that the tip lacks; our own recipient is added in any case. */
-static int find_missing(const struct repo *r, const char *recipients, size_t len, struct git_change missing[static MAX_SKELETON],
-                        size_t *ret_n, struct err *err)
-{
-	struct git_change all[MAX_SKELETON];
-	size_t n_all = skeleton(recipients, len, all);
-	size_t n = 0;
-
-	for (size_t i = 0; i < n_all; i++) {
-		cleanup_buf struct buf now = BUF_INIT;
-		bool there;
-
-		if (read_present(r, all[i].path, &now, &there, err) < 0)
-			return -1;
-		if (!there || (all[i].content == recipients && strcmp(now.data, recipients) != 0))
-			missing[n++] = all[i];
-	}
-	*ret_n = n;
-	return 0;
-}
-
-/* The commit that adds what is missing; the tip itself when nothing is. */
-static int make_skeleton(struct repo *r, void *arg, git_oid *ret, struct err *err)
-{
-	const struct site *s = arg;
-	cleanup_git(git_signature) git_signature *author = NULL;
-	cleanup_buf struct buf recipients = BUF_INIT;
-	struct git_change missing[MAX_SKELETON];
-	size_t n;
-	bool there;
-
-	if (read_present(r, VAULT_RECIPIENTS, &recipients, &there, err) < 0)
-		return -1;
-	add_recipient(s, &recipients);
-	if (find_missing(r, recipients.data, recipients.len, missing, &n, err) < 0)
-		return -1;
-	if (n == 0 && r->has_tip) {
-		*ret = r->tip;
-		return 0;
-	}
-	if (skeleton_author(&author, err) < 0)
-		return -1;
-	return git_repo_commit(r->git, &r->tip, r->has_tip ? 1 : 0, missing, n, author, "vault: set up for disinto\n", ret, err);
-}
-
-/* An existing repository gets the skeleton on its branch or, where the server won't have that, on a branch for review. */
-static int use_repo(struct site *s, struct err *err)
-{
-	cleanup_config struct config config = CONFIG_INIT;
-	cleanup_repo struct repo repo = REPO_INIT;
-	cleanup_err struct err why = ERR_INIT;
-	git_oid commit;
-
-	config.ops_repo = xstrdup(s->ops_url);
-	config.branch = xstrdup(s->branch);
-	config.git_token_file = s->token_file ? xstrdup(s->token_file) : NULL;
-	if (repo_open(&config, &repo, err) < 0 || repo_sync(&repo, err) < 0)
-		return -1;
-	if (repo_land(&repo, make_skeleton, s, &commit, &why) == 0)
-		return 0;
-	if (why.code == ERR_UNREACHABLE || why.code == ERR_TIMEOUT || !repo.has_tip) {
-		err_move(err, &why);
-		return -1;
-	}
-	if (make_skeleton(&repo, s, &commit, err) < 0 || repo_push_branch(&repo, &commit, SETUP_REF, err) < 0)
-		return -1;
-	s->setup_branch = true;
-	return 0;
-}
-
-static int configure_bare(git_repository *git, struct err *err)
-{
-	static const char *const on[] = {"receive.denyDeletes", "receive.denyNonFastForwards", "receive.fsckObjects"};
-	git_config *config;
-	int code = git_repository_config(&config, git);
-
-	for (size_t i = 0; code == 0 && i < sizeof(on) / sizeof(on[0]); i++)
-		code = git_config_set_bool(config, on[i], 1);
-	git_config_free(config);
-	return code < 0 ? git_err(err, code, "its configuration") : 0;
-}
-
-static int make_bare(const struct site *s, const char *path, struct err *err)
-{
-	git_repository_init_options options = {.version = GIT_REPOSITORY_INIT_OPTIONS_VERSION};
-	cleanup_git(git_repository) git_repository *git = NULL;
-	cleanup_git(git_signature) git_signature *author = NULL;
-	cleanup_buf struct buf recipients = BUF_INIT;
-	cleanup_free char *ref = xasprintf("refs/heads/%s", s->branch);
-	struct git_change changes[MAX_SKELETON];
-	git_reference *branch = NULL;
-	git_oid commit;
-	size_t n;
-
-	options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_NO_REINIT | GIT_REPOSITORY_INIT_MKDIR;
-	options.initial_head = s->branch;
-	if (git_repository_init_ext(&git, path, &options) < 0)
-		return git_err(err, -1, "%s", path);
-	add_recipient(s, &recipients);
-	n = skeleton(recipients.data, recipients.len, changes);
-	if (configure_bare(git, err) < 0 || skeleton_author(&author, err) < 0 ||
-	    git_repo_commit(git, NULL, 0, changes, n, author, "vault: set up for disinto\n", &commit, err) < 0)
-		return err_wrap(err, "%s", path);
-	if (git_reference_create(&branch, git, ref, &commit, 0, "disinto init") < 0)
-		return git_err(err, -1, "%s: %s", path, ref);
-	git_reference_free(branch);
-	return 0;
 }
 
 /* Sets a key in the template: its line, commented out or not, becomes "key: value" (any JSON string is a YAML one). */
@@ -250,7 +82,7 @@ static int fill_stage(const struct site *s, const char *path, int dir, struct er
 {
 	cleanup_free char *bare = path_join(path, "ops.git");
 
-	if (!s->ops_url && make_bare(s, bare, err) < 0)
+	if (!s->ops_url && site_make_repo(s, bare, err) < 0)
 		return -1;
 	if (mkdirat(dir, "spool", 0700) < 0)
 		return err_errno(err, errno, "spool");
@@ -409,7 +241,6 @@ int cmd_init(const struct args *args, struct err *err)
 	__attribute__((cleanup(site_free))) struct site site = {.dir = NULL};
 	const char *dir = args_operand(args, 0);
 	const char *branch = args_value(args, "branch");
-	cleanup_free char *token_file = NULL;
 
 	site.dir = xstrdup(dir ? dir : ".");
 	site.branch = branch ? branch : "main";
@@ -417,11 +248,11 @@ int cmd_init(const struct args *args, struct err *err)
 	if (args_has(args, "ops-repo"))
 		site.ops_url = absolute(args_value(args, "ops-repo"));
 	if (args_has(args, "git-token-file"))
-		site.token_file = token_file = absolute(args_value(args, "git-token-file"));
+		site.token_file = absolute(args_value(args, "git-token-file"));
 	if (check_texts(&site, err) < 0)
 		return CLI_USAGE;
 	if (git_remote_setup(err) < 0 || check_target(&site, err) < 0 ||
-	    age_keygen(&site.identity, &site.identity_len, &site.recipient, err) < 0 || (site.ops_url && use_repo(&site, err) < 0) ||
+	    age_keygen(&site.identity, &site.identity_len, &site.recipient, err) < 0 || (site.ops_url && site_use_repo(&site, err) < 0) ||
 	    build_undisturbed(&site, err) < 0)
 		return CLI_FAILED;
 	say_next(&site);

@@ -54,13 +54,16 @@ static void put_roles(const json_t *status)
 	const json_t *one;
 	size_t i;
 
-	json_object_foreach (json_object_get(status, "roles"), name, state)
+	json_object_foreach (json_object_get(status, "roles"), name, state) {
 		buf_addf(&text, "%s%s %s", text.len > 0 ? ", " : "", name, json_string_value(state) ? json_string_value(state) : "?");
+	}
 	print_pair(stdout, "roles", text.data);
-	json_array_foreach (json_object_get(status, "separation"), i, one)
+	json_array_foreach (json_object_get(status, "separation"), i, one) {
 		print_pair(stdout, i == 0 ? "separation" : "", without_word(json_string_value(one)));
-	json_array_foreach (json_object_get(status, "misnamed"), i, one)
+	}
+	json_array_foreach (json_object_get(status, "misnamed"), i, one) {
 		print_pair(stdout, i == 0 ? "misnamed" : "", json_string_value(one));
+	}
 }
 
 static void print_status(const json_t *status)

@@ -49,6 +49,12 @@ static bool ends_with(const char *s, const char *end)
 	return len >= n && strcmp(s + len - n, end) == 0;
 }
 
+/* The name without its ending. Caller frees. */
+static char *stem(const char *name, const char *ending)
+{
+	return xasprintf("%.*s", (int)(strlen(name) - strlen(ending)), name);
+}
+
 /* The folder vault/ that a file vault/<folder>/<name> belongs to, or NULL for one that stands alone. Caller frees. */
 static char *vault_of(const char *path, const char *folder)
 {
@@ -58,7 +64,7 @@ static char *vault_of(const char *path, const char *folder)
 
 	if (!dir || !ends_with(dir, expected))
 		return NULL;
-	return strndup(dir, strlen(dir) - strlen(folder) - 1);
+	return stem(dir, expected + strlen("/vault"));
 }
 
 static int load_formula(const char *path, const char *name, struct formula *ret, struct err *err)
@@ -96,7 +102,7 @@ static void check_action_file(const char *path, const char *name, struct report 
 	cleanup_err struct err why = ERR_INIT;
 	cleanup_buf struct buf text = BUF_INIT;
 	cleanup_action struct action action = ACTION_INIT;
-	cleanup_free char *id = strndup(name, strlen(name) - strlen(".json"));
+	cleanup_free char *id = stem(name, ".json");
 	cleanup_free char *canonical = vault_action_path(id);
 	cleanup_free char *vault = vault_of(path, "actions");
 
@@ -113,7 +119,7 @@ static void check_formula_file(const char *path, const char *name, struct report
 {
 	cleanup_err struct err why = ERR_INIT;
 	cleanup_formula struct formula formula = FORMULA_INIT;
-	cleanup_free char *formula_name = strndup(name, strlen(name) - strlen(".yaml"));
+	cleanup_free char *formula_name = stem(name, ".yaml");
 	cleanup_free char *canonical = vault_formula_path(formula_name);
 
 	if (!vault_is_id(formula_name))
@@ -172,7 +178,7 @@ static void check_formula_entry(const struct whole *w, const git_tree_entry *ent
 	cleanup_formula struct formula formula = FORMULA_INIT;
 	const char *name = git_tree_entry_name(entry);
 	cleanup_free char *path = xasprintf(VAULT_FORMULAS "/%s", name);
-	cleanup_free char *formula_name = ends_with(name, ".yaml") ? strndup(name, strlen(name) - strlen(".yaml")) : NULL;
+	cleanup_free char *formula_name = ends_with(name, ".yaml") ? stem(name, ".yaml") : NULL;
 
 	if (!formula_name || !vault_is_id(formula_name))
 		return; /* misnamed: listed by ops_misnamed */
@@ -227,8 +233,9 @@ static int check_whole(const struct args *args, struct report *report, struct er
 	}
 	if (check_formulas(&w, err) < 0 || ops_misnamed(repo.git, &repo.tip, 1000, misnamed, err) < 0)
 		return -1;
-	json_array_foreach (misnamed, i, path)
+	json_array_foreach (misnamed, i, path) {
 		add(report, json_string_value(path), "misnamed: nothing will run or use it", NULL);
+	}
 	return 0;
 }
 

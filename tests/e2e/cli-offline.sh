@@ -111,7 +111,7 @@ is "version" "$(disinto version)" "$(disinto --version)"
 is "version --json" "disinto $(disinto version --json | jq -r .version)" "$(disinto version)"
 disinto help >/dev/full 2>/dev/null
 is "output that can't be written is 1" $? 1
-script -qefc 'disinto list' /dev/null </dev/null | grep -q $'\033\\[2m'
-is "a terminal has colours" $? 0
-script -qefc 'NO_COLOR=1 disinto list' /dev/null </dev/null | grep -q $'\033'
-is "NO_COLOR has none" $? 1
+script -qefc 'disinto list' /dev/null </dev/null >"$WORK/screen"
+check "a terminal has colours" grep -q $'\033\\[2m' "$WORK/screen"
+script -qefc 'NO_COLOR=1 disinto list' /dev/null </dev/null >"$WORK/screen"
+refute "NO_COLOR has none" grep -q $'\033' "$WORK/screen"
