@@ -100,9 +100,10 @@ static int check_tools(const struct runner *r, struct err *err)
 	const json_t *tool;
 	struct buf missing cleanup_buf = BUF_INIT;
 
-	json_array_foreach (r->action.tools, i, tool)
+	json_array_foreach (r->action.tools, i, tool) {
 		if (!is_on_path(json_string_value(tool), r->path))
 			buf_addf(&missing, "%s%s", missing.len ? ", " : "", json_string_value(tool));
+	}
 	if (missing.len > 0)
 		return err_set(err, ERR_INVALID,
 		               "the image lacks tools that the action names: %s (PATH is %.500s); use an image that has them", missing.data,

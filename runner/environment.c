@@ -65,8 +65,9 @@ static void add_all(struct environment *e, const struct runner *r, const struct 
 	add_text(e, "DISINTO_ACTION_ID", r->action.id);
 	add_text(e, "DISINTO_CONTEXT", r->action.context);
 	add_text(e, "DISINTO_STEP", step->id);
-	json_object_foreach (inputs, name, value)
+	json_object_foreach (inputs, name, value) {
 		add_input(e, name, json_string_value(value));
+	}
 	for (size_t i = 0; r->formula.secrets_as != SECRETS_AS_FILE && i < r->secrets.n; i++)
 		if (secrets_granted(step, r->secrets.items[i].name))
 			add(e, "", r->secrets.items[i].name, r->secrets.items[i].value, r->secrets.items[i].len);

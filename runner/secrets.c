@@ -106,9 +106,10 @@ int secrets_end(const struct secrets *s, const json_t *wanted, const json_t *fra
 
 	if (s->partial)
 		return err_set(err, ERR_INVALID, "the secret %s did not come whole", s->partial_name);
-	json_array_foreach (wanted, i, name)
+	json_array_foreach (wanted, i, name) {
 		if (!have(s, json_string_value(name)))
 			return err_set(err, ERR_INVALID, "the dispatcher did not send the secret %s", json_string_value(name));
+	}
 	const json_t *count = json_object_get(frame, "count");
 	if (!json_is_integer(count) || json_integer_value(count) != (json_int_t)s->n)
 		return err_set(err, ERR_INVALID, "the dispatcher counts other secrets than the %zu that came", s->n);

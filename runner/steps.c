@@ -68,11 +68,11 @@ static void write_output(struct runner *r)
 
 /*
  * The one place that waits: for a signal, for room on standard output, for bytes of the step (as long as there is room for them), and
- * until `until_ms` at most. `p` may be NULL.
+ * until `until_ms` at most.
  */
 static void turn(struct runner *r, struct process *p, int64_t until_ms)
 {
-	bool reads = p && output_has_room(&r->out);
+	bool reads = output_has_room(&r->out);
 	struct pollfd fds[] = {{.fd = r->signal_fd, .events = POLLIN},
 	                       {.fd = output_is_pending(&r->out) ? STDOUT_FILENO : -1, .events = POLLOUT},
 	                       {.fd = reads ? p->pipes[STREAM_OUT] : -1, .events = POLLIN},
@@ -91,7 +91,8 @@ static void turn(struct runner *r, struct process *p, int64_t until_ms)
 /* A turn for output alone. */
 static void turn_output(struct runner *r)
 {
-	turn(r, NULL, now_mono_ms() + 1000);
+	struct process none = {.pid = -1, .pipes = {-1, -1}};
+	turn(r, &none, now_mono_ms() + 1000);
 }
 
 void drain_output(struct runner *r)
@@ -223,8 +224,9 @@ static int run_step(struct runner *r, struct step_run *s, struct err *err)
 /* Takes reason. */
 static void end_as(struct ending *ret, const char *outcome, int code, char *reason)
 {
-	free(ret->reason);
-	*ret = (struct ending){.outcome = outcome, .exit_code = code, .status = code, .reason = reason};
+	ret->outcome = outcome;
+	ret->exit_code = ret->status = code;
+	ret->reason = reason;
 }
 
 static void end_stopped(const struct runner *r, enum stop why, const char *step_id, struct ending *ret)

@@ -26,8 +26,9 @@ static void assert_kinds(const struct box *b, const char *expected)
 	size_t i;
 	const json_t *frame;
 
-	json_array_foreach (b->frames, i, frame)
+	json_array_foreach (b->frames, i, frame) {
 		buf_addf(&kinds, "%s%s", i ? " " : "", json_string_value(json_object_get(frame, "t")));
+	}
 	assert_string_equal(kinds.data, expected);
 }
 

@@ -146,7 +146,7 @@ static int by_text(const void *a, const void *b)
 static void assert_lines(const char *text, const char *const expected[], size_t n)
 {
 	char *copy cleanup_free = xstrdup(text);
-	char *lines[64], *save = NULL;
+	char *lines[64] = {NULL}, *save = NULL;
 	size_t found = 0;
 
 	for (char *line = strtok_r(copy, "\n", &save); line && found < 64; line = strtok_r(NULL, "\n", &save))
