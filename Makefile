@@ -93,6 +93,7 @@ $(SAN)/test_runner_%: $(SAN)/tests/unit/test_runner_%.o $(SAN)/support.a $(SAN)/
 $(SAN)/runner/%.o: SAN_CFLAGS += -DDISINTO_TEST
 $(SAN)/disinto-runner: $(SAN)/runner/main.o $(SAN)/runner.a $(SAN)/lib.a
 	$(link_san)
+$(SAN)/test_engine: | bin/disinto-runner
 $(SAN)/test_%: $(SAN)/tests/unit/test_%.o $(SAN)/support.a $(SAN)/dispatcher.a $(SAN)/lib.a
 	$(link_san)
 $(SAN)/sim: $(patsubst %.c,$(SAN)/%.o,$(wildcard tests/sim/*.c)) $(SAN)/dispatcher.a $(SAN)/lib.a
