@@ -130,6 +130,12 @@ git -C "$OPS" checkout -q -B vault/merged "$tip" && action merged hello && commi
 	git -C "$OPS" merge -q --no-edit origin/main && git -C "$OPS" push -q origin vault/merged
 check "approve: a branch that merged main" disinto approve merged >/dev/null
 
+# An action that main removed again can't come back changed.
+git -C "$OPS" checkout -q -B main origin/main && git -C "$OPS" pull -q && action recalled hello && commit recalled && push
+git -C "$OPS" checkout -q -B vault/recalled && action recalled hello '{"context": "other"}' && commit changed && git -C "$OPS" push -q origin vault/recalled
+git -C "$OPS" checkout -q main && git -C "$OPS" rm -q vault/actions/recalled.json && commit removed && push
+says 1 'approve: an edit of what main removed' 'must be new' disinto approve recalled
+
 # Text of an agent can't act on the terminal.
 branch shiny 'jq ".context = \"a\\u001b]0;b\"" vault/actions/shiny.json >x; mv x vault/actions/shiny.json'
 refute "pending: no control characters" grep -q $'\033' <(disinto pending)

@@ -53,6 +53,27 @@ both() { # MODE: everything that is the same with and without a dispatcher
 
 both alone
 
+# Interrupted, it ends nothing; the next one takes it up.
+mode=alone
+new stopped gated
+disinto run stopped >"$WORK/run.out" 2>&1 &
+runner=$!
+at_gate stopped
+kill -TERM $runner
+wait $runner
+is "alone: interrupted is 125" $? 125
+like "alone: it says what goes on" "$(cat "$WORK/run.out")" 'stopped goes on in its container'
+check "alone: its dispatcher has ended" flock -n "$SPOOL/lock" true
+is "alone: the container has not" "$(docker inspect -f '{{.State.Running}}' "$(containers stopped | tr -d /)")" true
+disinto run stopped >"$WORK/run.out" 2>&1 &
+runner=$!
+wait_for grep -q '^begin' "$WORK/run.out"
+open_gate stopped
+wait $runner
+is "alone: the next one takes it up" "$? $(starts stopped)" '0 1'
+is "alone: from the first byte" "$(grep -c '^begin' "$WORK/run.out")" 1
+is "alone: nothing stays" "$(containers stopped)" ''
+
 # What disinto run began and did not see the end of is taken over by a dispatcher.
 mode=alone
 new left gated
