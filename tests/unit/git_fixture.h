@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -164,10 +165,10 @@ static inline pid_t fake_server(const char *answer, int *ret_port)
 	assert_int_equal(listen(fd, 16), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
 	*ret_port = ((uint8_t *)&a)[2] * 256 + ((uint8_t *)&a)[3];
-	pid_t parent = getpid();
 	pid_t pid = fork();
 	if (pid == 0) {
-		while (getppid() == parent) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;) {
 			int c = accept(fd, NULL, NULL);
 			char text[4096];
 			if (!answer)
@@ -176,7 +177,6 @@ static inline pid_t fake_server(const char *answer, int *ret_port)
 				_exit(1);
 			close(c);
 		}
-		_exit(0);
 	}
 	close(fd);
 	return pid;
