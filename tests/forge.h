@@ -1,0 +1,27 @@
+/*
+ * A stand-in for a forge: an HTTP server on loopback that answers what a test told it to, and holds every request against the real
+ * description of the API (tests/data/forge). Its own thread; all functions may be called while it serves.
+ */
+#ifndef TESTS_FORGE_H
+#define TESTS_FORGE_H
+
+#include <jansson.h>
+
+struct fake_forge;
+
+/* NULL: could not start. The API description is found from the root of the repository. */
+struct fake_forge *fake_forge_start(const char *token);
+void fake_forge_stop(struct fake_forge *f);
+
+/* "http://127.0.0.1:PORT"; borrowed. */
+const char *fake_forge_url(const struct fake_forge *f);
+
+/* What the path (without /api/v1 and query) answers from now on. Takes the body. */
+void fake_forge_answer(struct fake_forge *f, const char *method, const char *path, unsigned status, json_t *body);
+
+/* The first request that the description does not allow, or that came without the token; NULL: none. Borrowed. */
+const char *fake_forge_violation(struct fake_forge *f);
+/* How many requests came for this path. */
+int fake_forge_count(struct fake_forge *f, const char *path);
+
+#endif
