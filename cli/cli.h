@@ -158,7 +158,7 @@ int read_hidden(int fd, size_t max, unsigned char **ret, size_t *ret_len, struct
 
 /* common.c */
 
-/* The configuration of --config, DISINTO_CONFIG, …; the error says how to make a site where there is none. */
+/* The configuration of --config, DISINTO_CONFIG, … */
 int cli_config(const struct args *args, struct config *ret, struct err *err);
 /* -1 unless `id` can be an action's. */
 int cli_id(const char *id, struct err *err);

@@ -4,6 +4,7 @@
 #include "cli/judge.h"
 #include "cli/cli.h"
 #include "lib/cleanup.h"
+#include "vault/ops_names.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +19,10 @@ static int problem(struct judged *j, const char *why)
 static int judge_at(const struct repo *r, const git_oid *tip, const git_oid *landing, const char *id, struct judged *ret, struct err *err)
 {
 	cleanup_err struct err why = ERR_INIT;
+	cleanup_ops_names struct ops_names *names = ops_names_new(r->git);
 	struct ops_action *files = &ret->files;
 
-	if (ops_read_action(r->git, tip, landing, id, files, err) < 0)
+	if (ops_read_action(r->git, tip, landing, id, files, err) < 0 || ops_names_check(names, &r->tip, files, err) < 0)
 		return -1;
 	if (files->text && action_parse(id, files->text, strlen(files->text), &ret->action, &why) < 0)
 		return problem(ret, err_msg(&why));

@@ -122,7 +122,7 @@ static int encrypt(const struct repo *r, const struct change *c, struct buf *ret
 		code =
 		    err_set(err, ERR_INVALID, "%s: names nobody; add the recipient of the dispatcher's identity to it", VAULT_RECIPIENTS);
 	else
-		code = age_encrypt(&to, c->value, c->len, ret, err);
+		code = age_encrypt(&to, c->name, c->value, c->len, ret, err);
 	age_recipients_free(&to);
 	return code;
 }
@@ -281,7 +281,7 @@ int cmd_secrets_show(const struct args *args, struct err *err)
 		return CLI_FAILED;
 	if (repo_file(&repo, &repo.tip, path, 2 * SECRET_MAX_BYTES, &file, err) < 0 || load_identities(&config, &identities, err) < 0)
 		return CLI_FAILED;
-	code = age_decrypt(identities, file.data, file.len, SECRET_MAX_BYTES, &value, &len, err);
+	code = age_decrypt(identities, name, file.data, file.len, SECRET_MAX_BYTES, &value, &len, err);
 	age_identities_free(identities);
 	if (code < 0) {
 		err_wrap(err, "%s", path);

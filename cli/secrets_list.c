@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AGE_MAX (2 * OPS_SECRET_MAX_BYTES)
+#define AGE_MAX OPS_SECRET_MAX_BYTES
 #define ARMOUR "-----BEGIN AGE ENCRYPTED FILE-----"
 
 struct secret {
