@@ -136,7 +136,7 @@ demo: deps
 
 test: test-deps
 	$(again) programs-for-tests
-	$(Q)SAN=$(SAN) FUZZ=$(FUZZ) tests/run
+	$(Q)CC=$(CC) SAN=$(SAN) FUZZ=$(FUZZ) tests/run
 programs-for-tests: all $(UNIT_TESTS) $(SAN)/sim $(FUZZ_TESTS)
 
 bench: test-deps

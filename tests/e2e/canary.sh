@@ -6,6 +6,7 @@ engine_start
 site http
 canary=canary$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 other=other$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+printf '%s\n' "$canary" "$other" >"$WORK/both" # for grep -f: what it looks for must not be in its own arguments
 secret CANARY "$canary"
 secret OTHER "$other"
 gated_formula leak 'echo "out $CANARY"; echo "err $CANARY" >&2; printf %s "$CANARY" >/tmp/copy; printf "half "; printf "${CANARY%????}"; sleep 0.2; echo "${CANARY#"${CANARY%????}"}"'
@@ -15,10 +16,10 @@ dispatcher_start
 at_gate holder
 
 files() { # prints the files below the given folders that hold one of the secrets
-	grep -rlaF -e "$canary" -e "$other" -- "$@" 2>/dev/null
+	grep -rlaF -f "$WORK/both" -- "$@" 2>/dev/null
 }
 objects() { # prints "found" when an object of a repository holds one
-	git -C "$1" cat-file --batch-all-objects --batch --buffer | grep -qaF -e "$canary" -e "$other" && echo found
+	git -C "$1" cat-file --batch-all-objects --batch --buffer | grep -qaF -f "$WORK/both" && echo found
 }
 look() { # WHEN
 	local name
@@ -27,16 +28,16 @@ look() { # WHEN
 	is "$1: not in the objects of the server" "$(objects "$SERVER")" ''
 	is "$1: not on the engine's disk" "$(files "$ENGINE/data")" ''
 	is "$1: not in the dispatcher's log" "$(files "$LOG")" ''
-	is "$1: not in any process's arguments" "$(cat /proc/[0-9]*/cmdline 2>/dev/null | grep -caF -e "$canary" -e "$other")" 0
+	is "$1: not in any process's arguments" "$(cat /proc/[0-9]*/cmdline 2>/dev/null | grep -caF -f "$WORK/both")" 0
 	name=$(containers holder)
-	[ -z "$name" ] || is "$1: not in inspect" "$(engine "/containers$name/json" | grep -cF -e "$canary" -e "$other")" 0
+	[ -z "$name" ] || is "$1: not in inspect" "$(engine "/containers$name/json" | grep -cF -f "$WORK/both")" 0
 	[ -z "$name" ] || is "$1: not in the engine's log of the container" \
-		"$(engine "/containers$name/logs?stdout=1&stderr=1" | grep -caF -e "$canary" -e "$other")" 0
+		"$(engine "/containers$name/logs?stdout=1&stderr=1" | grep -caF -f "$WORK/both")" 0
 }
 holders() { # user ids of the processes whose environment holds it
 	local p
 	for p in /proc/[0-9]*; do
-		grep -qsaF "$canary" "$p/environ" && awk '/^Uid:/ { print $2 }' "$p/status"
+		grep -qsaF -f "$WORK/both" "$p/environ" && awk '/^Uid:/ { print $2 }' "$p/status"
 	done | sort -u
 }
 

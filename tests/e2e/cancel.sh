@@ -51,7 +51,7 @@ is "it is killed after the grace" "$(field by-command '[.outcome, .exit_code] | 
 is "a finished one can't be cancelled" "$(api -X DELETE /workers/by-command 2>/dev/null | jq -r .error)" 'already finished'
 is "nor one that is unknown" "$(api -X DELETE /workers/nobody 2>/dev/null | jq -r .error)" 'not found'
 at_gate queued
-check "disinto cancel" disinto --config "$CONFIG" cancel queued
+check "disinto cancel" disinto cancel queued --config "$CONFIG"
 finished queued
 is "disinto cancel: the outcome" "$(field queued .outcome)" cancelled
 

@@ -19,7 +19,7 @@ refuses() { # DESCRIPTION LINE-THAT-REPLACES-OR-ADDS REGEX…: the start ends wi
 	done
 }
 
-check "the right one is accepted" disinto-dispatcher --config "$CONFIG" --check
+check "the right one is accepted" disinto-dispatcher --config "$CONFIG" --check >/dev/null
 refuses "unknown key" 'colour: red' 'colour'
 refuses "capacity too small" 'capacity: 0' 'capacity' '0' '1\.\.1024|1 (to|and|through) 1024|between 1 and 1024'
 refuses "capacity too large" 'capacity: 1025' 'capacity' '1025' '1\.\.1024|1 (to|and|through) 1024|between 1 and 1024'
@@ -52,6 +52,6 @@ like "no such file: it is named" "$output" 'absent\.yaml'
 output=$(disinto-dispatcher --no-such-option 2>&1)
 is "usage: exit code" $? 2
 
-output=$(disinto --config "$WORK/site/wrong.yaml" list 2>&1)
+output=$(disinto list --config "$WORK/site/wrong.yaml" 2>&1)
 refute "the command line refuses it too" [ $? = 0 ]
 like "with the same words" "$output" 'wrong\.yaml.*ops_repo'

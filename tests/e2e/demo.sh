@@ -3,7 +3,10 @@
 . "$(dirname "$0")/lib.sh"
 
 leftovers() { # processes of the demo's folder
-	grep -lsaF "$1" /proc/[0-9]*/cmdline
+	local p
+	for p in /proc/[0-9]*; do
+		[[ $(tr '\0' ' ' 2>/dev/null <"$p/cmdline") != *$1* ]] || cat "$p/comm"
+	done 2>/dev/null
 }
 
 run_demo() { # WHAT ENGINE-SOCKET

@@ -24,6 +24,7 @@ CHILDREN=()                # other processes to end
 TAP=1 TESTS=0 FAILURES=0
 
 export HOME=$WORK/home PATH=$BIN:$PATH GIT_CONFIG_NOSYSTEM=1 LC_ALL=C.UTF-8
+unset MAKEFLAGS MFLAGS MAKELEVEL # a make that runs the tests must not speak to those that they run
 unset "${!GIT_AUTHOR_@}" "${!GIT_COMMITTER_@}" XDG_CONFIG_HOME 2>/dev/null
 mkdir -p "$HOME" "$WORK/repos" "$WORK/site"
 : >"$WORK/marks" && : >"$WORK/events"
@@ -108,7 +109,7 @@ cleanup() {
 	[ -n "${KEEP:-}" ] || rm -rf "$WORK"
 	[ -z "$TAP" ] || echo "1..$TESTS"
 	[ "$FAILURES" = 0 ] && [ "$TESTS" -gt 0 ]
-	exit
+	exit $?
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM

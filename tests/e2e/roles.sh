@@ -20,7 +20,7 @@ for name in git keyring engine web core; do
 	finished "without-$name"
 	is "$name: the run ended well" "$(field "without-$name" '[.outcome, .exit_code] | @json')" '["succeeded",0]'
 	is "$name: it ran once" "$(starts "without-$name")" 1
-	is "$name: its log is whole" "$(field "without-$name" .logs | sed 's/begin .*/begin/' | tr '\n' ' ')" 'begin end '
+	is "$name: its log is whole" "$(field "without-$name" .logs | sed 's/begin .*/begin/')" $'begin\nend'
 done
 
 # And once more before anything runs: a role that was replaced works.
