@@ -64,7 +64,7 @@ static int make_plan(const struct git_child_command *command, struct plan *p, st
 	if (!p->uid)
 		add_env(p, "SSH_AUTH_SOCK", getenv("SSH_AUTH_SOCK"));
 	for (const char *const *e = command->env; e && *e; e++) {
-		cleanup_free char *name = strndup(*e, strcspn(*e, "="));
+		cleanup_free char *name = xasprintf("%.*s", (int)strcspn(*e, "="), *e);
 		add_env(p, name, *e + strlen(name) + 1);
 	}
 	return 0;

@@ -57,7 +57,7 @@ static int set_credential(struct git_rpc *rpc, struct err *err)
 		return err_set(err, ERR_INVALID, "git_token_file: %s: its first line is empty; put the token there", file);
 	token.data[len] = '\0';
 	const char *colon = strchr(token.data, ':');
-	cleanup_free char *user = colon ? strndup(token.data, (size_t)(colon - token.data)) : xstrdup("x-access-token");
+	cleanup_free char *user = colon ? xasprintf("%.*s", (int)(colon - token.data), token.data) : xstrdup("x-access-token");
 	curl_easy_setopt(rpc->easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
 	curl_easy_setopt(rpc->easy, CURLOPT_USERNAME, user);
 	curl_easy_setopt(rpc->easy, CURLOPT_PASSWORD, colon ? colon + 1 : token.data);

@@ -196,8 +196,8 @@ static bool has_stem(const char *name, const char *suffix, bool (*is_stem)(const
 	size_t len = strlen(name), tail = strlen(suffix);
 	if (len <= tail || strcmp(name + len - tail, suffix) != 0)
 		return false;
-	cleanup_free char *stem = strndup(name, len - tail);
-	return stem && is_stem(stem);
+	cleanup_free char *stem = xasprintf("%.*s", (int)(len - tail), name);
+	return is_stem(stem);
 }
 
 static bool is_formula_file(const char *name)

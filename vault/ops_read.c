@@ -119,7 +119,7 @@ static int read_formula(git_repository *repo, const git_oid *landing, struct ops
 {
 	cleanup_free char *path = vault_formula_path(a->formula_name);
 	char *why = NULL;
-	size_t len;
+	size_t len = 0;
 	enum verdict v = read_text(repo, landing, path, FORMULA_MAX_BYTES,
 	                           "is not in the repo at the commit that landed the action; add the formula first", &a->formula_blob,
 	                           &a->formula_text, &len, &why, err);
@@ -145,7 +145,7 @@ static int read_all(git_repository *repo, const git_oid *tip, const git_oid *lan
 	cleanup_action struct action action = ACTION_INIT;
 	cleanup_err struct err why = ERR_INIT;
 	char *fault = NULL;
-	size_t len, i;
+	size_t len = 0, i;
 	const json_t *name;
 
 	enum verdict v = read_text(repo, tip, path, ACTION_MAX_BYTES, "is not there", &a->blob, &a->text, &len, &fault, err);

@@ -126,7 +126,7 @@ static const char *wait_for(const struct git_state *g, const char *id, bool poli
 static int announce_one(struct git_state *g, const struct ops_landing *l, bool policy, struct err *err)
 {
 	cleanup_ops_action struct ops_action a = OPS_ACTION_INIT;
-	if (ops_read_action(g->repo, &g->tip, &l->commit, l->id, &a, err) < 0)
+	if (ops_read_action(g->repo, &g->tip, &l->commit, l->id, &a, err) < 0 || ops_names_check(g->names, &g->tip, &a, err) < 0)
 		return -1;
 	cleanup_free char *wait = clean_text(wait_for(g, l->id, policy, &a));
 	cleanup_free char *refuse = wait ? NULL : clean_text(a.refuse);

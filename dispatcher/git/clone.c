@@ -16,8 +16,10 @@
 static void clone_close(struct git_state *g)
 {
 	ops_past_free(g->past);
+	ops_names_free(g->names);
 	git_repository_free(g->repo);
 	g->past = NULL;
+	g->names = NULL;
 	g->repo = NULL;
 	g->has_tip = false;
 }
@@ -27,6 +29,7 @@ int clone_open(struct git_state *g, struct err *err)
 	if (git_repo_open(g->clone_path, &g->repo, err) < 0)
 		return -1;
 	g->past = ops_past_new(g->repo);
+	g->names = ops_names_new(g->repo);
 	g->has_tip = git_reference_name_to_id(&g->tip, g->repo, TIP_REF) == 0;
 	git_error_clear();
 	return 0;

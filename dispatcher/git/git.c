@@ -79,12 +79,11 @@ static int work(struct git_state *g, struct err *err)
 	return g->core_gone ? err_set(err, ERR_UNREACHABLE, "core is gone") : 0;
 }
 
-static int serve(struct git_state *g, struct err *err)
+/* Returns when there is nobody left to work for, or with what went wrong. */
+static void serve(struct git_state *g, struct err *err)
 {
-	for (;;) {
-		if (work(g, err) < 0 || hear_all(g, wait_ms(g), err) < 0)
-			return -1;
-	}
+	while (work(g, err) == 0 && hear_all(g, wait_ms(g), err) == 0)
+		;
 }
 
 static void state_init(struct git_state *g, const struct role_args *args)
@@ -110,6 +109,7 @@ static void state_free(struct git_state *g)
 	record_free(g);
 	git_poller_free(g->poller);
 	ops_past_free(g->past);
+	ops_names_free(g->names);
 	git_repository_free(g->repo);
 	msg_conn_close(&g->conn);
 	json_decref(g->announced);
@@ -128,9 +128,8 @@ int git_role(const struct role_args *args)
 	struct git_state g;
 
 	state_init(&g, args);
-	int rc = git_remote_setup(&err);
-	if (rc == 0)
-		rc = serve(&g, &err);
+	if (git_remote_setup(&err) == 0)
+		serve(&g, &err);
 	bool closed = err.code == ERR_UNREACHABLE;
 	if (!closed)
 		log_error("git ends", "reason", err_msg(&err), NULL);

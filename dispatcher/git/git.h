@@ -8,6 +8,7 @@
 #include "dispatcher/dispatcher.h"
 #include "lib/git_remote.h"
 #include "vault/ops.h"
+#include "vault/ops_names.h"
 
 #include <sys/queue.h>
 
@@ -39,6 +40,7 @@ struct git_state {
 	char *clone_path;
 	git_repository *repo;
 	struct ops_past *past;
+	struct ops_names *names;
 	struct git_poller *poller;
 
 	/* polls */

@@ -15,18 +15,27 @@
 #define RETRY_FIRST_MS 500
 #define RETRY_MOST_MS 60000
 
-static void drop(struct git_state *g, struct result_file *r)
+static void result_free(struct result_file *r)
 {
-	TAILQ_REMOVE(&g->outbox, r, link);
-	g->n_outbox--;
 	free(r->text);
 	free(r);
 }
 
+static void drop(struct git_state *g, struct result_file *r)
+{
+	TAILQ_REMOVE(&g->outbox, r, link);
+	g->n_outbox--;
+	result_free(r);
+}
+
 void record_free(struct git_state *g)
 {
-	while (!TAILQ_EMPTY(&g->outbox))
-		drop(g, TAILQ_FIRST(&g->outbox));
+	struct result_file *r = TAILQ_FIRST(&g->outbox), *next;
+	for (; r; r = next) {
+		next = TAILQ_NEXT(r, link);
+		result_free(r);
+	}
+	TAILQ_INIT(&g->outbox);
 	free(g->push_trouble);
 }
 

@@ -19,7 +19,9 @@
 #include "lib/git_remote.h"
 #include "lib/git_repo.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -155,16 +157,13 @@ static inline void write_file(const char *path, const char *text, mode_t mode)
  */
 static inline pid_t fake_server(const char *answer, int *ret_port)
 {
-	struct sockaddr_storage a = {0};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	socklen_t len = sizeof(a);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	((uint16_t *)&a)[0] = AF_INET;
-	((uint8_t *)&a)[4] = 127;
-	((uint8_t *)&a)[7] = 1;
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, 16), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	assert_int_equal(listen(fd, 16), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	*ret_port = ((uint8_t *)&a)[2] * 256 + ((uint8_t *)&a)[3];
+	*ret_port = ntohs(a.sin_port);
 	pid_t pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);

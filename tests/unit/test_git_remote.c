@@ -154,7 +154,7 @@ static void test_wrong_host_key(void **state)
 
 	/* The client's own key in place of the host's. */
 	assert_ok(file_read(hosts, 4096, &text, &err), &err);
-	cleanup_free char *port = strndup(text.data, strcspn(text.data, " "));
+	cleanup_free char *port = xasprintf("%.*s", (int)strcspn(text.data, " "), text.data);
 	cleanup_free char *pub = xasprintf("%s/id.pub", f->servers[0]);
 	buf_reset(&text);
 	buf_addf(&text, "%s ", port);
