@@ -49,8 +49,8 @@ int git_repo_blob(git_repository *repo, const git_oid *oid, size_t max, struct b
 {
 	cleanup_git(git_odb) git_odb *odb = NULL;
 	cleanup_git(git_odb_object) git_odb_object *object = NULL;
-	git_object_t type;
-	size_t size;
+	git_object_t type = GIT_OBJECT_INVALID;
+	size_t size = 0;
 
 	int rc = git_repository_odb(&odb, repo);
 	if (rc == 0)
@@ -178,8 +178,8 @@ int git_repo_tree(git_repository *repo, const git_oid *commit, const char *path,
 	for (const char *p = path; *p;) {
 		size_t len = strcspn(p, "/");
 		size_t walked = (size_t)(p - path) + len;
-		cleanup_free char *name = strndup(p, len);
-		const git_tree_entry *e = name ? git_tree_entry_byname(tree, name) : NULL;
+		cleanup_free char *name = xasprintf("%.*s", (int)len, p);
+		const git_tree_entry *e = git_tree_entry_byname(tree, name);
 		git_tree *next = NULL;
 		if (!e)
 			return err_set(err, ERR_NOT_FOUND, "%.*s is not there", (int)walked, path);
@@ -199,7 +199,7 @@ int git_repo_entry(git_repository *repo, const git_oid *commit, const char *path
 {
 	cleanup_git(git_tree) git_tree *tree = NULL;
 	const char *slash = strrchr(path, '/');
-	cleanup_free char *folder = slash ? strndup(path, (size_t)(slash - path)) : xstrdup("");
+	cleanup_free char *folder = slash ? xasprintf("%.*s", (int)(slash - path), path) : xstrdup("");
 	if (git_repo_tree(repo, commit, folder, &tree, err) < 0)
 		return -1;
 	const git_tree_entry *e = git_tree_entry_byname(tree, slash ? slash + 1 : path);
@@ -255,7 +255,7 @@ int git_repo_commit(git_repository *repo, const git_oid *parents, size_t n_paren
 {
 	cleanup_git(git_tree) git_tree *base = NULL;
 	cleanup_git(git_tree) git_tree *tree = NULL;
-	git_commit **commits = xcalloc(n_parents + 1, sizeof(*commits));
+	git_commit **commits = xcalloc(n_parents + 1, sizeof(git_commit *));
 	int rc = 0, result = -1;
 
 	for (size_t i = 0; i < n_parents && rc == 0; i++)

@@ -194,8 +194,9 @@ static void save(struct ops_past *p)
 	const char *id;
 	json_t *value;
 	buf_addf(&text, "%s\n", git_oid_tostr_s(&p->tip));
-	json_object_foreach (p->removed, id, value)
+	json_object_foreach (p->removed, id, value) {
 		buf_addf(&text, "%s\n", id);
+	}
 	if (file_write(p->cache, text.data, text.len, 0600, NULL) == 0)
 		p->unsaved = 0;
 }
