@@ -46,18 +46,24 @@ void core_requeue(struct core *c, struct run *r)
 	run_enter(c, r, RUN_WAITING);
 }
 
-static void take_secrets(struct run *r, json_t *secrets)
+/* Those that the action names, and no other, whatever the git role sent: what is taken here is what the keyring decrypts. */
+static void take_secrets(struct run *r, const json_t *secrets)
 {
-	const char *name;
-	json_t *secret;
+	size_t i;
+	const json_t *wanted;
 
-	json_incref(secrets);
 	json_decref(r->secrets);
-	r->secrets = secrets;
 	json_decref(r->secret_blobs);
+	r->secrets = json_object();
 	r->secret_blobs = json_object();
-	json_object_foreach (secrets, name, secret)
+	json_array_foreach (r->action.secrets, i, wanted) {
+		const char *name = json_string_value(wanted);
+		json_t *secret = json_object_get(secrets, name);
+		if (!secret)
+			continue; /* one that can't be read: the reason came with it, or the runner says that it is missing */
+		json_object_set(r->secrets, name, secret);
 		json_object_set(r->secret_blobs, name, json_object_get(secret, "blob"));
+	}
 }
 
 static void take_landed(struct run *r, const struct landed *l)
@@ -122,6 +128,12 @@ static void landed_again(struct core *c, struct run *r, const struct landed *l)
 		effect_note(c, r, "was edited after it was taken; the edit never runs");
 	if (r->secrets || r->state >= RUN_ENDING)
 		return;
+	if (l->refuse || l->wait) {
+		/* Its secrets were read anew, and those must not be used (now). What runs has its own. */
+		if (r->state == RUN_WAITING)
+			judge(c, r, l);
+		return;
+	}
 	const char *missing = missing_secret(r, l->secrets);
 	if (!missing)
 		take_secrets(r, l->secrets); /* also while it runs: it may turn out that it never began */

@@ -59,7 +59,8 @@ static void land_with(struct world *w, const char *id, const char *blob, const c
 	struct formula *formula = xcalloc(1, sizeof *formula);
 	cleanup_json json_t *a = json_pack("{s:s, s:s, s:s, s:[s]}", "id", id, "formula", "f", "context", "c", "secrets", "TOKEN");
 	cleanup_json json_t *f = json_pack("{s:s, s:[{s:s, s:s}]}", "name", "f", "steps", "id", "s", "run", "true");
-	cleanup_json json_t *secrets = json_pack("{s:{s:s, s:s}}", "TOKEN", "blob", "5b", "age", "eA==");
+	cleanup_json json_t *secrets =
+	    json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "OTHER", "blob", "0b", "age", "eQ==", "TOKEN", "blob", "5b", "age", "eA==");
 
 	assert_int_equal(action_from_json(id, a, &action, NULL), 0);
 	assert_int_equal(formula_from_json("f", f, formula, NULL), 0);
@@ -424,7 +425,7 @@ static void recover(struct world *w, const char *id, enum journal j)
 	r->name = xstrdup("disinto-d1-x-1");
 	r->commit = xstrdup("c1");
 	r->action_blob = xstrdup("b1");
-	cleanup_json json_t *a = json_pack("{s:s, s:s, s:s, s:[]}", "id", id, "formula", "f", "context", "c", "secrets");
+	cleanup_json json_t *a = json_pack("{s:s, s:s, s:s, s:[s]}", "id", id, "formula", "f", "context", "c", "secrets", "TOKEN");
 	cleanup_json json_t *f = json_pack("{s:s, s:[{s:s, s:s}]}", "name", "f", "steps", "id", "s", "run", "true");
 	r->formula = xcalloc(1, sizeof *r->formula);
 	assert_int_equal(action_from_json(id, a, &r->action, NULL), 0);
@@ -451,6 +452,49 @@ static void test_recovery(void **state)
 	step(w, (struct event){.kind = EV_ROLE_UP, .role_git = true});
 	assert_string_equal(effect_of(w, EFFECT_RECORD)->run->id, "result");
 	assert_int_equal(core_active(w->core), 1);
+}
+
+/* The secrets of an action that waits are read anew after a restart, and may have become wrong since; what runs has its own. */
+static void test_secrets_that_became_wrong_are_not_taken_after_a_restart(void **state)
+{
+	struct world *w = *state;
+
+	recover(w, "claimed", JOURNAL_CLAIMED);
+	recover(w, "waits", JOURNAL_CLAIMED);
+	recover(w, "going", JOURNAL_GOING);
+	land_with(w, "claimed", "b1", "vault/secrets/TOKEN.age: was encrypted as OTHER", NULL);
+	land_with(w, "waits", "b1", NULL, "vault/secrets can't be read");
+	land_with(w, "going", "b1", "vault/secrets/TOKEN.age: was encrypted as OTHER", NULL);
+	assert_int_equal(core_find(w->core, "claimed")->outcome, OUTCOME_REFUSED);
+	assert_string_equal(core_find(w->core, "claimed")->reason, "vault/secrets/TOKEN.age: was encrypted as OTHER");
+	assert_int_equal(state_of(w, "waits"), RUN_WAITING);
+	assert_string_equal(core_find(w->core, "waits")->reason, "vault/secrets can't be read");
+	assert_null(core_find(w->core, "waits")->secrets);
+	assert_int_equal(state_of(w, "going"), RUN_GOING);
+	assert_null(core_find(w->core, "going")->secrets);
+	land(w, "waits");
+	assert_int_equal(state_of(w, "waits"), RUN_QUEUED);
+}
+
+/*
+ * THREATS 28: extra decryptions. The git role sends a ciphertext that the action does not name (land() does); it never reaches the keyring, and no
+ * result says that it was used. Guard: take_secrets() in core/start.c; with all of them taken this fails.
+ */
+static void test_threat_28_extra_decryptions(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_committing(w, "a");
+	const struct run *r = core_find(w->core, "a");
+	assert_int_equal(json_object_size(r->secrets), 1);
+	assert_non_null(json_object_get(r->secrets, "TOKEN"));
+	assert_int_equal(json_object_size(r->secret_blobs), 1);
+	assert_string_equal(json_string_value(json_object_get(r->secret_blobs, "TOKEN")), "5b");
+
+	recover(w, "b", JOURNAL_CLAIMED); /* and as little after a restart */
+	land(w, "b");
+	assert_int_equal(json_object_size(core_find(w->core, "b")->secrets), 1);
 }
 
 static void test_stop_starts_nothing_new(void **state)
@@ -486,6 +530,8 @@ int main(void)
 	    T(test_edit_before_it_is_taken_counts_and_after_does_not),
 	    T(test_done_is_taken_for_ever),
 	    T(test_recovery),
+	    T(test_secrets_that_became_wrong_are_not_taken_after_a_restart),
+	    T(test_threat_28_extra_decryptions),
 	    T(test_stop_starts_nothing_new),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
