@@ -20,7 +20,10 @@ struct git_child_command {
 	uid_t run_as;            /* when we are root: the user to become; 0: stay root */
 };
 
-/* Starts it in a session of its own, with no other descriptors, to be killed when this thread ends. The caller owns descriptors and child. */
+/*
+ * Starts it in a session of its own, with no other descriptors, to be killed when this thread ends. The caller owns descriptors and
+ * child.
+ */
 int git_child_start(const struct git_child_command *command, struct git_child *ret, struct err *err);
 
 /* Waits until it has ended, at most grace_ms; then kills its whole process group. It is reaped in any case. */

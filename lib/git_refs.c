@@ -230,7 +230,7 @@ static int http_refs(struct git_poller *p, struct git_session *s, const char *co
 	return 0;
 }
 
-/* The first line tells the version: "version 2" is followed by capabilities, anything else is v0 (or 1, which differs in that line only). */
+/* The first line tells the version: "version 2" is followed by capabilities, anything else is v0 (or 1, which differs by that line). */
 static int talk(struct git_stream *st, const char *const *prefixes, struct git_refs *refs, struct err *err)
 {
 	__attribute__((cleanup(packets_free))) struct packets p = {.wire = git_stream_wire(st), .in = BUF_INIT};

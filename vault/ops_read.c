@@ -42,8 +42,8 @@ static const char *mode_fault(git_filemode_t mode)
 enum verdict { READ, REFUSED, WAITS, BROKEN };
 
 /*
- * Reads a plain file of at most max bytes. REFUSED: *ret_why (owned) names file and rule, with `absent` for one that is not there. WAITS: its folder can't be
- * believed. BROKEN: err.
+ * Reads a plain file of at most max bytes. REFUSED: *ret_why (owned) names file and rule, with `absent` for one that is not there.
+ * WAITS: its folder can't be believed. BROKEN: err.
  */
 static enum verdict read_file(git_repository *repo, const git_oid *commit, const char *path, size_t max, const char *absent,
                               git_oid *ret_oid, struct buf *ret, char **ret_why, struct err *err)

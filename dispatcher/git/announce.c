@@ -210,7 +210,7 @@ static int list_misnamed(struct git_state *g, struct err *err)
 	return 0;
 }
 
-/* The commit that core was told of is not in the clone (which was made again, on another history): what it knows is looked up one by one. */
+/* The commit that core was told of is not in the clone (made again, on another history): what core knows is looked up one by one. */
 static int recheck(struct git_state *g, struct err *err)
 {
 	cleanup_json json_t *all = json_copy(g->announced);

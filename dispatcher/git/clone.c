@@ -1,4 +1,7 @@
-/* The role's bare clone: a cache of the server, never the only place of anything. So nothing in it is synced to disk, and trouble with it is met by throwing it away. */
+/*
+ * The role's bare clone: a cache of the server, never the only place of anything. So nothing in it is synced to disk, and trouble
+ * with it is met by throwing it away.
+ */
 #include "dispatcher/git/git.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"

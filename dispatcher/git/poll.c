@@ -73,7 +73,7 @@ static int find_tip(struct git_state *g, git_oid *ret, struct err *err)
 	return there;
 }
 
-/* What failed with the clone's help, and for no reason that the clone is innocent of, may be the clone's fault: it is cheaper to make it again than to find out. */
+/* What failed with the clone's help may be the clone's fault: it is cheaper to make it again than to find out. */
 static int mend(struct git_state *g, struct err *err)
 {
 	if (err->code != ERR_FAIL || g->core_gone)

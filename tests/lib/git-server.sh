@@ -7,7 +7,8 @@
 #   git-server.sh stop DIR                      ends it; the folder stays, with its logs
 #
 # `start` makes DIR, waits until the server answers and prints the base URL, under which every bare repository of ROOT is
-# found by its folder's name. The port is free and different each time. The server runs as the caller. Environment:
+# found by its folder's name. A server that runs from DIR already is ended first. The server runs as the caller. Environment:
+#   PORT        this port, as for a server that comes back; else a free one, different each time
 #   WATCH_PID   the server ends when this process does (else only by stop)
 #   GIT_V0=1    http: the server knows protocol v0 only
 set -eu
@@ -108,8 +109,9 @@ start() { # KIND DIR ROOT [TOKEN]
 	mkdir -p "$2"
 	dir=$(cd "$2" && pwd)
 	root=$(cd "$3" && pwd)
+	stop "$dir"
 	for _ in 1 2 3 4 5; do
-		port=$(free_port)
+		port=${PORT:-$(free_port)}
 		! listening "$port" || continue
 		launch "$1" "$dir" "$root" "$port" "${4:-}"
 		pid=$(cat "$dir/pid")

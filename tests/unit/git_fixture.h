@@ -152,8 +152,8 @@ static inline void write_file(const char *path, const char *text, mode_t mode)
 }
 
 /*
- * A server that accepts connections, reads what comes, answers each with `answer` (NULL: never) and closes. Returns its process id, to be killed
- * and reaped by end_process().
+ * A server that accepts connections, reads what comes, answers each with `answer` (NULL: never) and closes. Returns its process id,
+ * to be killed and reaped by end_process().
  */
 static inline pid_t fake_server(const char *answer, int *ret_port)
 {
