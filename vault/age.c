@@ -30,7 +30,7 @@ static void list_kinds(const struct age_header *h, struct buf *ret)
 {
 	for (size_t i = 0; i < h->n_stanzas; i++) {
 		struct age_slice type = h->stanzas[i].type;
-		bool seen = age_slice_is(type, "X25519");
+		bool seen = age_slice_is(type, "X25519") || age_is_label(type);
 		for (size_t j = 0; j < i && !seen; j++)
 			seen = type.len == h->stanzas[j].type.len && memcmp(type.p, h->stanzas[j].type.p, type.len) == 0;
 		if (!seen && ret->len < 4 * TYPE_SHOWN)
@@ -72,27 +72,30 @@ static int find_file_key(struct age_keys *k, const struct age_identities *ids, c
 	return found ? 0 : no_match(ids, h, n_x25519, err);
 }
 
-static int decrypt_binary(const struct age_identities *ids, const unsigned char *file, size_t len, size_t max, unsigned char **ret_plain,
-                          size_t *ret_len, struct err *err)
+static int decrypt_binary(const struct age_identities *ids, const char *name, const unsigned char *file, size_t len, size_t max,
+                          unsigned char **ret_plain, size_t *ret_len, struct err *err)
 {
 	struct age_header h cleanup_age_header = AGE_HEADER_INIT;
-	if (age_header_parse(file, len, &h, err) < 0)
+	char bound[VAULT_SECRET_MAX + 1];
+	if (age_header_parse(file, len, &h, err) < 0 || age_header_name(&h, bound, err) < 0)
 		return -1;
 	struct age_keys *k cleanup_age_keys = age_keys_new();
-	if (find_file_key(k, ids, &h, err) < 0)
+	if (find_file_key(k, ids, &h, err) < 0 || age_verify_header(k, &h, err) < 0)
 		return -1;
-	return age_open(k, &h, file, len, max, ret_plain, ret_len, err);
+	if (name && bound[0] && strcmp(name, bound) != 0)
+		return age_name_refused(bound, name, err);
+	return age_payload_open(k, file + h.len, len - h.len, max, ret_plain, ret_len, err);
 }
 
-int age_decrypt(const struct age_identities *ids, const void *file, size_t len, size_t max, unsigned char **ret_plain, size_t *ret_len,
-                struct err *err)
+int age_decrypt(const struct age_identities *ids, const char *name, const void *file, size_t len, size_t max, unsigned char **ret_plain,
+                size_t *ret_len, struct err *err)
 {
 	if (!age_is_armoured(file, len))
-		return decrypt_binary(ids, file, len, max, ret_plain, ret_len, err);
+		return decrypt_binary(ids, name, file, len, max, ret_plain, ret_len, err);
 	struct buf binary cleanup_buf = BUF_INIT;
 	if (age_armour_decode(file, len, &binary, err) < 0)
 		return -1;
-	return decrypt_binary(ids, (const unsigned char *)binary.data, binary.len, max, ret_plain, ret_len, err);
+	return decrypt_binary(ids, name, (const unsigned char *)binary.data, binary.len, max, ret_plain, ret_len, err);
 }
 
 static int add_recipient(struct age_keys *k, const uint8_t recipient[static 32], struct buf *header)
@@ -106,18 +109,30 @@ static int add_recipient(struct age_keys *k, const uint8_t recipient[static 32],
 	return 0;
 }
 
-int age_encrypt(const struct age_recipients *to, const unsigned char *plain, size_t len, struct buf *ret, struct err *err)
+static void add_labels(const struct age_recipients *to, const char *name, struct buf *header)
+{
+	char digest[AGE_DIGEST_ROOM];
+	age_recipients_digest(to, digest);
+	age_header_add_label(header, AGE_NAME_TYPE, name);
+	age_header_add_label(header, AGE_RECIPIENTS_TYPE, digest);
+}
+
+int age_encrypt(const struct age_recipients *to, const char *name, const unsigned char *plain, size_t len, struct buf *ret, struct err *err)
 {
 	struct buf header cleanup_buf = BUF_INIT;
 	struct age_keys *k cleanup_age_keys = age_keys_new();
 	uint8_t mac[32];
-	if (to->n == 0 || to->n > AGE_STANZAS_MAX)
-		return err_set(err, ERR_INVALID, "age: %zu recipients; 1 to %d are allowed", to->n, AGE_STANZAS_MAX);
+	if (to->n == 0 || to->n > AGE_RECIPIENTS_MAX)
+		return err_set(err, ERR_INVALID, "age: %zu recipients; 1 to %d are allowed", to->n, AGE_RECIPIENTS_MAX);
+	if (name && !vault_is_secret(name))
+		return err_set(err, ERR_INVALID, "age: '%s' is no name for a secret: " VAULT_SECRET_RULE, name);
 	randombytes_buf(k->file_key, sizeof(k->file_key));
 	buf_adds(&header, AGE_VERSION_LINE);
 	for (size_t i = 0; i < to->n; i++)
 		if (add_recipient(k, to->keys[i], &header) < 0)
 			return err_set(err, ERR_INVALID, "age: recipient %zu is no usable public key", i + 1);
+	if (name)
+		add_labels(to, name, &header);
 	buf_adds(&header, "---");
 	age_header_mac(k, header.data, header.len, mac);
 	age_header_add_mac(&header, mac);

@@ -7,7 +7,7 @@
 
 #define CHUNK ((size_t)65536)
 #define TAG ((size_t)crypto_aead_chacha20poly1305_ietf_ABYTES)
-#define NONCE 16
+#define NONCE AGE_NONCE
 
 struct age_keys *age_keys_new(void)
 {
@@ -151,12 +151,19 @@ void age_payload_seal(struct age_keys *k, const unsigned char *plain, size_t len
 	} while (!last);
 }
 
-int age_open(struct age_keys *k, const struct age_header *h, const unsigned char *file, size_t len, size_t max, unsigned char **ret_plain,
-             size_t *ret_len, struct err *err)
+int age_verify_header(struct age_keys *k, const struct age_header *h, struct err *err)
 {
 	uint8_t mac[32];
 	age_header_mac(k, h->mac_text.p, h->mac_text.len, mac);
 	if (sodium_memcmp(mac, h->mac, sizeof(mac)) != 0)
 		return err_set(err, ERR_INVALID, "age header MAC: does not match: the header was changed");
+	return 0;
+}
+
+int age_open(struct age_keys *k, const struct age_header *h, const unsigned char *file, size_t len, size_t max, unsigned char **ret_plain,
+             size_t *ret_len, struct err *err)
+{
+	if (age_verify_header(k, h, err) < 0)
+		return -1;
 	return age_payload_open(k, file + h->len, len - h->len, max, ret_plain, ret_len, err);
 }

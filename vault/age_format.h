@@ -14,9 +14,12 @@
 #include <stdint.h>
 
 #define AGE_VERSION_LINE "age-encryption.org/v1\n"
+#define AGE_NAME_TYPE "disinto-name"
+#define AGE_RECIPIENTS_TYPE "disinto-recipients"
 #define AGE_X25519_LABEL "age-encryption.org/v1/X25519"
 #define AGE_FILE_KEY 16
 #define AGE_WRAPPED (AGE_FILE_KEY + crypto_aead_chacha20poly1305_ietf_ABYTES)
+#define AGE_NONCE 16 /* of the payload, at its beginning */
 #define AGE_HEADER_MAX 65536
 #define AGE_STANZAS_MAX 256
 #define AGE_BODY_KEPT 64 /* bytes of a stanza's body that are kept; those we open have 32 */
@@ -63,6 +66,8 @@ int age_base64_decode(struct age_slice text, uint8_t *ret, size_t ret_len);
 
 /* A stanza with one body of at most 47 bytes, which is one line. */
 void age_header_add_stanza(struct buf *out, const char *type, const uint8_t *arg, size_t arg_len, const uint8_t *body, size_t body_len);
+/* A stanza with one argument that is text as it is, and an empty body. */
+void age_header_add_label(struct buf *out, const char *type, const char *arg);
 /* " ", the MAC and the newline that end a header, behind "---". */
 void age_header_add_mac(struct buf *out, const uint8_t mac[static 32]);
 
@@ -101,9 +106,9 @@ int age_x25519_wrap_key(struct age_keys *k, const uint8_t secret[static 32], con
 void age_wrap(const struct age_keys *k, uint8_t ret[static AGE_WRAPPED]);
 int age_unwrap(struct age_keys *k, const uint8_t wrapped[static AGE_WRAPPED]);
 
-/*
- * With k->file_key known: verifies the header ("age header MAC: …"), then decrypts the payload behind it as age_decrypt does.
- */
+/* With k->file_key known: verifies the header. ERR_INVALID "age header MAC: …". */
+int age_verify_header(struct age_keys *k, const struct age_header *h, struct err *err);
+/* The same, then decrypts the payload behind it as age_decrypt does. */
 int age_open(struct age_keys *k, const struct age_header *h, const unsigned char *file, size_t len, size_t max, unsigned char **ret_plain,
              size_t *ret_len, struct err *err);
 
@@ -111,6 +116,11 @@ int age_open(struct age_keys *k, const struct age_header *h, const unsigned char
 int age_payload_open(struct age_keys *k, const unsigned char *payload, size_t len, size_t max, unsigned char **ret_plain, size_t *ret_len,
                      struct err *err);
 void age_payload_seal(struct age_keys *k, const unsigned char *plain, size_t len, struct buf *out);
+
+/* age_label.c: a stanza of ours, which is nobody's key. */
+bool age_is_label(struct age_slice type);
+/* The secret that the header names (ret: "" where it names none). ERR_INVALID: malformed, or there twice. */
+int age_header_name(const struct age_header *h, char ret[static VAULT_SECRET_MAX + 1], struct err *err);
 
 /* Whether the text is armoured (only whitespace before the first dashes). */
 bool age_is_armoured(const unsigned char *file, size_t len);

@@ -169,6 +169,11 @@ void age_header_add_stanza(struct buf *out, const char *type, const uint8_t *arg
 	buf_addc(out, '\n');
 }
 
+void age_header_add_label(struct buf *out, const char *type, const char *arg)
+{
+	buf_addf(out, "-> %s %s\n\n", type, arg);
+}
+
 void age_header_add_mac(struct buf *out, const uint8_t mac[static 32])
 {
 	buf_addc(out, ' ');

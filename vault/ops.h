@@ -19,8 +19,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* An age file holds one secret; more than this is no credential. */
-#define OPS_SECRET_MAX_BYTES 65536
+/* An age file with one secret of 64 KiB (SECRET_MAX_BYTES), armoured, for as many recipients as anybody has; more than this is no credential. */
+#define OPS_SECRET_MAX_BYTES 131072
 
 /* The place that the configuration names (ops_repo, git_token_file, known_hosts_file, ssh_key_file, ca_file). Borrows from it. */
 void ops_place(const struct config *config, struct git_place *ret);

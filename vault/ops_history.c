@@ -19,14 +19,10 @@ static int folder_in(const git_tree *tree, const char *name, git_oid *ret)
 	return 1;
 }
 
-/*
- * vault/actions of a commit by id alone, without a look into it. 1: there; 0: there is none, or a tree on the way can't be parsed; -1: an object is missing, so
- * that nothing can be said.
- */
-static int actions_id(git_repository *repo, const git_commit *c, git_oid *ret, struct err *err)
+int ops_folder_id(git_repository *repo, const git_commit *c, const char *folder, git_oid *ret, struct err *err)
 {
 	git_oid oid = *git_commit_tree_id(c);
-	static const char *const names[] = {"vault", "actions"};
+	const char *const names[] = {"vault", folder};
 
 	for (size_t i = 0; i < 2; i++) {
 		cleanup_git(git_tree) git_tree *tree = NULL;
@@ -57,7 +53,7 @@ static void walk_end(struct walk *w)
 
 static int look(struct walk *w, struct err *err)
 {
-	int rc = actions_id(w->repo, w->commit, &w->folder, err);
+	int rc = ops_folder_id(w->repo, w->commit, "actions", &w->folder, err);
 	w->there = rc == 1;
 	return rc < 0 ? -1 : 0;
 }

@@ -34,13 +34,13 @@ static void plains_free(struct plains *p)
 	p->n = 0;
 }
 
-static int decrypt_base64(const struct age_identities *ids, const char *base64, struct plain *ret, struct err *err)
+static int decrypt_base64(const struct age_identities *ids, const char *name, const char *base64, struct plain *ret, struct err *err)
 {
 	size_t max = strlen(base64) / 4 * 3 + 3, len = 0;
 	unsigned char *file cleanup_free = xmalloc(max);
 	if (sodium_base642bin(file, max, base64, strlen(base64), NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
 		return err_set(err, ERR_INVALID, "is not base64 in the message");
-	if (age_decrypt(ids, file, len, SECRET_MAX_BYTES, &ret->data, &ret->len, err) < 0)
+	if (age_decrypt(ids, name, file, len, SECRET_MAX_BYTES, &ret->data, &ret->len, err) < 0)
 		return -1;
 	if (ret->len >= SECRET_MIN_BYTES)
 		return 0;
@@ -58,7 +58,7 @@ static int decrypt_one(const struct age_identities *ids, const char *no_identity
 	ret->name = name;
 	if (!ids)
 		return err_set(err, ERR_NOT_FOUND, "vault/secrets/%s.age: %s", name, no_identity);
-	if (decrypt_base64(ids, base64, ret, err) < 0)
+	if (decrypt_base64(ids, name, base64, ret, err) < 0)
 		return err_wrap(err, "vault/secrets/%s.age", name);
 	return 0;
 }

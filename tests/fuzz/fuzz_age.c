@@ -29,7 +29,7 @@ static void decrypt(const void *file, size_t len)
 	struct err err cleanup_err = ERR_INIT;
 	unsigned char *plain = NULL;
 	size_t plain_len = 0;
-	int rc = age_decrypt(ids, file, len, MAX_PLAIN, &plain, &plain_len, &err);
+	int rc = age_decrypt(ids, NULL, file, len, MAX_PLAIN, &plain, &plain_len, &err);
 	if (rc == 0 ? !plain || err.code != ERR_NONE : plain || (err.code != ERR_INVALID && err.code != ERR_DENIED))
 		abort();
 	sodium_free(plain);
@@ -62,8 +62,9 @@ static void round_trip(const unsigned char *plain, size_t len)
 	struct buf file cleanup_buf = BUF_INIT;
 	unsigned char *back = NULL;
 	size_t back_len = 0;
-	if (age_encrypt(&to, plain, len, &file, NULL) < 0 || age_decrypt(ids, file.data, file.len, MAX_PLAIN, &back, &back_len, NULL) < 0 ||
-	    back_len != len || memcmp(back, plain, len) != 0)
+	if (age_encrypt(&to, len % 2 ? "NAME" : NULL, plain, len, &file, NULL) < 0 ||
+	    age_decrypt(ids, "NAME", file.data, file.len, MAX_PLAIN, &back, &back_len, NULL) < 0 || back_len != len ||
+	    memcmp(back, plain, len) != 0)
 		abort();
 	sodium_free(back);
 }

@@ -183,7 +183,7 @@ static struct age_identities *identities_of(const struct vector *v)
 static int decrypt(const struct vector *v, unsigned char **ret_plain, size_t *ret_len, struct err *err)
 {
 	struct age_identities *ids = identities_of(v);
-	int rc = age_decrypt(ids, v->file.data, v->file.len, NO_LIMIT, ret_plain, ret_len, err);
+	int rc = age_decrypt(ids, NULL, v->file.data, v->file.len, NO_LIMIT, ret_plain, ret_len, err);
 	age_identities_free(ids);
 	return rc;
 }

@@ -23,7 +23,7 @@ static void expect_denied(const struct age_identities *ids, const char *file, co
 	struct err err cleanup_err = ERR_INIT;
 	unsigned char *plain = NULL;
 	size_t len;
-	assert_int_equal(age_decrypt(ids, file, strlen(file), 100, &plain, &len, &err), -1);
+	assert_int_equal(age_decrypt(ids, NULL, file, strlen(file), 100, &plain, &len, &err), -1);
 	assert_int_equal(err.code, ERR_DENIED);
 	assert_string_equal(err_msg(&err), why);
 	assert_null(plain);
@@ -75,7 +75,7 @@ static void test_header_refusals(void **state)
 		struct err err cleanup_err = ERR_INIT;
 		unsigned char *plain = NULL;
 		size_t len;
-		assert_int_equal(age_decrypt(ids, cases[i][0], strlen(cases[i][0]), 100, &plain, &len, &err), -1);
+		assert_int_equal(age_decrypt(ids, NULL, cases[i][0], strlen(cases[i][0]), 100, &plain, &len, &err), -1);
 		assert_int_equal(err.code, ERR_INVALID);
 		assert_string_equal(err_msg(&err), cases[i][1]);
 	}
@@ -120,8 +120,8 @@ static void test_too_large(void **state)
 	size_t len;
 	make_identity(&ids, &recipient);
 	assert_int_equal(age_recipients_parse(recipient, strlen(recipient), "r", &to, NULL), 0);
-	assert_int_equal(age_encrypt(&to, (const unsigned char *)"123456789", 9, &file, NULL), 0);
-	assert_int_equal(age_decrypt(ids, file.data, file.len, 8, &plain, &len, &err), -1);
+	assert_int_equal(age_encrypt(&to, NULL, (const unsigned char *)"123456789", 9, &file, NULL), 0);
+	assert_int_equal(age_decrypt(ids, NULL, file.data, file.len, 8, &plain, &len, &err), -1);
 	assert_int_equal(err.code, ERR_INVALID);
 	assert_string_equal(err_msg(&err), "age payload: has 9 bytes, more than the 8 that are allowed");
 	age_recipients_free(&to);
@@ -138,18 +138,18 @@ static void test_every_flipped_bit(void **state)
 	struct buf file cleanup_buf = BUF_INIT;
 	make_identity(&ids, &recipient);
 	assert_int_equal(age_recipients_parse(recipient, strlen(recipient), "r", &to, NULL), 0);
-	assert_int_equal(age_encrypt(&to, (const unsigned char *)"12345678", 8, &file, NULL), 0);
+	assert_int_equal(age_encrypt(&to, "PROD", (const unsigned char *)"12345678", 8, &file, NULL), 0);
 	for (size_t bit = 0; bit < file.len * 8; bit++) {
 		unsigned char *plain = NULL;
 		size_t len;
 		file.data[bit / 8] = (char)(file.data[bit / 8] ^ (1 << bit % 8));
-		assert_int_equal(age_decrypt(ids, file.data, file.len, 100, &plain, &len, NULL), -1);
+		assert_int_equal(age_decrypt(ids, NULL, file.data, file.len, 100, &plain, &len, NULL), -1);
 		file.data[bit / 8] = (char)(file.data[bit / 8] ^ (1 << bit % 8));
 	}
 	for (size_t len = 0; len < file.len; len++) {
 		unsigned char *plain = NULL;
 		size_t plain_len;
-		assert_int_equal(age_decrypt(ids, file.data, len, 100, &plain, &plain_len, NULL), -1);
+		assert_int_equal(age_decrypt(ids, NULL, file.data, len, 100, &plain, &plain_len, NULL), -1);
 	}
 	age_recipients_free(&to);
 	age_identities_free(ids);
@@ -237,11 +237,11 @@ static void test_low_order_recipient(void **state)
 	uint8_t zero[1][32] = {{0}};
 	struct age_recipients to = {.keys = zero, .n = 1};
 	struct buf file = BUF_INIT;
-	assert_int_equal(age_encrypt(&to, (const unsigned char *)"x", 1, &file, &err), -1);
+	assert_int_equal(age_encrypt(&to, NULL, (const unsigned char *)"x", 1, &file, &err), -1);
 	assert_string_equal(err_msg(&err), "age: recipient 1 is no usable public key");
 	assert_int_equal(file.len, 0);
 	to.n = 0;
-	assert_int_equal(age_encrypt(&to, (const unsigned char *)"x", 1, &file, NULL), -1);
+	assert_int_equal(age_encrypt(&to, NULL, (const unsigned char *)"x", 1, &file, NULL), -1);
 }
 
 int main(void)

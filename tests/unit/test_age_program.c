@@ -73,7 +73,7 @@ static void expect_plain(const struct age_identities *ids, const struct buf *fil
 	struct err err cleanup_err = ERR_INIT;
 	unsigned char *plain = NULL;
 	size_t len = 0;
-	if (age_decrypt(ids, file->data, file->len, want_len, &plain, &len, &err) < 0)
+	if (age_decrypt(ids, NULL, file->data, file->len, want_len, &plain, &len, &err) < 0)
 		fail_msg("%s", err_msg(&err));
 	assert_int_equal(len, want_len);
 	assert_memory_equal(plain, want, len);
@@ -96,7 +96,7 @@ static void test_age_reads_ours(void **state)
 	assert_int_equal(to.n, 2);
 	for (size_t i = 0; i < N_SIZES; i++) {
 		struct buf file = BUF_INIT, back = BUF_INIT;
-		assert_int_equal(age_encrypt(&to, plain, sizes[i], &file, NULL), 0);
+		assert_int_equal(age_encrypt(&to, NULL, plain, sizes[i], &file, NULL), 0);
 		expect_plain(first, &file, plain, sizes[i]);
 		expect_plain(second, &file, plain, sizes[i]);
 		write_in_dir("file.age", file.data, file.len);

@@ -102,7 +102,7 @@ static void start_ready(int identity_fd)
 static json_t *secret_of(const struct age_recipients *to, const void *plain, size_t len)
 {
 	struct buf file cleanup_buf = BUF_INIT;
-	assert_int_equal(age_encrypt(to, plain, len, &file, NULL), 0);
+	assert_int_equal(age_encrypt(to, NULL, plain, len, &file, NULL), 0);
 	size_t room = sodium_base64_ENCODED_LEN(file.len, sodium_base64_VARIANT_ORIGINAL);
 	char *text cleanup_free = xmalloc(room);
 	sodium_bin2base64(text, room, (unsigned char *)file.data, file.len, sodium_base64_VARIANT_ORIGINAL);
