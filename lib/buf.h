@@ -17,7 +17,10 @@ struct buf {
 };
 
 extern char buf_empty_[1];
-#define BUF_INIT {buf_empty_, 0, 0}
+#define BUF_INIT \
+	{ \
+		buf_empty_, 0, 0 \
+	}
 
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_adds(struct buf *b, const char *s);

@@ -28,8 +28,8 @@ struct http_options {
 };
 
 struct http_request {
-	const char *method; /* "GET" ... */
-	const char *path;   /* appended to base_url; already escaped */
+	const char *method;         /* "GET" ... */
+	const char *path;           /* appended to base_url; already escaped */
 	const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
 	const void *body;           /* sent when not NULL */
 	size_t body_len;
@@ -72,7 +72,10 @@ int http_send(struct http_client *c, const struct http_request *req, struct http
 
 void http_response_free(struct http_response *r);
 #define cleanup_http_response __attribute__((cleanup(http_response_free)))
-#define HTTP_RESPONSE_INIT {0, BUF_INIT, NULL}
+#define HTTP_RESPONSE_INIT \
+	{ \
+		0, BUF_INIT, NULL \
+	}
 
 /* Percent-encodes everything but unreserved characters (RFC 3986). Caller frees. */
 char *http_escape(const char *s);

@@ -48,11 +48,11 @@ char *json_pretty(const json_t *value);
 int json_load_path(const char *path, json_t **ret, struct err *err);
 
 struct json_reader {
-	const json_t *obj;  /* borrowed */
-	const char *where;  /* prefix for messages, e.g. "steps[0]"; "" for the top; borrowed */
+	const json_t *obj; /* borrowed */
+	const char *where; /* prefix for messages, e.g. "steps[0]"; "" for the top; borrowed */
 	const char *asked[64];
 	size_t n_asked;
-	struct err err;     /* first error */
+	struct err err; /* first error */
 };
 
 /* Sets an error when obj is not an object. */

@@ -33,7 +33,7 @@ struct msg_conn {
 	struct {
 		size_t at; /* offset in `out` before which the descriptor must ride */
 		int fd;
-	} *out_fds;
+	} * out_fds;
 	size_t n_out_fds;
 	int *in_fds; /* received, not yet claimed by a message */
 	size_t n_in_fds;
@@ -64,6 +64,9 @@ int msg_recv(struct msg_conn *c, int timeout_ms, struct msg *ret, struct err *er
 
 void msg_free(struct msg *m);
 #define cleanup_msg __attribute__((cleanup(msg_free)))
-#define MSG_INIT {NULL, NULL, -1}
+#define MSG_INIT \
+	{ \
+		NULL, NULL, -1 \
+	}
 
 #endif

@@ -400,6 +400,7 @@ static void core_hears_landed(struct world *w, int i, struct event *ev)
 	                   .nonce = "n0"};
 	ev->landed = &l;
 	step(w, ev);
+	ev->landed = NULL;
 	action_free(&action);
 	if (formula)
 		formula_free(formula);
@@ -418,6 +419,7 @@ static void core_hears_exited(struct world *w, int i, struct event *ev)
 	                   .reason = c->phase == C_NONE ? "the container is not there" : NULL};
 	ev->exited = &x;
 	step(w, ev);
+	ev->exited = NULL;
 }
 
 static void core_hears(struct world *w, const struct mail *m)
