@@ -44,7 +44,7 @@
 
 static char dir[64];
 
-/* Runs a shell script in the folder and returns its exit code; "$1" and further ones are `a` and `b`. Standard output is appended to `out`. */
+/* Runs a shell script in the folder and returns its exit code; "$1" and further ones are `a` and `b`. Standard output is appended to `out`, the other goes to the file "errors". */
 static inline int shell(struct buf *out, const char *script, const char *a, const char *b)
 {
 	int p[2];
@@ -55,7 +55,7 @@ static inline int shell(struct buf *out, const char *script, const char *a, cons
 		    xasprintf("HOME=%s", dir), xasprintf("PATH=%s", getenv("PATH")), "GIT_CONFIG_NOSYSTEM=1", "TZ=UTC", "LC_ALL=C", NULL};
 		const char *const argv[] = {"sh", "-euc", script, "sh", a, b, NULL};
 		if (chdir(dir) < 0 || dup2(p[1], 1) < 0 || dup2(open("/dev/null", O_RDONLY), 0) < 0 ||
-		    (!out && dup2(open("errors", O_WRONLY | O_CREAT | O_APPEND, 0600), 2) < 0))
+		    dup2(open("errors", O_WRONLY | O_CREAT | O_TRUNC, 0600), 2) < 0)
 			_exit(126);
 		execvpe("sh", (char *const *)argv, env);
 		_exit(127);
@@ -74,8 +74,11 @@ static inline int shell(struct buf *out, const char *script, const char *a, cons
 static inline void must_run(const char *script, const char *a, const char *b)
 {
 	cleanup_buf struct buf out = BUF_INIT;
-	if (shell(&out, script, a, b) != 0)
-		fail_msg("failed: %s (%s)", script, out.data);
+	if (shell(&out, script, a, b) == 0)
+		return;
+	cleanup_free char *errors = xasprintf("%s/errors", dir);
+	file_read(errors, 1 << 16, &out, NULL);
+	fail_msg("failed: %s: %s", script, out.data);
 }
 
 /* What the script prints, without the last newline. Caller frees. */
