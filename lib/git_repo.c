@@ -250,8 +250,50 @@ static void free_commits(git_commit **v, size_t n)
 	free(v);
 }
 
-int git_repo_commit(git_repository *repo, const git_oid *parents, size_t n_parents, const struct git_change *changes, size_t n_changes,
-                    const git_signature *author, const char *message, git_oid *ret, struct err *err)
+/* Everything that a commit object is made of. */
+struct draft {
+	const git_signature *author;
+	const char *message;
+	const git_tree *tree;
+	size_t n_parents;
+	git_commit **parents;
+};
+
+static int write_signed(git_repository *repo, const struct draft *d, const struct git_signer *signer, git_oid *ret, struct err *err)
+{
+	cleanup_buf struct buf signature = BUF_INIT;
+	git_buf object = {0};
+	int result = -1;
+
+	int rc = git_commit_create_buffer(&object, repo, d->author, d->author, NULL, d->message, d->tree, d->n_parents,
+	                                  (const git_commit **)d->parents);
+	if (rc < 0) {
+		git_err(err, rc, "write a commit");
+	} else if (signer->sign(signer->arg, object.ptr, object.size, &signature, err) < 0) {
+		err_wrap(err, "sign a commit");
+	} else {
+		/* An end of line behind the last one would become an empty line of the header. */
+		while (signature.len > 0 && signature.data[signature.len - 1] == '\n')
+			signature.data[--signature.len] = '\0';
+		rc = git_commit_create_with_signature(ret, repo, object.ptr, signature.data, NULL);
+		result = rc < 0 ? git_err(err, rc, "write a signed commit") : 0;
+	}
+	git_buf_dispose(&object);
+	return result;
+}
+
+static int write_commit(git_repository *repo, const struct draft *d, const struct git_signer *signer, git_oid *ret, struct err *err)
+{
+	if (signer)
+		return write_signed(repo, d, signer, ret, err);
+	int rc = git_commit_create(ret, repo, NULL, d->author, d->author, NULL, d->message, d->tree, d->n_parents,
+	                           (const git_commit **)d->parents);
+	return rc < 0 ? git_err(err, rc, "write a commit") : 0;
+}
+
+int git_repo_commit_signed(git_repository *repo, const git_oid *parents, size_t n_parents, const struct git_change *changes,
+                           size_t n_changes, const git_signature *author, const char *message, const struct git_signer *signer,
+                           git_oid *ret, struct err *err)
 {
 	cleanup_git(git_tree) git_tree *base = NULL;
 	cleanup_git(git_tree) git_tree *tree = NULL;
@@ -266,11 +308,14 @@ int git_repo_commit(git_repository *repo, const git_oid *parents, size_t n_paren
 		git_err(err, rc, "read the parent commit");
 	else
 		result = changed_tree(repo, base, changes, n_changes, &tree, err);
-	if (result == 0) {
-		rc = git_commit_create(ret, repo, NULL, author, author, NULL, message, tree, n_parents, (const git_commit **)commits);
-		if (rc < 0)
-			result = git_err(err, rc, "write a commit");
-	}
+	if (result == 0)
+		result = write_commit(repo, &(struct draft){author, message, tree, n_parents, commits}, signer, ret, err);
 	free_commits(commits, n_parents);
 	return result;
+}
+
+int git_repo_commit(git_repository *repo, const git_oid *parents, size_t n_parents, const struct git_change *changes, size_t n_changes,
+                    const git_signature *author, const char *message, git_oid *ret, struct err *err)
+{
+	return git_repo_commit_signed(repo, parents, n_parents, changes, n_changes, author, message, NULL, ret, err);
 }

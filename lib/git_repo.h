@@ -41,6 +41,17 @@ struct git_change {
 int git_repo_commit(git_repository *repo, const git_oid *parents, size_t n_parents, const struct git_change *changes, size_t n_changes,
                     const git_signature *author, const char *message, git_oid *ret, struct err *err);
 
+/* Who signs commits: appends the signature, armoured text, of a commit object as it is without one. -1 with err set: it can't. */
+struct git_signer {
+	int (*sign)(void *arg, const void *object, size_t len, struct buf *ret, struct err *err);
+	void *arg;
+};
+
+/* git_repo_commit with a signature in the header "gpgsig", where git looks for it; no signer (NULL): without. */
+int git_repo_commit_signed(git_repository *repo, const git_oid *parents, size_t n_parents, const struct git_change *changes,
+                           size_t n_changes, const git_signature *author, const char *message, const struct git_signer *signer,
+                           git_oid *ret, struct err *err);
+
 /* Turns libgit2's last error into ours: "context: its words". Returns -1. */
 int git_err(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
