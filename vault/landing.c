@@ -1,0 +1,141 @@
+/* Where files landed. See landing.h. */
+#include "vault/landing.h"
+
+#include "lib/cleanup.h"
+#include "lib/git_repo.h"
+#include <string.h>
+
+/* What stands at a path. Nothing: all zero. */
+struct entry {
+	git_oid oid;
+	git_filemode_t mode;
+};
+
+static bool same_entry(const struct entry *a, const struct entry *b)
+{
+	return git_oid_equal(&a->oid, &b->oid) && a->mode == b->mode;
+}
+
+static int missing(git_oid oid, struct err *err)
+{
+	git_err(err, -1, "object %s", git_oid_tostr_s(&oid));
+	return err_wrap(err, "the history can't be read");
+}
+
+/* An object that is missing is not a file that is absent (hence no git_tree_entry_bypath). */
+static int entry_at(git_repository *repo, const git_oid *root, const char *path, struct entry *ret, struct err *err)
+{
+	git_oid oid = *root;
+
+	*ret = (struct entry){.mode = GIT_FILEMODE_UNREADABLE};
+	for (const char *p = path;;) {
+		cleanup_git(git_tree) git_tree *tree = NULL;
+		size_t len = strcspn(p, "/");
+		cleanup_free char *name = strndup(p, len);
+
+		int rc = git_tree_lookup(&tree, repo, &oid);
+		if (rc == GIT_ENOTFOUND)
+			return missing(oid, err);
+		const git_tree_entry *e = rc == 0 ? git_tree_entry_byname(tree, name) : NULL;
+		git_error_clear();
+		if (!e || (p[len] && git_tree_entry_type(e) != GIT_OBJECT_TREE))
+			return 0;
+		oid = *git_tree_entry_id(e);
+		if (!p[len]) {
+			*ret = (struct entry){oid, git_tree_entry_filemode_raw(e)};
+			return 0;
+		}
+		p += len + 1;
+	}
+}
+
+/* The first parent; 1: there is one; 0: there is none. */
+static int parent_of(const git_commit *commit, git_commit **ret, struct err *err)
+{
+	if (git_commit_parentcount(commit) == 0)
+		return 0;
+	return git_commit_parent(ret, commit, 0) < 0 ? missing(*git_commit_parent_id(commit, 0), err) : 1;
+}
+
+static int at_tip(git_repository *repo, const git_oid *tip, struct landing *v, size_t n, size_t *ret_found, struct err *err)
+{
+	*ret_found = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct err why cleanup_err = ERR_INIT;
+
+		v[i].depth = SIZE_MAX;
+		v[i].found = git_repo_entry(repo, tip, v[i].path, &v[i].blob, &v[i].mode, &why) == 0;
+		if (!v[i].found && why.code != ERR_NOT_FOUND) {
+			err_move(err, &why);
+			return -1;
+		}
+		*ret_found += v[i].found;
+	}
+	return 0;
+}
+
+/* Settles those that the parent's tree (NULL: there is none) has not, or has otherwise: they landed at `commit`. */
+static int settle(git_repository *repo, const git_oid *tree, const git_oid *commit, size_t depth, struct landing *v, size_t n, size_t *left,
+                  struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct entry now = {v[i].blob, v[i].mode};
+		struct entry older = {.mode = GIT_FILEMODE_UNREADABLE};
+
+		if (!v[i].found || v[i].depth != SIZE_MAX)
+			continue;
+		if (tree && entry_at(repo, tree, v[i].path, &older, err) < 0)
+			return -1;
+		if (same_entry(&now, &older))
+			continue;
+		v[i].commit = *commit;
+		v[i].depth = depth;
+		--*left;
+	}
+	return 0;
+}
+
+int landings(git_repository *repo, const git_oid *tip, struct landing *v, size_t n, struct err *err)
+{
+	git_commit *commit = NULL;
+	struct entry vault, older;
+	size_t left;
+	int result = -1;
+
+	if (at_tip(repo, tip, v, n, &left, err) < 0)
+		return -1;
+	if (git_commit_lookup(&commit, repo, tip) < 0)
+		return missing(*tip, err);
+	if (entry_at(repo, git_commit_tree_id(commit), "vault", &vault, err) == 0)
+		result = 0;
+	for (size_t depth = 0; left > 0 && result == 0; depth++) {
+		git_commit *parent = NULL;
+		int there = parent_of(commit, &parent, err);
+
+		older = (struct entry){.mode = GIT_FILEMODE_UNREADABLE};
+		if (there < 0 || (there > 0 && entry_at(repo, git_commit_tree_id(parent), "vault", &older, err) < 0))
+			result = -1;
+		else if (!same_entry(&vault, &older))
+			result = settle(repo, parent ? git_commit_tree_id(parent) : NULL, git_commit_id(commit), depth, v, n, &left, err);
+		vault = older;
+		git_commit_free(commit);
+		commit = parent;
+	}
+	git_commit_free(commit);
+	return result;
+}
+
+int landed_at(git_repository *repo, const git_oid *oid, const char *path, const git_oid *blob, struct err *err)
+{
+	cleanup_git(git_commit) git_commit *commit = NULL;
+	cleanup_git(git_commit) git_commit *parent = NULL;
+	struct entry now, older = {.mode = GIT_FILEMODE_UNREADABLE};
+
+	if (git_commit_lookup(&commit, repo, oid) < 0)
+		return missing(*oid, err);
+	int there = parent_of(commit, &parent, err);
+	if (there < 0 || entry_at(repo, git_commit_tree_id(commit), path, &now, err) < 0 ||
+	    (there > 0 && entry_at(repo, git_commit_tree_id(parent), path, &older, err) < 0))
+		return -1;
+	return git_oid_equal(&now.oid, blob) && !same_entry(&now, &older);
+}
