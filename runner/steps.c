@@ -259,8 +259,9 @@ static bool run_and_judge(struct runner *r, const struct formula_step *step, str
 {
 	struct err err cleanup_err = ERR_INIT;
 	struct step_run s = {.step = step, .process = {.pid = -1, .pipes = {-1, -1}}};
-	enum stop why = wanted_stop(r);
 
+	take_signals(r); /* one may have come since the last turn */
+	enum stop why = wanted_stop(r);
 	if (why == STOP_NONE && run_step(r, &s, &err) < 0) {
 		end_as(ret, "failed", EXIT_NOT_STARTED, xasprintf("step %s could not start: %s", step->id, err_msg(&err)));
 		return false;

@@ -160,7 +160,7 @@ static void make_root(const struct box_options *o, const char *dir, const char *
 	NEED(chroot("."));
 }
 
-static void reduce_caps(uint64_t without)
+void box_reduce_caps(uint64_t without)
 {
 	const uint64_t four =
 	    (UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_SETUID) & ~without;
@@ -179,11 +179,16 @@ __attribute__((noreturn)) static void be_init(const struct box_options *o)
 	char *const argv[] = {"disinto-runner", NULL};
 	const struct rlimit none = {0, 0};
 
+	struct rlimit core;
+
 	NEED(prctl(PR_SET_PDEATHSIG, SIGKILL));
 	NEED(mount("proc", "/proc", "proc", 0, NULL));
+	NEED(getrlimit(RLIMIT_CORE, &core));
+	core.rlim_cur = core.rlim_max; /* that no core is written is the runner's doing */
+	NEED(setrlimit(RLIMIT_CORE, &core));
 	if (o->no_memlock)
 		NEED(setrlimit(RLIMIT_MEMLOCK, &none));
-	reduce_caps(o->without_caps);
+	box_reduce_caps(o->without_caps);
 	execve("/disinto-runner", argv, (char **)(o->env ? o->env : plain));
 	die("execve");
 }

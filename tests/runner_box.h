@@ -47,6 +47,8 @@ struct box {
 };
 
 bool box_possible(void);
+/* Leaves the calling process, a child of the test, the capabilities of a box's PID 1. */
+void box_reduce_caps(uint64_t without);
 /* Where it is not possible: says so for each test, in TAP. Returns main()'s exit code. */
 int box_skip_all(const struct CMUnitTest *tests, size_t n);
 struct box *box_start(const struct box_options *options);

@@ -3,10 +3,13 @@
 
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -40,6 +43,14 @@ static char *with_grace(int seconds, const char *script)
 {
 	char *step cleanup_free = job_step("only", script);
 	return xasprintf(",\"grace_seconds\":%d,\"steps\":[%s]", seconds, step);
+}
+
+static struct box *go_and_wait(const struct box_options *o, int grace, const char *script)
+{
+	char *formula cleanup_free = with_grace(grace, script);
+	struct box *b = box_go(o, "", formula, NULL, 0);
+	box_until_text(b, 0, "here");
+	return b;
 }
 
 static void assert_end(struct box *b, const char *outcome, int code, const char *reason)
@@ -218,6 +229,35 @@ static void steps_do_not_reach_process_1(void **state)
 
 	assert_end(b, "succeeded", 0, "none");
 	assert_string_equal(b->text[0].data, "own\n");
+}
+
+static bool can_read_environ(pid_t pid)
+{
+	char path[64], byte;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && read(fd, &byte, 1) == 1;
+}
+
+/* Who has its user and its capabilities may look into any process (here: its parent), but not into one that is not dumpable. */
+static void nobody_of_its_kind_reads_process_1(void **state)
+{
+	(void)state;
+	struct box *b cleanup_box = go_and_wait(NULL, 0, "echo here; " FOREVER);
+	int status;
+
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		box_reduce_caps(0);
+		if (fork() == 0)
+			_exit(!can_read_environ(getppid()) ? 2 : can_read_environ(b->init));
+		wait(&status);
+		_exit(WEXITSTATUS(status));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* A frame on a step's own output is text. */
@@ -415,14 +455,6 @@ static void a_failing_start_is_said(void **state)
 
 /* ---- the ends that come from outside ---- */
 
-static struct box *go_and_wait(const struct box_options *o, int grace, const char *script)
-{
-	char *formula cleanup_free = with_grace(grace, script);
-	struct box *b = box_go(o, "", formula, NULL, 0);
-	box_until_text(b, 0, "here");
-	return b;
-}
-
 #define TOLD "it was told to stop (step only)"
 
 static void term_reaches_all_of_a_step(void **state)
@@ -509,6 +541,42 @@ static void no_step_begins_after_term(void **state)
 	assert_false(box_has_file(b, "ran"));
 }
 
+/* Whether any child of the process has ended and was not waited for. */
+static bool has_zombie(pid_t parent)
+{
+	char path[64], state = '?';
+	struct buf children cleanup_buf = BUF_INIT, stat cleanup_buf = BUF_INIT;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+	assert_int_equal(file_read(path, 4096, &children, NULL), 0);
+	long child = strtol(children.data, NULL, 10);
+	snprintf(path, sizeof(path), "/proc/%ld/stat", child);
+	if (child > 0 && file_read(path, 4096, &stat, NULL) == 0 && strrchr(stat.data, ')'))
+		state = strrchr(stat.data, ')')[2];
+	return state == 'Z';
+}
+
+/* TERM comes when a step has ended and the next has not begun: the runner is held until both have happened. */
+static void no_step_begins_after_term_between_two(void **state)
+{
+	(void)state;
+	static const char *const scripts[] = {"echo here; until [ -e /shared/end ]; do sleep 0.01; done", "echo ran >/shared/ran"};
+	char *steps cleanup_free = steps_of(2, scripts);
+	struct box *b cleanup_box = box_go(NULL, "", steps, NULL, 0);
+	char *end cleanup_free = xasprintf("%s/shared/end", b->dir);
+
+	box_until_text(b, 0, "here");
+	kill(b->init, SIGSTOP);
+	assert_int_equal(mkdir(end, 0755), 0);
+	while (!has_zombie(b->init))
+		usleep(5000);
+	kill(b->init, SIGTERM);
+	kill(b->init, SIGCONT);
+	assert_end(b, "cancelled", 130, "it was told to stop (step s2)");
+	assert_int_equal(json_integer_value(json_object_get(step_end(b, 0), "exit_code")), 0);
+	assert_false(box_has_file(b, "ran"));
+}
+
 static const char *const short_limit[] = {"PATH=/usr/bin:/bin", "ASAN_OPTIONS=detect_leaks=0", "DISINTO_TEST_TIMEOUT_MS=500", NULL};
 
 static void the_time_limit_ends_a_run(void **state)
@@ -571,6 +639,7 @@ int main(void)
 	    box_test(the_environment_is_exactly_this),
 	    box_test(a_step_has_no_power),
 	    box_test(steps_do_not_reach_process_1),
+	    box_test(nobody_of_its_kind_reads_process_1),
 	    box_test(a_step_forges_no_frame),
 	    box_test(secrets_are_files_and_variables),
 	    box_test(secrets_as_says_how),
@@ -590,6 +659,7 @@ int main(void)
 	    box_test(a_second_term_ends_the_grace),
 	    box_test(a_stopped_step_hears_term),
 	    box_test(no_step_begins_after_term),
+	    box_test(no_step_begins_after_term_between_two),
 	    box_test(the_time_limit_ends_a_run),
 	    box_test(the_time_limit_counts_all_steps),
 	    box_test(the_released_runner_has_no_test_hook),
