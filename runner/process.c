@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +72,18 @@ static int ends_open(struct ends *e, uint32_t uid, struct err *err)
 	return pipe2(e->why, O_CLOEXEC) < 0 ? err_errno(err, errno, "make a pipe") : 0;
 }
 
+/*
+ * All signals as they are by default: whoever started us may have ignored some. By the system call, since sigaction(3) leaves out the two that
+ * libc keeps for itself, and GNU make 4.3 hands even these on ignored. KILL and STOP refuse; they can't be ignored either.
+ */
+static void default_signals(void)
+{
+	static const unsigned long by_default[4]; /* handler, flags, restorer, mask of the kernel's own struct sigaction */
+
+	for (int s = 1; s <= 64; s++)
+		syscall(SYS_rt_sigaction, s, by_default, NULL, sizeof(by_default[3]));
+}
+
 /* In the child. Returns only on failure, with errno. */
 static const char *become_step(const char *script_path, char *const *env, uint32_t uid, int null_fd, const struct ends *e)
 {
@@ -79,7 +92,8 @@ static const char *become_step(const char *script_path, char *const *env, uint32
 	sigset_t none;
 
 	sigemptyset(&none);
-	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || signal(SIGPIPE, SIG_DFL) == SIG_ERR || setsid() < 0)
+	default_signals();
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || setsid() < 0)
 		return "begin a session";
 	if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(e->write[STREAM_OUT], STDOUT_FILENO) < 0 ||
 	    dup2(e->write[STREAM_ERR], STDERR_FILENO) < 0)
