@@ -43,6 +43,17 @@ static const struct cli_option add_options[] = {
     END,
 };
 
+static const struct cli_option rotate_options[] = {LAND, JSON, END};
+
+static const struct cli_option migrate_options[] = {
+    {"force", 'f', NULL, "replace secrets that are there with another value"},
+    {"delete", 0, NULL, "delete the source once every value was read back from the server and compared"},
+    {"identity", 'i', "FILE", "the age identity that opens a folder's files (default identity_file)"},
+    LAND,
+    JSON,
+    END,
+};
+
 static const struct cli_option propose_options[] = {
     {"id", 0, "ID", "the action's id"},
     {"formula", 0, "NAME", "the formula to run"},
@@ -94,6 +105,12 @@ const struct command commands[] = {
     {"secrets show", "NAME", 1, 1, "decrypt a secret to standard output", none, "disinto secrets show CLAWHUB_TOKEN", cmd_secrets_show, 0},
     {"secrets list", "", 0, 0, "list the secrets: size, recipients, last change", only_json, "disinto secrets list", cmd_secrets_list, 0},
     {"secrets remove", "NAME", 1, 1, "remove a secret", only_land, "disinto secrets remove CLAWHUB_TOKEN", cmd_secrets_remove, 0},
+    {"secrets rotate", "", 0, 0, "encrypt all secrets to the present recipients, in one commit", rotate_options, "disinto secrets rotate",
+     cmd_secrets_rotate, 0},
+    {"secrets migrate", "FILE [NAME…]", 1, ANY, "take secrets over from a dotenv file or a folder of NAME.enc age files", migrate_options,
+     "disinto secrets migrate .env", cmd_secrets_migrate, 0},
+    {"secrets exposure", "NAME", 1, 1, "list the runs that held a secret since it last changed", only_json,
+     "disinto secrets exposure CLAWHUB_TOKEN", cmd_secrets_exposure, 0},
     {"propose", "[FILE]", 0, 1, "check an action, show its risk, and push it as a branch for review", propose_options,
      "disinto propose --id hello-1 --formula hello --context 'First run' --input name=World", cmd_propose, 0},
     {"pending", "", 0, 0, "list the proposals that have not landed", only_json, "disinto pending", cmd_pending, 0},

@@ -1,28 +1,15 @@
 /*
  * secrets: one age file for each, in the ops repo. Plaintext lives in guarded memory only, never in argv or in a file.
  */
-#include "cli/cli.h"
-#include "cli/repo.h"
+#include "cli/secrets.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
-#include "vault/age.h"
-#include "vault/redact.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define RECIPIENTS_MAX 65536
-#define IDENTITY_MAX 65536
-
-static void free_guarded(unsigned char **p)
-{
-	sodium_free(*p);
-}
-#define cleanup_guarded __attribute__((cleanup(free_guarded)))
 
 /* keygen */
 
@@ -108,43 +95,27 @@ static int check_unchanged(const struct repo *r, const struct change *c, struct 
 	return 0;
 }
 
-static int encrypt(const struct repo *r, const struct change *c, struct buf *ret, struct err *err)
+static int encrypt(const struct repo *r, const struct change *c, struct sealed *ret, struct err *err)
 {
-	cleanup_buf struct buf text = BUF_INIT;
-	struct age_recipients to = {NULL, 0};
-	int code;
+	cleanup_recipients struct age_recipients to = {NULL, 0};
 
-	if (repo_file(r, &r->tip, VAULT_RECIPIENTS, RECIPIENTS_MAX, &text, err) < 0)
-		return err_wrap(err, "recipients");
-	if (age_recipients_parse(text.data, text.len, VAULT_RECIPIENTS, &to, err) < 0)
+	if (secrets_recipients(r, &r->tip, &to, err) < 0)
 		return -1;
-	if (to.n == 0)
-		code =
-		    err_set(err, ERR_INVALID, "%s: names nobody; add the recipient of the dispatcher's identity to it", VAULT_RECIPIENTS);
-	else
-		code = age_encrypt(&to, c->name, c->value, c->len, ret, err);
-	age_recipients_free(&to);
-	return code;
+	return sealed_add(ret, &to, c->name, c->value, c->len, err);
 }
 
 static int make_change(struct repo *r, void *arg, git_oid *ret, struct err *err)
 {
 	const struct change *c = arg;
-	cleanup_git(git_signature) git_signature *author = NULL;
-	cleanup_buf struct buf file = BUF_INIT;
+	cleanup_sealed struct sealed files = {NULL, 0};
 	const char *verb = !c->value ? "remove" : c->was_there ? "replace" : "add";
 	cleanup_free char *message = xasprintf("vault: %s secret %s\n", verb, c->name);
-	struct git_change change = {c->path, NULL, 0};
 
-	if (check_unchanged(r, c, err) < 0 || repo_author(&author, err) < 0)
+	if (check_unchanged(r, c, err) < 0 || (c->value && encrypt(r, c, &files, err) < 0))
 		return -1;
-	if (c->value) {
-		if (encrypt(r, c, &file, err) < 0)
-			return -1;
-		change.content = file.data;
-		change.len = file.len;
-	}
-	return git_repo_commit(r->git, &r->tip, 1, &change, 1, author, message, ret, err);
+	if (!c->value)
+		sealed_remove(&files, c->name);
+	return sealed_commit(&files, r, message, ret, err);
 }
 
 static int land_change(struct repo *r, struct change *c, const char *done, struct err *err)
@@ -232,20 +203,6 @@ int cmd_secrets_remove(const struct args *args, struct err *err)
 
 /* show */
 
-static int load_identities(const struct config *config, struct age_identities **ret, struct err *err)
-{
-	cleanup_guarded unsigned char *text = NULL;
-	cleanup_fd int fd = -1;
-	size_t len;
-
-	if (!config->identity_file)
-		return err_set(err, ERR_NOT_FOUND, "%s: identity_file is not set; name the age identity that opens the secrets",
-		               config->file);
-	if (secret_open(config->identity_file, &fd, err) < 0 || read_hidden(fd, IDENTITY_MAX, &text, &len, err) < 0)
-		return err_wrap(err, "identity_file");
-	return age_identities_parse((const char *)text, len, config->identity_file, ret, err);
-}
-
 /* A terminal gets no control characters, and a newline at the end; all else gets the bytes. */
 static int put_value(const unsigned char *value, size_t len, struct err *err)
 {
@@ -267,25 +224,17 @@ int cmd_secrets_show(const struct args *args, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
 	cleanup_repo struct repo repo = REPO_INIT;
-	cleanup_buf struct buf file = BUF_INIT;
+	cleanup_identities struct age_identities *identities = NULL;
 	cleanup_guarded unsigned char *value = NULL;
 	const char *name = args_operand(args, 0);
-	cleanup_free char *path = vault_secret_path(name);
-	struct age_identities *identities = NULL;
-	size_t len;
+	size_t len = 0;
 	int code = check_name(name, err);
 
 	if (code != 0)
 		return code;
-	if (cli_config(args, &config, err) < 0 || repo_ready(&config, &repo, err) < 0)
+	if (cli_config(args, &config, err) < 0 || repo_ready(&config, &repo, err) < 0 ||
+	    secrets_identities(&config, NULL, &identities, err) < 0 ||
+	    secrets_open(&repo, &repo.tip, identities, name, &value, &len, err) < 0)
 		return CLI_FAILED;
-	if (repo_file(&repo, &repo.tip, path, 2 * SECRET_MAX_BYTES, &file, err) < 0 || load_identities(&config, &identities, err) < 0)
-		return CLI_FAILED;
-	code = age_decrypt(identities, name, file.data, file.len, SECRET_MAX_BYTES, &value, &len, err);
-	age_identities_free(identities);
-	if (code < 0) {
-		err_wrap(err, "%s", path);
-		return CLI_FAILED;
-	}
 	return put_value(value, len, err) < 0 ? CLI_FAILED : CLI_DONE;
 }

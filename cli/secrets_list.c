@@ -1,16 +1,12 @@
 /*
  * secrets list: what can be said of the secrets without opening one.
  */
-#include "cli/cli.h"
-#include "cli/repo.h"
+#include "cli/secrets.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
 #include <stdlib.h>
 #include <string.h>
-
-#define AGE_MAX OPS_SECRET_MAX_BYTES
-#define ARMOUR "-----BEGIN AGE ENCRYPTED FILE-----"
 
 struct secret {
 	char *name; /* of the secret; of the file where that is none */
@@ -36,39 +32,11 @@ static void secrets_free(struct secrets *s)
 	free(s->v);
 }
 
-/* The header of a binary age file: one line "-> …" for each recipient, up to "---". Armoured files are not looked into. */
-static int count_recipients(const char *file)
-{
-	int n = 0;
-
-	if (strncmp(file, ARMOUR, strlen(ARMOUR)) == 0)
-		return -1;
-	for (const char *line = file; line; line = strchr(line, '\n')) {
-		line += line != file;
-		if (strncmp(line, "---", 3) == 0)
-			return n;
-		n += strncmp(line, "-> ", 3) == 0;
-	}
-	return -1;
-}
-
-static char *name_of(const char *file, bool *ret_misnamed)
-{
-	size_t len = strlen(file);
-	char *name = xstrdup(file);
-
-	if (len > 4 && strcmp(file + len - 4, ".age") == 0)
-		name[len - 4] = '\0';
-	*ret_misnamed = strlen(name) == len || !vault_is_secret(name);
-	if (*ret_misnamed)
-		memcpy(name, file, len + 1);
-	return name;
-}
-
 static void add_secret(const struct repo *r, const git_tree_entry *entry, struct secrets *ret)
 {
 	cleanup_buf struct buf file = BUF_INIT;
 	const git_oid *blob = git_tree_entry_id(entry);
+	struct age_facts facts;
 	struct secret *s;
 
 	if (strcmp(git_tree_entry_name(entry), ".gitkeep") == 0)
@@ -76,30 +44,14 @@ static void add_secret(const struct repo *r, const git_tree_entry *entry, struct
 	ret->v = xrealloc(ret->v, (ret->n + 1) * sizeof(*ret->v));
 	s = &ret->v[ret->n++];
 	*s = (struct secret){.blob = *blob, .recipients = -1};
-	s->name = name_of(git_tree_entry_name(entry), &s->misnamed);
-	if (git_repo_blob(r->git, blob, AGE_MAX, &file, NULL) == 0) {
+	s->name = secrets_name_of(git_tree_entry_name(entry));
+	s->misnamed = !s->name;
+	if (s->misnamed)
+		s->name = xstrdup(git_tree_entry_name(entry));
+	if (git_repo_blob(r->git, blob, OPS_SECRET_MAX_BYTES, &file, NULL) == 0) {
 		s->size = file.len;
-		s->recipients = count_recipients(file.data);
+		s->recipients = age_examine(file.data, file.len, &facts, NULL) == 0 ? (int)facts.n_recipients : -1;
 	}
-}
-
-/* The folder's tree at a commit; NULL when there is none. Caller frees. */
-static int secrets_tree(const struct repo *r, const git_oid *commit, git_tree **ret, struct err *err)
-{
-	cleanup_err struct err why = ERR_INIT;
-	git_filemode_t mode;
-	git_oid oid;
-
-	*ret = NULL;
-	if (git_repo_entry(r->git, commit, VAULT_SECRETS, &oid, &mode, &why) < 0) {
-		if (why.code == ERR_NOT_FOUND)
-			return 0;
-		err_move(err, &why);
-		return -1;
-	}
-	if (git_tree_lookup(ret, r->git, &oid) < 0)
-		return git_err(err, -1, VAULT_SECRETS);
-	return git_tree_check(*ret, err) < 0 ? err_wrap(err, VAULT_SECRETS) : 0;
 }
 
 /* Marks what this commit brought: what its first parent's folder (or NULL) does not hold likewise. */
