@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#define SILENCE_MS 60000
+#define SILENCE_MS 60000 /* far more than any answer takes */
 
 char engine_dir[64];
 char engine_socket[108];
@@ -166,13 +166,14 @@ static json_t *take_kept(struct world *w, const char *kind)
 	return NULL;
 }
 
-/* Takes the next message in. */
-static void hear_one(struct world *w, const char *wanted)
+/* Takes the next message in. The engine's state comes every half minute, so that silence alone would never be noticed. */
+static void hear_one(struct world *w, const char *wanted, int64_t deadline)
 {
 	cleanup_msg struct msg m = MSG_INIT;
 	cleanup_err struct err err = ERR_INIT;
 	enum msg_kind kind;
-	int got = msg_recv(&w->core, SILENCE_MS, &m, &err);
+	int64_t left = deadline - now_mono_ms();
+	int got = msg_recv(&w->core, left > 0 ? (int)left : 0, &m, &err);
 	if (got <= 0) {
 		cleanup_free char *kept = json_dumps(w->kept, 0);
 		fail_msg("no %s: %s; kept: %s; log: %s", wanted, got ? err_msg(&err) : "silence", kept, w->log.data);
@@ -188,18 +189,20 @@ static void hear_one(struct world *w, const char *wanted)
 json_t *world_hear(struct world *w, enum msg_kind kind)
 {
 	cleanup_json json_t *like = msg_new(kind, NULL);
+	int64_t deadline = now_mono_ms() + SILENCE_MS;
 	for (;;) {
 		json_t *m = take_kept(w, text(like, "kind"));
 		if (m)
 			return m;
-		hear_one(w, text(like, "kind"));
+		hear_one(w, text(like, "kind"), deadline);
 	}
 }
 
 void world_log_has(struct world *w, const char *s)
 {
+	int64_t deadline = now_mono_ms() + SILENCE_MS;
 	while (!strstr(w->log.data, s))
-		hear_one(w, s);
+		hear_one(w, s, deadline);
 }
 
 void world_secrets(struct world *w, const char *name, const char *value, bool whole)

@@ -41,7 +41,7 @@ void world_reopen(struct world *w); /* a fresh role on the same engine, as the p
 void world_say(struct world *w, enum msg_kind kind, json_t *members, int fd);
 /* START with a formula of one step `run`; what `change` (an object or NULL, taken) has replaces members of the body. */
 void world_start(struct world *w, const char *run, const char *secret, json_t *change);
-/* The next message of this kind (others are kept, LOG is joined). Caller owns. Ends the test after a minute of silence. */
+/* The next message of this kind (others are kept, LOG is joined). Caller owns. Ends the test when none comes within a minute. */
 json_t *world_hear(struct world *w, enum msg_kind kind);
 /* The secret (or none: NULL) through a pipe, whole or broken off. */
 void world_secrets(struct world *w, const char *name, const char *value, bool whole);

@@ -20,6 +20,7 @@ void api_open(struct api *a, const char *socket_path, const char *prefix)
 {
 	const struct http_options options = {.unix_socket = socket_path, .base_url = "http://docker", .connect_timeout_ms = API_CONNECT_MS};
 	a->http = http_client_new(&options);
+	a->call_ms = API_CALL_MS;
 	snprintf(a->prefix, sizeof(a->prefix), "%s", prefix);
 }
 
@@ -67,7 +68,7 @@ static int call(struct api *a, const char *method, const json_t *body, json_t **
 	cleanup_http_response struct http_response res = HTTP_RESPONSE_INIT;
 	cleanup_free char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	buf_vaddf(&path, format, ap);
-	struct http_request req = {.method = method, .path = path.data, .timeout_ms = API_CALL_MS, .wake_fd = -1};
+	struct http_request req = {.method = method, .path = path.data, .timeout_ms = a->call_ms, .wake_fd = -1};
 	if (text) {
 		req.headers = json_headers;
 		req.body = text;

@@ -15,6 +15,7 @@
 struct api {
 	struct http_client *http;
 	char prefix[16]; /* of every path: "/v1.41" */
+	int call_ms;     /* deadline of one call; API_CALL_MS after api_open */
 };
 
 void api_open(struct api *a, const char *socket_path, const char *prefix);
@@ -22,7 +23,7 @@ void api_close(struct api *a);
 #define cleanup_api __attribute__((cleanup(api_close)))
 
 /*
- * One call with a deadline of API_CALL_MS. `ret` (may be NULL) gets the answer's JSON (NULL when there is none); caller owns.
+ * One call with a deadline of call_ms. `ret` (may be NULL) gets the answer's JSON (NULL when there is none); caller owns.
  * Statuses: 2xx and 304 are success; 404 ERR_NOT_FOUND, 409 ERR_EXISTS, all others ERR_FAIL, with the engine's own words as the message.
  * Nobody answered: ERR_UNREACHABLE, ERR_TIMEOUT.
  */

@@ -145,7 +145,8 @@ struct address {
 	int attempt;
 };
 
-static int add_job(struct engine *e, const struct address *to, json_t *order, struct err *err)
+/* start: START, whose body becomes the job's own; NULL: FOLLOW. */
+static int add_job(struct engine *e, const struct address *to, struct msg *start, struct err *err)
 {
 	pthread_mutex_lock(&e->lock);
 	bool known = find_job(e, to->id, to->attempt) != NULL;
@@ -155,14 +156,14 @@ static int add_job(struct engine *e, const struct address *to, json_t *order, st
 		return 0;
 	}
 	struct job *j = job_new(e, to->id, to->attempt, to->name);
-	j->order = json_incref(order);
-	j->past_go = !order;
-	j->running_since_ms = order ? 0 : now_mono_ms();
+	j->order = start ? steal_ptr(&start->body) : NULL;
+	j->past_go = !start;
+	j->running_since_ms = start ? 0 : now_mono_ms();
 	pthread_mutex_lock(&e->lock);
 	LIST_INSERT_HEAD(&e->jobs, j, link);
 	j->listed = true;
 	pthread_mutex_unlock(&e->lock);
-	if (j->wake_fd >= 0 && engine_thread(e, order ? job_start_thread : job_follow_thread, j, err) == 0)
+	if (j->wake_fd >= 0 && engine_thread(e, start ? job_start_thread : job_follow_thread, j, err) == 0)
 		return 0;
 	pthread_mutex_lock(&e->lock);
 	LIST_REMOVE(j, link);
@@ -218,7 +219,7 @@ static int dispatch(struct engine *e, struct msg *m, struct err *err)
 		return err_set(err, ERR_INVALID, "core's '%s' lacks id, attempt or name", m->kind);
 	switch (kind) {
 	case MSG_START:
-		return add_job(e, &to, m->body, err);
+		return add_job(e, &to, m, err);
 	case MSG_FOLLOW:
 		return add_job(e, &to, NULL, err);
 	case MSG_HALT:

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LOOK_MS 20000 /* an engine that takes longer for a list hangs */
 #define BACKOFF_FIRST_MS 200
 #define BACKOFF_MAX_MS 5000
 #define CALM_MS 1000 /* an event stream that ends at once is not opened again at once */
@@ -251,6 +252,7 @@ void *watch_thread(void *arg)
 	w.filters = api_filters(json_pack("{s:[s]}", "label", label));
 	w.prefix = xasprintf("disinto-%s-", e->args->dispatcher_id);
 	api_open(&w.api, e->args->config->docker_host, "");
+	w.api.call_ms = LOOK_MS;
 	watch_for_ever(&w);
 	api_close(&w.api);
 	free(w.version);

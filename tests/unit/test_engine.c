@@ -1,6 +1,7 @@
 /* The engine role on a real Docker Engine, with the real runner; the test stands in core's place. */
 #include "dispatcher/engine/shared.h"
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include "tests/engine_world.h"
 
 #include <setjmp.h>
@@ -452,8 +453,10 @@ static void test_many(void **state)
 		snprintf(run, sizeof(run), "echo %s", w.id);
 		world_start(&w, run, NULL, NULL);
 	}
+	int64_t deadline = now_mono_ms() + 120000;
 	for (int removed = 0; removed < MANY;) {
 		cleanup_msg struct msg m = MSG_INIT;
+		assert_true(now_mono_ms() < deadline);
 		assert_int_equal(msg_recv(&w.core, 60000, &m, NULL), 1);
 		int number = -1;
 		if (sscanf(text(m.body, "id"), "many%d-", &number) != 1)
