@@ -113,6 +113,7 @@ static void test_ours_for_git(void **state)
 		assert_ok(git_repo_commit_signed(repo, parents, i % 3, &change, 1, who, messages[i], &signer, &oid, &err), &err);
 		expect_good(&oid, "one@example");
 		id = git_oid_tostr_s(&oid);
+		must_run("cd repo; test \"$(git cat-file commit \"$1\" | grep -c '^ $')\" = 0", id, NULL); /* no line too many */
 		must_run("cd repo; git verify-commit \"$1\" 2>&1; git fsck --no-dangling 2>&1", id, NULL);
 		cleanup_free char *message = output_of("cd repo; git show -s --format=%B \"$1\"", id, NULL);
 		assert_memory_equal(message, messages[i], strcspn(messages[i], "\n"));

@@ -89,6 +89,21 @@ static void test_public_refusals(void **state)
 	}
 }
 
+static void test_public_wire(void **state)
+{
+	(void)state;
+	static const char words[] = "is no ssh-ed25519 key: its length is wrong";
+	struct ssh_public_key one = public_of("one"), key;
+	uint8_t wire[SSH_KEY_WIRE_BYTES + 1] = {0};
+
+	ssh_public_key_encode(&one, wire);
+	assert_refused(ssh_public_key_decode(wire, SSH_KEY_WIRE_BYTES + 1, &key, err), ERR_INVALID, words);
+	assert_refused(ssh_public_key_decode(wire, SSH_KEY_WIRE_BYTES - 1, &key, err), ERR_INVALID, words);
+	assert_refused(ssh_public_key_decode(wire, 3, &key, err), ERR_INVALID, "is no SSH key");
+	wire[18] = 31; /* the key's own length, and the bytes fit it */
+	assert_refused(ssh_public_key_decode(wire, SSH_KEY_WIRE_BYTES - 1, &key, err), ERR_INVALID, words);
+}
+
 /* private keys */
 
 static void test_private_of_ssh_keygen(void **state)
@@ -222,9 +237,10 @@ static void test_private_of_two_halves(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_public_of_ssh_keygen),  cmocka_unit_test(test_public_forms),     cmocka_unit_test(test_public_refusals),
-	    cmocka_unit_test(test_private_of_ssh_keygen), cmocka_unit_test(test_private_refusals), cmocka_unit_test(test_private_every_bit),
-	    cmocka_unit_test(test_private_of_two_halves),
+	    cmocka_unit_test(test_public_of_ssh_keygen),  cmocka_unit_test(test_public_forms),
+	    cmocka_unit_test(test_public_refusals),       cmocka_unit_test(test_public_wire),
+	    cmocka_unit_test(test_private_of_ssh_keygen), cmocka_unit_test(test_private_refusals),
+	    cmocka_unit_test(test_private_every_bit),     cmocka_unit_test(test_private_of_two_halves),
 	};
 	return cmocka_run_group_tests_name("ssh_key", tests, setup, end_dir);
 }
