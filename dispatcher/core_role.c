@@ -152,15 +152,54 @@ static int serve(struct house *h, enum role role, short events)
 	return 0;
 }
 
+#define DAY_MS (24 * 3600 * 1000LL)
+
+struct old_runs {
+	int64_t before_ms;
+	struct run **v;
+	size_t n;
+};
+
+static void collect_old(struct run *r, void *arg)
+{
+	struct old_runs *old = arg;
+
+	if (r->state != RUN_DONE || r->finished_ms == 0 || r->finished_ms >= old->before_ms)
+		return;
+	old->v = xrealloc(old->v, (old->n + 1) * sizeof(struct run *));
+	old->v[old->n++] = r;
+}
+
+/* Once a day: what was recorded longer ago than the configuration keeps it. */
+static void prune(struct house *h)
+{
+	struct old_runs old = {.before_ms = now_wall_ms() - h->args->config->keep_runs_days * DAY_MS};
+
+	h->prune_at_ms = now_mono_ms() + DAY_MS;
+	core_each(h->core, collect_old, &old);
+	for (size_t i = 0; i < old.n; i++) {
+		cleanup_err struct err err = ERR_INIT;
+		if (spool_remove(h->args->spool_fd, old.v[i]->id, &err) < 0) {
+			log_warn("an old run can't be removed from the spool", "id", old.v[i]->id, "error", err_msg(&err), NULL);
+			continue;
+		}
+		house_send(h, ROLE_WEB, msg_new(MSG_RUN, "{s:s, s:b}", "id", old.v[i]->id, "forgotten", 1), -1);
+		core_forget(h->core, old.v[i]);
+	}
+	if (old.n > 0)
+		log_info("old runs were removed from the spool", NULL);
+	free(old.v);
+}
+
 static int timeout_ms(const struct house *h)
 {
 	int64_t next = core_next_ms(h->core), now = now_mono_ms();
 
 	if (h->quit_at_ms && !h->quit_sent && (next < 0 || h->quit_at_ms < next))
 		next = h->quit_at_ms;
-	if (next < 0)
-		return -1;
-	return next <= now ? 0 : next - now > 60000 ? 60000 : (int)(next - now) + 1;
+	if (next < 0 || h->prune_at_ms < next)
+		next = h->prune_at_ms;
+	return next <= now ? 0 : next - now > DAY_MS ? (int)DAY_MS : (int)(next - now) + 1;
 }
 
 /* One turn: wait, read, decide, write. -1: the parent is gone. */
@@ -184,6 +223,8 @@ static int turn(struct house *h)
 		struct event tick = {.kind = EV_TICK};
 		house_step(h, &tick);
 	}
+	if (h->prune_at_ms <= now_mono_ms())
+		prune(h);
 	maybe_quit(h);
 	house_show_status(h);
 	for (int r = 0; r < N_ROLES; r++)
@@ -204,6 +245,10 @@ int core_role(const struct role_args *args)
 	h.core = core_new(&options);
 	h.strangers = json_object();
 	h.removing = json_object();
+	if (spool_load_git(args->spool_fd, &h.git_memory, &err) < 0) {
+		log_error("can't read the spool", "error", err_msg(&err), NULL);
+		return 1;
+	}
 	h.recovering = true;
 	if (spool_load(args->spool_fd, recovered, not_recovered, &h, &err) < 0) {
 		log_error("can't read the spool", "error", err_msg(&err), NULL);

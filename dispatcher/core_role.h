@@ -21,10 +21,12 @@ struct house {
 	size_t n_pending, cap_pending;
 	bool recovering; /* the spool is being read */
 	int64_t started_wall_ms;
+	json_t *git_memory; /* what the git role asked to have remembered; NULL: nothing yet */
 	json_t *strangers;  /* names of containers that were reported as unknown */
 	json_t *removing;   /* ids whose container engine was told to remove and did not say it has */
 	int64_t quit_at_ms; /* monotonic: leave then at the latest; 0: not leaving */
 	bool quit_sent;
+	int64_t prune_at_ms; /* monotonic: old runs leave the spool then */
 	/* as last heard */
 	bool poll_ok, outbox_ok, keyring_ok, engine_ok;
 	char *poll_reason, *outbox_reason, *keyring_reason, *engine_reason, *engine_version, *tip;

@@ -58,13 +58,16 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(RECORD, "record", ROLE_CORE, ROLE_GIT, 0)            /* {id, result: text of the file}: commit it; git keeps trying until RECORDED */ \
 	MSG(POLLED, "polled", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason, tip, scanned, misnamed:[path], notes:[text]}: after each poll. scanned: everything landed at tip was announced */ \
 	MSG(LANDED, "landed", ROLE_GIT, ROLE_CORE, 0)            /* {id, commit, action_blob, action: text|null, formula_name, formula_blob, formula: text|null, \
-	                                                             secrets: {NAME: {blob, age: base64}}, refuse: reason|null, wait: reason|null}: landed without a result. \
+	                                                             secrets: {NAME: {blob, age: base64}}, tier, policy_blob, approval_mode, approval_by, refuse: reason|null, wait: reason|null}: \
+	                                                             landed without a result. \
 	                                                             refuse: can be judged from the repo and is wrong */ \
 	MSG(GONE, "gone", ROLE_GIT, ROLE_CORE, 0)                /* {id, ok, reason}: an announced action is not waiting on the server any more. ok: a result by somebody else stands there; \
 	                                                             else its file was removed */ \
 	MSG(CANCEL, "cancel", ROLE_GIT, ROLE_CORE, 0)            /* {id, reason}: vault/actions/<id>.cancel.json landed */ \
 	MSG(RECORDED, "recorded", ROLE_GIT, ROLE_CORE, 0)        /* {id, commit}: the result is on the server */ \
 	MSG(RECORD_STATE, "record_state", ROLE_GIT, ROLE_CORE, 0) /* {ok, reason, waiting}: pushing results began to fail, or works again */ \
+	MSG(REMEMBER, "remember", ROLE_GIT, ROLE_CORE, 0)        /* {state: object}: keep it on disk before acting on what comes after */ \
+	MSG(REMEMBERED, "remembered", ROLE_CORE, ROLE_GIT, 0)    /* {state: object|null}: the last REMEMBER, first of all messages to a new git role */ \
 	/* keyring */ \
 	MSG(DECRYPT, "decrypt", ROLE_CORE, ROLE_KEYRING, 1)      /* {id, attempt, secrets: {NAME: {blob, age: base64}}}; fd: write end; gets `secret` frames, secrets_end, EOF */ \
 	MSG(DECRYPTED, "decrypted", ROLE_KEYRING, ROLE_CORE, 0)  /* {id, attempt, count} */ \
@@ -90,7 +93,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(REMOVED, "removed", ROLE_ENGINE, ROLE_CORE, 0)       /* {id, attempt} */ \
 	/* web */ \
 	MSG(STATUS, "status", ROLE_CORE, ROLE_WEB, 0)            /* what /status and /healthz show (core_role.c: status_json), at each change */ \
-	MSG(RUN, "run", ROLE_CORE, ROLE_WEB, 0)                  /* {id, state, …} one row of /actions, at each change */ \
+	MSG(RUN, "run", ROLE_CORE, ROLE_WEB, 0)                  /* {id, state, …} one row of /actions, at each change; {id, forgotten: true}: it left the spool */ \
 	MSG(ANSWER, "answer", ROLE_CORE, ROLE_WEB, 0)            /* {ask, code, body}: to ASK */ \
 	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs"}; fd: the log, read-only */ \
 	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"show", id} */

@@ -74,6 +74,10 @@ static void hear_landed(struct house *h, const char *id, const struct msg *m)
 	    .action_blob = text_of(m, "action_blob"),
 	    .formula_name = text_of(m, "formula_name"),
 	    .formula_blob = text_of(m, "formula_blob"),
+	    .tier = text_of(m, "tier"),
+	    .policy_blob = text_of(m, "policy_blob"),
+	    .approval_mode = text_of(m, "approval_mode"),
+	    .approval_by = text_of(m, "approval_by"),
 	    .action = &action,
 	    .formula = &formula,
 	    .secrets = json_is_object(secrets) ? secrets : no_secrets,
@@ -220,6 +224,22 @@ static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, st
 	return 0;
 }
 
+/* What the git role has to know again after its next start. */
+static int hear_remember(struct house *h, const struct msg *m, struct err *err)
+{
+	const json_t *state = json_object_get(m->body, "state");
+
+	if (!json_is_object(state))
+		return err_set(err, ERR_INVALID, "'remember' without a state");
+	json_decref(h->git_memory);
+	h->git_memory = json_incref((json_t *)(uintptr_t)state);
+	cleanup_err struct err why = ERR_INIT;
+	/* An older state on disk only means that the same history is judged again from there. */
+	if (spool_save_git(h->args->spool_fd, state, &why) < 0)
+		log_warn("the state of policy can't be written", "error", err_msg(&why), NULL);
+	return 0;
+}
+
 static void hear_role(struct house *h, enum msg_kind kind, struct msg *m)
 {
 	enum role role;
@@ -237,6 +257,8 @@ static void hear_role(struct house *h, enum msg_kind kind, struct msg *m)
 	}
 	msg_conn_close(&h->conn[role]);
 	msg_conn_init(&h->conn[role], steal_fd(&m->fd));
+	if (role == ROLE_GIT)
+		house_send(h, ROLE_GIT, msg_new(MSG_REMEMBERED, "{s:O?}", "state", h->git_memory), -1);
 	if (role == ROLE_WEB)
 		house_show_all(h);
 	else
@@ -272,6 +294,8 @@ int house_hear(struct house *h, enum role from, struct msg *m, struct err *err)
 	case MSG_ENGINE_STATE:
 		hear_engine_state(h, m);
 		return 0;
+	case MSG_REMEMBER:
+		return hear_remember(h, m, err);
 	case MSG_ASK:
 		return house_ask(h, m->body, err);
 	default:

@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/log.h"
+#include "vault/ssh_key.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -156,6 +157,12 @@ static int open_all(const struct config *config, struct role_args *args, char **
 		return -1;
 	if (config->identity_file && secret_open(config->identity_file, &args->identity_fd, err) < 0)
 		return err_wrap(err, "identity_file");
+	if (config->signing_key_file) {
+		/* The git role reads it for itself; a key that is no good stops the start. */
+		cleanup_ssh_private_key struct ssh_private_key *key = NULL;
+		if (ssh_private_key_load(config->signing_key_file, &key, err) < 0)
+			return err_wrap(err, "%s: signing_key_file", config->file);
+	}
 	if ((args->runner_fd = open_runner(err)) < 0)
 		return -1;
 	if (!args->only && strcmp(config->listen, "off") != 0 && (args->listen_fd = listen_tcp(config->listen, err)) < 0)

@@ -102,6 +102,10 @@ json_t *spool_state_json(const struct run *r, enum journal journal)
 	set_opt(o, "action_blob", r->action_blob);
 	set_opt(o, "formula_name", r->formula_name);
 	set_opt(o, "formula_blob", r->formula_blob);
+	set_opt(o, "tier", r->tier);
+	set_opt(o, "policy_blob", r->policy_blob);
+	set_opt(o, "approval_mode", r->approval_mode);
+	set_opt(o, "approval_by", r->approval_by);
 	set_opt(o, "container", r->container);
 	set_opt(o, "image", r->image);
 	set_opt(o, "reason", r->reason);
@@ -172,6 +176,10 @@ int spool_state_parse(const char *id, const json_t *value, struct run **ret, str
 	r->action_blob = get_opt(&in, "action_blob");
 	r->formula_name = get_opt(&in, "formula_name");
 	r->formula_blob = get_opt(&in, "formula_blob");
+	r->tier = get_opt(&in, "tier");
+	r->policy_blob = get_opt(&in, "policy_blob");
+	r->approval_mode = get_opt(&in, "approval_mode");
+	r->approval_by = get_opt(&in, "approval_by");
 	r->container = get_opt(&in, "container");
 	r->image = get_opt(&in, "image");
 	r->reason = get_opt(&in, "reason");
@@ -306,6 +314,41 @@ int spool_load(int spool, void (*fn)(struct run *r, void *arg), void (*bad)(cons
 			bad(e->d_name, err_msg(&why), arg);
 	}
 	return 0;
+}
+
+int spool_remove(int spool, const char *id, struct err *err)
+{
+	cleanup_free char *path = xasprintf("runs/%s", id);
+	cleanup_fd int dir = -1;
+
+	if (run_dir(spool, id, false, &dir, err) < 0)
+		return -1;
+	unlinkat(dir, "log", 0);
+	unlinkat(dir, "result.json", 0);
+	return dir_remove_at(spool, path, err);
+}
+
+int spool_save_git(int spool, const json_t *state, struct err *err)
+{
+	cleanup_free char *text = json_compact(state);
+
+	return file_write_at(spool, "git.json", text, strlen(text), 0600, err) < 0 ? err_wrap(err, "spool") : 0;
+}
+
+int spool_load_git(int spool, json_t **ret, struct err *err)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_err struct err why = ERR_INIT;
+
+	*ret = NULL;
+	if (file_read_at(spool, "git.json", STATE_MAX_BYTES, &text, &why) < 0) {
+		if (why.code == ERR_NOT_FOUND)
+			return 0;
+		err_move(err, &why);
+		return err_wrap(err, "spool");
+	}
+	*ret = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+	return *ret ? 0 : err_set(err, ERR_INVALID, "spool: git.json: is damaged; restore it from a copy of the spool");
 }
 
 void spool_boot(int spool, const char *id, const char *found, const char *did)

@@ -41,6 +41,13 @@ int spool_log(int spool, const char *id, int flags, int *ret_fd, struct err *err
 int spool_load(int spool, void (*fn)(struct run *r, void *arg), void (*bad)(const char *id, const char *why, void *arg), void *arg,
                struct err *err);
 
+/* Removes runs/<id>, its state last, so that a crash in between leaves what is there to be removed again. */
+int spool_remove(int spool, const char *id, struct err *err);
+
+/* git.json: what the git role must not forget over its own restarts and the loss of its clone (policies in force). *ret NULL: nothing yet. */
+int spool_save_git(int spool, const json_t *state, struct err *err);
+int spool_load_git(int spool, json_t **ret, struct err *err);
+
 /* Appends one line (a JSON object with the time) to boot.log; best effort. */
 void spool_boot(int spool, const char *id, const char *found, const char *did);
 

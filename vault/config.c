@@ -223,6 +223,17 @@ static int absolute(const char *file, char **ret, struct err *err)
 	return 0;
 }
 
+/* A mode that could never find its proof would hold everything for ever. */
+static int check_approval(const char *file, const struct config *c, struct err *err)
+{
+	if (c->approval.minimum == APPROVAL_SIGNED && !c->approval.allowed_signers)
+		return err_set(err, ERR_INVALID,
+		               "%s: approval.minimum: signed needs approval.allowed_signers, the file of the keys that may approve", file);
+	if (c->approval.minimum == APPROVAL_FORGE && (!c->approval.forge_url || json_array_size(c->approval.approvers) == 0))
+		return err_set(err, ERR_INVALID, "%s: approval.minimum: forge needs approval.forge_url and approval.approvers", file);
+	return 0;
+}
+
 int config_parse(const char *file, const char *text, size_t len, struct config *ret, struct err *err)
 {
 	cleanup_config struct config c = CONFIG_INIT;
@@ -240,6 +251,8 @@ int config_parse(const char *file, const char *text, size_t len, struct config *
 	for (size_t i = 0; i < n_config_keys; i++)
 		if (read_key(&config_keys[i], file, root, base, &c, err) != 0)
 			return -1;
+	if (check_approval(file, &c, err) != 0)
+		return -1;
 	*ret = c;
 	c = (struct config)CONFIG_INIT;
 	return 0;

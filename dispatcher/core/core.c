@@ -71,6 +71,14 @@ struct run *core_find_by_container(struct core *c, const char *name)
 	return r && r->name && strcmp(r->name, name) == 0 ? r : NULL;
 }
 
+void core_forget(struct core *c, struct run *r)
+{
+	if (r->state != RUN_DONE)
+		return;
+	tdelete(r, &c->by_id, by_id);
+	run_free(r);
+}
+
 const struct run_list *core_open_runs(const struct core *c)
 {
 	return &c->open;

@@ -70,10 +70,11 @@ struct run {
 	char *claim; /* nonce */
 	/* What landed. Object ids are hex; NULL where there is none. */
 	char *commit, *action_blob, *formula_name, *formula_blob;
-	struct action action;    /* .json NULL: the text was refused */
-	struct formula *formula; /* NULL: likewise */
-	json_t *secrets;         /* {NAME: {blob, age}}; NULL after a restart until it lands again */
-	json_t *secret_blobs;    /* {NAME: blob} */
+	char *tier, *policy_blob, *approval_mode, *approval_by; /* as git judged it */
+	struct action action;                                   /* .json NULL: the text was refused */
+	struct formula *formula;                                /* NULL: likewise */
+	json_t *secrets;                                        /* {NAME: {blob, age}}; NULL after a restart until it lands again */
+	json_t *secret_blobs;                                   /* {NAME: blob} */
 	/* What became of it. */
 	char *container, *image;         /* as the engine named them */
 	int64_t started_ms, finished_ms; /* wall clock; 0: not yet */
@@ -120,6 +121,7 @@ enum event_kind {
 /* Everything in an event is borrowed, but for `run` of EV_RECOVERED and what `landed` says of its parts. */
 struct landed {
 	const char *commit, *action_blob, *formula_name, *formula_blob;
+	const char *tier, *policy_blob, *approval_mode, *approval_by;
 	struct action *action;    /* emptied when the core takes it; .json NULL when refused */
 	struct formula **formula; /* set to NULL when the core takes it; *formula NULL when refused */
 	json_t *secrets;          /* {NAME: {blob, age}}; a reference is added */
@@ -209,6 +211,9 @@ const char *core_hold(const struct core *c);
 const char *run_state_name(enum run_state s);
 /* Calls fn for every run, DONE ones too. */
 void core_each(struct core *c, void (*fn)(struct run *r, void *arg), void *arg);
+
+/* Forgets a run that is DONE: its id stays taken by its result in the repository. */
+void core_forget(struct core *c, struct run *r);
 
 struct run *run_new(const char *id);
 void run_free(struct run *r);

@@ -68,6 +68,10 @@ void run_free(struct run *r)
 	free(r->action_blob);
 	free(r->formula_name);
 	free(r->formula_blob);
+	free(r->tier);
+	free(r->policy_blob);
+	free(r->approval_mode);
+	free(r->approval_by);
 	action_free(&r->action);
 	if (r->formula)
 		formula_free(r->formula);

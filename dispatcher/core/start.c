@@ -72,6 +72,10 @@ static void take_landed(struct run *r, const struct landed *l)
 	set_text(&r->action_blob, l->action_blob);
 	set_text(&r->formula_name, l->formula_name);
 	set_text(&r->formula_blob, l->formula_blob);
+	set_text(&r->tier, l->tier);
+	set_text(&r->policy_blob, l->policy_blob);
+	set_text(&r->approval_mode, l->approval_mode);
+	set_text(&r->approval_by, l->approval_by);
 	set_text(&r->claim, l->nonce);
 	action_free(&r->action);
 	r->action = *l->action;

@@ -8,7 +8,6 @@
 
 #define MISNAMED_MAX 100
 #define CANCEL_MAX_BYTES 65536
-#define POLICY_WAIT VAULT_POLICY ": this version cannot judge policies yet; remove it or upgrade"
 #define REMOVED_WAIT "its result was removed from the repository, and an id is used only once; propose it again under a new id"
 
 /* Ids that have to be announced, found by a scan. */
@@ -53,6 +52,7 @@ static void say_cancel(struct git_state *g, const struct ops_item *now)
 
 static void finished(struct git_state *g, const struct ops_item *now)
 {
+	judge_forget(g, now->id);
 	json_object_del(g->cancelled, now->id);
 	if (json_object_del(g->recorded, now->id) == 0 || !json_object_get(g->announced, now->id)) {
 		json_object_del(g->announced, now->id);
@@ -102,6 +102,13 @@ static int on_change(const struct ops_item *before, const struct ops_item *now, 
 	return 0;
 }
 
+static void set_text(json_t *body, const char *key, const char *value)
+{
+	cleanup_free char *clean = clean_text(value);
+	if (clean)
+		json_object_set_new(body, key, json_string(clean));
+}
+
 static json_t *secrets_json(const struct ops_action *a)
 {
 	json_t *all = json_object();
@@ -115,47 +122,50 @@ static json_t *secrets_json(const struct ops_action *a)
 	return all;
 }
 
-/* What no file says but the repo as a whole. */
-static const char *wait_for(const struct git_state *g, const char *id, bool policy, const struct ops_action *a)
+/* The judgement of what no file says by itself. */
+static int judge(struct git_state *g, const struct ops_landing *l, const struct ops_action *a, struct judgement *ret, struct err *err)
 {
-	if (ops_past_removed(g->past, id))
-		return REMOVED_WAIT;
-	return policy ? POLICY_WAIT : a->wait;
+	if (ops_past_removed(g->past, l->id)) {
+		ret->wait = xstrdup(REMOVED_WAIT);
+		return 0;
+	}
+	if (a->wait || a->refuse) {
+		ret->wait = a->wait ? clean_text(a->wait) : NULL;
+		ret->refuse = a->wait ? NULL : clean_text(a->refuse);
+		return 0;
+	}
+	return judge_action(g, l, a, ret, err);
 }
 
-static int announce_one(struct git_state *g, const struct ops_landing *l, bool policy, struct err *err)
+static int announce_one(struct git_state *g, const struct ops_landing *l, struct err *err)
 {
 	cleanup_ops_action struct ops_action a = OPS_ACTION_INIT;
-	if (ops_read_action(g->repo, &g->tip, &l->commit, l->id, &a, err) < 0 || ops_names_check(g->names, &g->tip, &a, err) < 0)
+	cleanup_judgement struct judgement v = JUDGEMENT_INIT;
+	if (ops_read_action(g->repo, &g->tip, &l->commit, l->id, &a, err) < 0 || ops_names_check(g->names, &g->tip, &a, err) < 0 ||
+	    judge(g, l, &a, &v, err) < 0)
 		return -1;
-	cleanup_free char *wait = clean_text(wait_for(g, l->id, policy, &a));
-	cleanup_free char *refuse = wait ? NULL : clean_text(a.refuse);
 	const json_t *told = json_object_get(g->announced, l->id);
 	const char *waited = json_string_value(json_object_get(told, "wait"));
-	if (told && known_as(told, "blob", &a.blob) && (wait && waited ? strcmp(wait, waited) == 0 : !wait && !waited))
+	if (told && known_as(told, "blob", &a.blob) && (v.wait && waited ? strcmp(v.wait, waited) == 0 : !v.wait && !waited))
 		return 0;
 	char commit[GIT_OID_HEXSZ + 1], blob[GIT_OID_HEXSZ + 1];
 	git_oid_tostr(commit, sizeof(commit), &l->commit);
 	git_oid_tostr(blob, sizeof(blob), &a.blob);
-	tell_core(g, msg_new(MSG_LANDED, "{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:o, s:s?, s:s?}", "id", l->id, "commit", commit,
-	                     "action_blob", blob, "action", a.text, "formula_name", a.formula_name, "formula_blob",
-	                     a.formula_text ? git_oid_tostr_s(&a.formula_blob) : NULL, "formula", a.formula_text, "secrets",
-	                     secrets_json(&a), "refuse", refuse, "wait", wait));
-	json_object_set_new(g->announced, l->id, json_pack("{s:s, s:s, s:s?}", "blob", blob, "commit", commit, "wait", wait));
+	json_t *body = msg_new(MSG_LANDED, "{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:o, s:s?, s:s?}", "id", l->id, "commit", commit,
+	                       "action_blob", blob, "action", a.text, "formula_name", a.formula_name, "formula_blob",
+	                       a.formula_text ? git_oid_tostr_s(&a.formula_blob) : NULL, "formula", a.formula_text, "secrets",
+	                       secrets_json(&a), "refuse", v.refuse, "wait", v.wait);
+	set_text(body, "tier", v.tier);
+	set_text(body, "policy_blob", v.policy_blob);
+	set_text(body, "approval_mode", v.mode);
+	set_text(body, "approval_by", v.by);
+	tell_core(g, body);
+	json_object_set_new(g->announced, l->id, json_pack("{s:s, s:s, s:s?}", "blob", blob, "commit", commit, "wait", v.wait));
 	return g->core_gone ? err_set(err, ERR_UNREACHABLE, "core is gone") : 0;
 }
 
-static bool has_policy(struct git_state *g)
-{
-	git_oid oid;
-	git_filemode_t mode;
-	cleanup_err struct err err = ERR_INIT;
-	/* What can't be read is taken for a policy: it fails closed. */
-	return git_repo_entry(g->repo, &g->tip, VAULT_POLICY, &oid, &mode, &err) == 0 || err.code != ERR_NOT_FOUND;
-}
-
 /* Those that wait for something in the repo may have it now. They landed where they did, so nothing has to be searched. */
-static int announce_waiting(struct git_state *g, const json_t *found, bool policy, struct err *err)
+static int announce_waiting(struct git_state *g, const json_t *found, struct err *err)
 {
 	cleanup_json json_t *all = json_copy(g->announced);
 	const char *id;
@@ -165,7 +175,7 @@ static int announce_waiting(struct git_state *g, const json_t *found, bool polic
 		if (!json_is_string(json_object_get(told, "wait")) || json_object_get(found, id))
 			continue;
 		git_oid_fromstr(&l.commit, json_string_value(json_object_get(told, "commit")));
-		if (announce_one(g, &l, policy, err) < 0)
+		if (announce_one(g, &l, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -180,7 +190,7 @@ static int by_landing(const void *x, const void *y)
 	return strcmp(a->id, b->id);
 }
 
-static int announce_found(struct git_state *g, const json_t *ids, bool policy, struct err *err)
+static int announce_found(struct git_state *g, const json_t *ids, struct err *err)
 {
 	size_t n = 0;
 	const char *id;
@@ -195,7 +205,7 @@ static int announce_found(struct git_state *g, const json_t *ids, bool policy, s
 		return -1;
 	qsort(v, n, sizeof(*v), by_landing);
 	for (size_t i = 0; i < n; i++)
-		if (v[i].found && announce_one(g, &v[i], policy, err) < 0)
+		if (v[i].found && announce_one(g, &v[i], err) < 0)
 			return -1;
 	return 0;
 }
@@ -240,8 +250,9 @@ int announce_tip(struct git_state *g, struct err *err)
 		return -1;
 	if (ops_scan(g->repo, g->has_scanned ? &g->scanned : NULL, &g->tip, on_change, &f, err) < 0)
 		return -1;
-	bool policy = has_policy(g);
-	if (announce_found(g, f.ids, policy, err) < 0 || announce_waiting(g, f.ids, policy, err) < 0)
+	if (judge_follow(g, err) < 0)
+		return -1;
+	if (announce_found(g, f.ids, err) < 0 || announce_waiting(g, f.ids, err) < 0)
 		return -1;
 	/* Formulas or secrets that can't be believed hold the actions that want them; the list is only for people. */
 	json_array_clear(g->notes);

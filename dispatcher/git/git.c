@@ -35,6 +35,10 @@ static int hear(struct git_state *g, const struct msg *m, struct err *err)
 		g->poll_at_ms = 0;
 		return 0;
 	}
+	if (kind == MSG_REMEMBERED) {
+		g->remembered = true;
+		return judge_remember(g, json_object_get(m->body, "state"), err);
+	}
 	const char *id = json_string_value(json_object_get(m->body, "id"));
 	const char *text = json_string_value(json_object_get(m->body, "result"));
 	if (!id || !vault_is_id(id) || !text)
@@ -59,6 +63,8 @@ static int hear_all(struct git_state *g, int timeout_ms, struct err *err)
 static int wait_ms(const struct git_state *g)
 {
 	int64_t now = now_mono_ms(), next = g->poll_at_ms;
+	if (!g->remembered)
+		return -1;
 	if (record_due(g) && g->push_at_ms < next)
 		next = g->push_at_ms;
 	return next > now ? (int)(next - now) : 0;
@@ -72,7 +78,7 @@ static int work(struct git_state *g, struct err *err)
 			return -1;
 		record_flush(g);
 	}
-	if (g->poll_at_ms <= now_mono_ms())
+	if (g->remembered && g->poll_at_ms <= now_mono_ms())
 		poll_now(g);
 	if (!g->n_outbox)
 		clone_compact(g);
@@ -99,6 +105,7 @@ static void state_init(struct git_state *g, const struct role_args *args)
 	    .notes = json_array(),
 	};
 	TAILQ_INIT(&g->outbox);
+	judge_init(g);
 	msg_conn_init(&g->conn, args->sock);
 	ops_place(args->config, &g->place);
 	g->poller = git_poller_new(&g->place);
@@ -107,10 +114,12 @@ static void state_init(struct git_state *g, const struct role_args *args)
 static void state_free(struct git_state *g)
 {
 	record_free(g);
+	judge_free(g);
 	git_poller_free(g->poller);
 	ops_past_free(g->past);
 	ops_names_free(g->names);
 	git_repository_free(g->repo);
+	ssh_private_key_free(g->key);
 	msg_conn_close(&g->conn);
 	json_decref(g->announced);
 	json_decref(g->cancelled);
@@ -128,7 +137,8 @@ int git_role(const struct role_args *args)
 	struct git_state g;
 
 	state_init(&g, args);
-	if (git_remote_setup(&err) == 0)
+	const char *key = args->config->signing_key_file;
+	if (git_remote_setup(&err) == 0 && (!key || ssh_private_key_load(key, &g.key, &err) == 0))
 		serve(&g, &err);
 	bool closed = err.code == ERR_UNREACHABLE;
 	if (!closed)

@@ -7,8 +7,13 @@
 
 #include "dispatcher/dispatcher.h"
 #include "lib/git_remote.h"
+#include "vault/allowed_signers.h"
+#include "vault/approval_signed.h"
+#include "vault/forge.h"
 #include "vault/ops.h"
 #include "vault/ops_names.h"
+#include "vault/policy_history.h"
+#include "vault/ssh_key.h"
 
 #include <sys/queue.h>
 
@@ -59,7 +64,21 @@ struct git_state {
 	int64_t poll_at_ms;
 	int fetches; /* since the clone was compacted */
 
+	/* judgement */
+	bool remembered; /* core has said what we knew in an earlier life; nothing is judged before */
+	struct policy_history *policies;
+	char *policies_said;  /* their state as core has it */
+	char *policy_trouble; /* what stands in the way of walking on, or what was logged of a policy that is not in force; NULL */
+	struct allowed_signers *signers;
+	char *signers_trouble; /* why there are none */
+	struct forge *forge;   /* made when first asked */
+	json_t *forge_asked;   /* commit -> monotonic ms of the first time that the forge knew nothing of it */
+	json_t *approved;      /* "mode commit path blob" -> by whom: what was found approved stays so */
+	bool judge_again;      /* something waits that time alone may mend */
+	int64_t judge_at_ms;
+
 	/* results */
+	struct ssh_private_key *key; /* signs them; NULL: nothing does */
 	struct result_list outbox;
 	size_t n_outbox;
 	char *push_trouble; /* what core was told; NULL while pushes work */
@@ -89,6 +108,36 @@ void poll_now(struct git_state *g);
 
 /* announce.c: tells core what stands at the tip and was not told yet. */
 int announce_tip(struct git_state *g, struct err *err);
+
+/* judge.c: by which policy, and whether approved */
+struct judgement {
+	char *refuse, *wait; /* at most one; NULL: it may run */
+	const char *tier, *mode;
+	char *by, *policy_blob;
+};
+#define JUDGEMENT_INIT \
+	{ \
+		.refuse = NULL \
+	}
+void judgement_free(struct judgement *j);
+#define cleanup_judgement __attribute__((cleanup(judgement_free)))
+void judge_init(struct git_state *g);
+void judge_free(struct git_state *g);
+/* Takes what core remembered. ERR_INVALID: it is damaged. */
+int judge_remember(struct git_state *g, const json_t *state, struct err *err);
+/* Walks the policies up to the tip, and has core remember how far it came. Before anything at the tip is judged. -1: the repository can't be read. */
+int judge_follow(struct git_state *g, struct err *err);
+/* -1: the repository can't be read. */
+int judge_action(struct git_state *g, const struct ops_landing *l, const struct ops_action *a, struct judgement *ret, struct err *err);
+void judge_forget(struct git_state *g, const char *id);
+
+/*
+ * approve.c: whether a file that landed is approved as the mode wants. 0: *ret_by is who (owned; NULL in mode landed). ERR_INVALID: it is not: refuse. Any other code:
+ * it can't be told now; wait.
+ */
+int approve_file(struct git_state *g, enum approval_mode mode, const struct approval_file *file, char **ret_by, struct err *err);
+/* Reads the list of signers anew, if the configuration names one. */
+void approve_refresh(struct git_state *g);
 
 /* record.c */
 void record_add(struct git_state *g, const char *id, const char *text);

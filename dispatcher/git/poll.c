@@ -103,7 +103,8 @@ static int look(struct git_state *g, struct err *err)
 		return rc;
 	if ((!g->has_tip || !git_oid_equal(&tip, &g->tip)) && fetch(g, err) < 0)
 		return -1;
-	if (g->has_scanned && git_oid_equal(&g->scanned, &g->tip))
+	bool judge_again = g->judge_again && now_mono_ms() >= g->judge_at_ms;
+	if (g->has_scanned && git_oid_equal(&g->scanned, &g->tip) && !judge_again)
 		return 0;
 	if (announce_tip(g, err) < 0)
 		return mend(g, err);

@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/log.h"
+#include "vault/commit_signature.h"
 
 #include <string.h>
 #include <time.h>
@@ -137,7 +138,10 @@ static int build(struct git_state *g, git_oid *ret, size_t *ret_n, struct err *e
 		changes[n++] = (struct git_change){vault_result_path(r->id), r->text, strlen(r->text)};
 	}
 	cleanup_free char *message = n == 1 ? xasprintf("vault: result for %s\n", first->id) : xasprintf("vault: %zu results\n", n);
-	rc = git_repo_commit(g->repo, &g->tip, 1, changes, n, author, message, ret, err);
+	struct git_signer signer = {NULL, NULL};
+	if (g->key)
+		signer = commit_signer(g->key);
+	rc = git_repo_commit_signed(g->repo, &g->tip, 1, changes, n, author, message, g->key ? &signer : NULL, ret, err);
 	for (size_t i = 0; i < n; i++)
 		free((char *)changes[i].path);
 	*ret_n = n;

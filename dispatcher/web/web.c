@@ -48,6 +48,10 @@ static void hear_run(struct web *w, struct msg *m)
 
 	if (!id)
 		return;
+	if (json_is_true(json_object_get(m->body, "forgotten"))) {
+		json_object_del(w->rows, id);
+		return;
+	}
 	json_object_del(m->body, "kind");
 	json_object_set(w->rows, id, m->body);
 	id = json_string_value(json_object_get(m->body, "id"));

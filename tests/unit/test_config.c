@@ -254,10 +254,10 @@ static const struct {
     {"agents: {claude: [5]}", "agents: claude: " AGENT_RULE},
     {"approval: signed", "approval: must be a map of keys, as in `approval: {…}`"},
     {"approval: {minimum: none}", "approval.minimum: \"none\" is not allowed; one of landed, signed, forge"},
-    {"approval: {minimum: signed}",
-     "approval.minimum: signed is not in this version yet; only landed works, and it is never taken in place of a stricter one"},
-    {"approval: {minimum: forge}",
-     "approval.minimum: forge is not in this version yet; only landed works, and it is never taken in place of a stricter one"},
+    {"approval: {minimum: signed}", "approval.minimum: signed needs approval.allowed_signers, the file of the keys that may approve"},
+    {"approval: {minimum: forge, approvers: [me]}", "approval.minimum: forge needs approval.forge_url and approval.approvers"},
+    {"approval: {minimum: forge, forge_url: 'https://forge.example'}",
+     "approval.minimum: forge needs approval.forge_url and approval.approvers"},
     {"approval: {allow_direct: yes}", "approval.allow_direct: \"yes\" is not allowed; true or false"},
     {"approval: {allowed_signers: 5}", "approval.allowed_signers: 5 " PATH_RULE},
     {"approval: {approvers: alice}", "approval.approvers: \"alice\" is not a list"},
@@ -281,7 +281,6 @@ static const struct {
     {"keep_runs_days: 0", "keep_runs_days: 0 is out of range; 1 to 36500"},
     {"known_hosts_file: true", "known_hosts_file: true " PATH_RULE},
     {"ssh_key_file: 1", "ssh_key_file: 1 " PATH_RULE},
-    {"signing_key_file: key", "signing_key_file: " NOT_YET},
     {"ca_file: ''", "ca_file: \"\" " PATH_RULE},
     {"on_drained: {url: https://a.example}", "on_drained: " NOT_YET},
     {"on_drained: 5", "on_drained: 5 is not a map"},
@@ -385,9 +384,19 @@ static void spool_length(void **state)
 }
 
 /* Variables that this test sets; the environment is as before after each test. */
-static const char *const variables[] = {"DISINTO_CAPACITY", "DISINTO_APPROVAL_MINIMUM", "DISINTO_MOUNTS",  "DISINTO_LOG_LEVEL",
-                                        "DISINTO_OPS_REPO", "DISINTO_ALLOWED_REPOS",    "DISINTO_CAPACTY", "DISINTO_SPOOL",
-                                        "DISINTO_CONFIG",   "DISINTO_SOMETHING_ELSE",   "DISINTO_LISTEN",  "DISINTO_APPROVAL_ALLOW_DIRECT"};
+static const char *const variables[] = {"DISINTO_CAPACITY",
+                                        "DISINTO_APPROVAL_MINIMUM",
+                                        "DISINTO_MOUNTS",
+                                        "DISINTO_LOG_LEVEL",
+                                        "DISINTO_OPS_REPO",
+                                        "DISINTO_ALLOWED_REPOS",
+                                        "DISINTO_CAPACTY",
+                                        "DISINTO_SPOOL",
+                                        "DISINTO_CONFIG",
+                                        "DISINTO_SOMETHING_ELSE",
+                                        "DISINTO_CLAIMS",
+                                        "DISINTO_LISTEN",
+                                        "DISINTO_APPROVAL_ALLOW_DIRECT"};
 
 static int forget_variables(void **state)
 {
@@ -439,9 +448,8 @@ static void bad_variables(void **state)
 	} cases[] = {
 	    {"DISINTO_CAPACITY", "0", "DISINTO_CAPACITY: 0 is out of range; 1 to 1024"},
 	    {"DISINTO_CAPACITY", "many", "DISINTO_CAPACITY: \"many\" is not a whole number; 1 to 1024"},
-	    {"DISINTO_APPROVAL_MINIMUM", "signed",
-	     "DISINTO_APPROVAL_MINIMUM: signed is not in this version yet; only landed works, and it is never taken in place of a stricter "
-	     "one"},
+	    {"DISINTO_CLAIMS", "ledger",
+	     "DISINTO_CLAIMS: ledger is not in this version yet; only local works, for a site with one dispatcher"},
 	    {"DISINTO_MOUNTS", "{", "DISINTO_MOUNTS: line "},
 	    {"DISINTO_CAPACTY", "4", "DISINTO_CAPACTY: is no variable of disinto; a near name is DISINTO_CAPACITY"},
 	    {"DISINTO_SPOOL", "a\x1b[2J", "DISINTO_SPOOL: must be text of at most 65536 bytes, without control characters"},
