@@ -182,8 +182,9 @@ static json_t *to_json(const struct exposure *x)
 	json_t *value;
 	char time[21], hex[OID_TEXT];
 
-	json_object_foreach (x->blobs, blob, value)
+	json_object_foreach (x->blobs, blob, value) {
 		json_array_append_new(blobs, json_string(blob));
+	}
 	return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:O}", "name", x->name, "changed", time_format(x->since_ms, time), "commit",
 	                 oid_text(&x->since, hex), "by", x->by, "blobs", blobs, "runs", x->runs);
 }

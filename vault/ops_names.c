@@ -67,8 +67,9 @@ static void save(struct ops_names *n)
 	const char *fingerprint;
 	json_t *owner;
 	buf_addf(&text, "%s\n", git_oid_tostr_s(&n->tip));
-	json_object_foreach (n->owners, fingerprint, owner)
+	json_object_foreach (n->owners, fingerprint, owner) {
 		buf_addf(&text, "%s %s\n", fingerprint, json_string_value(owner));
+	}
 	if (file_write(n->cache, text.data, text.len, 0600, NULL) == 0)
 		n->unsaved = false;
 }

@@ -99,14 +99,20 @@ static void start_ready(int identity_fd)
 	json_decref(receive(MSG_KEYRING_STATE));
 }
 
-static json_t *secret_of(const struct age_recipients *to, const void *plain, size_t len)
+/* A file that says that it is `name`'s (NULL: says nothing). */
+static json_t *secret_named(const struct age_recipients *to, const char *name, const void *plain, size_t len)
 {
 	struct buf file cleanup_buf = BUF_INIT;
-	assert_int_equal(age_encrypt(to, NULL, plain, len, &file, NULL), 0);
+	assert_int_equal(age_encrypt(to, name, plain, len, &file, NULL), 0);
 	size_t room = sodium_base64_ENCODED_LEN(file.len, sodium_base64_VARIANT_ORIGINAL);
 	char *text cleanup_free = xmalloc(room);
 	sodium_bin2base64(text, room, (unsigned char *)file.data, file.len, sodium_base64_VARIANT_ORIGINAL);
 	return json_pack("{s:s, s:s}", "blob", "0123456789012345678901234567890123456789", "age", text);
+}
+
+static json_t *secret_of(const struct age_recipients *to, const void *plain, size_t len)
+{
+	return secret_named(to, NULL, plain, len);
 }
 
 /* Sends DECRYPT (takes `secrets`), reads the pipe to its end; returns the answer. */
@@ -252,6 +258,21 @@ static void test_nothing_unless_all(void **state)
 		json_object_set_new(many, name, secret_of(&ours, "good value", 10));
 	}
 	expect_nothing(many, true, "33 secrets were asked for; at most 32 are allowed");
+	assert_int_equal(end_role(&role), 0);
+}
+
+/* The last guard, whatever the git role believed: a file opens under the name that it says. */
+static void test_under_its_own_name_only(void **state)
+{
+	(void)state;
+	struct buf wire cleanup_buf = BUF_INIT;
+	start_ready(identity);
+	json_decref(ask(json_pack("{s:o}", "PROD", secret_named(&ours, "PROD", "good value", 10)), MSG_DECRYPTED, &wire));
+	expect_nothing(
+	    json_pack("{s:o, s:o}", "GOOD", secret_of(&ours, "good value", 10), "STAGING", secret_named(&ours, "PROD", "good value", 10)),
+	    true,
+	    "vault/secrets/STAGING.age: was encrypted as PROD; a secret works under its own name only: store the value anew "
+	    "with 'disinto secrets add -f STAGING'");
 	assert_int_equal(end_role(&role), 0);
 }
 
@@ -420,6 +441,7 @@ int main(void)
 	    cmocka_unit_test_teardown(test_exactly_the_named_secrets, end_test),
 	    cmocka_unit_test_teardown(test_sizes, end_test),
 	    cmocka_unit_test_teardown(test_nothing_unless_all, end_test),
+	    cmocka_unit_test_teardown(test_under_its_own_name_only, end_test),
 	    cmocka_unit_test_teardown(test_without_identity, end_test),
 	    cmocka_unit_test_teardown(test_bad_identity, end_test),
 	    cmocka_unit_test_teardown(test_reader_gone, end_test),

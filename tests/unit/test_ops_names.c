@@ -100,7 +100,8 @@ static char *refusal(struct fixture *f, const git_oid *tip, const char *name, co
 static void expect(struct fixture *f, const git_oid *tip, const char *name, const struct buf *file, const char *why)
 {
 	cleanup_free char *got = refusal(f, tip, name, file);
-	if (!got != !why || (got && strcmp(got, why) != 0))
+	bool same = got && why ? strcmp(got, why) == 0 : !got && !why;
+	if (!same)
 		fail_msg("%s: %s", name, got ? got : "may be used");
 }
 
