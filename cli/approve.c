@@ -143,7 +143,8 @@ static json_t *pending_row(const struct repo *r, const char *id, const git_oid *
 	row = json_pack("{s:s, s:s, s:s?, s:s?, s:O?, s:s?}", "id", id, "head", oid_text(head, hex), "formula", judged.action.formula,
 	                "context", judged.action.context, "secrets", judged.action.secrets, "problem", problem);
 	if (row && git_commit_lookup(&commit, r->git, head) == 0) {
-		json_object_set_new(row, "tier", json_string(tier_name(TIER_HIGH)));
+		if (judged.verdict.why)
+			json_object_set_new(row, "tier", json_string(tier_name(judged.verdict.tier)));
 		json_object_set_new(row, "by", json_string(git_commit_author(commit)->name));
 		json_object_set_new(row, "proposed", json_string(time_format((int64_t)git_commit_time(commit) * 1000, time)));
 	}
@@ -245,6 +246,8 @@ static int approve(const struct args *args, struct repo *r, const char *id, cons
 	if (judged.problem)
 		return err_set(err, ERR_INVALID, "%s", judged.problem);
 	risk = risk_json(&judged, r->config);
+	if (risk_add_last_run(risk, r->git, &r->tip, &judged, err) < 0)
+		return -1;
 	if (!args_has(args, "json"))
 		risk_print(risk, stdout);
 	if (repo_land(r, make_approval, &c, &commit, err) < 0)

@@ -116,7 +116,7 @@ const struct command commands[] = {
     {"pending", "", 0, 0, "list the proposals that have not landed", only_json, "disinto pending", cmd_pending, 0},
     {"approve", "ID", 1, 1, "show a proposal and merge it into the protected branch", approve_options, "disinto approve hello-1",
      cmd_approve, 0},
-    {"validate", "[FILE…]", 0, ANY, "check actions and formulas as the dispatcher would", only_json,
+    {"validate", "[FILE…]", 0, ANY, "check actions, formulas and policy as the dispatcher would", only_json,
      "disinto validate vault/actions/hello-1.json", cmd_validate, 0},
     {"run", "ID", 1, 1, "run a landed action now, follow its log, return its exit code", run_options, "disinto run hello-1", cmd_run, 125},
     {"list", "", 0, 0, "list actions and their states", list_options, "disinto list --state running", cmd_list, 0},

@@ -7,6 +7,7 @@
 #include "cli/repo.h"
 #include "vault/action.h"
 #include "vault/formula.h"
+#include "vault/policy.h"
 
 /* Life: JUDGED_INIT -> judge -> judged_free. */
 struct judged {
@@ -14,24 +15,35 @@ struct judged {
 	struct ops_action files;
 	struct action action;   /* json NULL: it does not parse */
 	struct formula formula; /* likewise */
+	struct policy policy;   /* by which it was judged */
+	struct policy_verdict verdict;
+	char *remark; /* NULL, or what is odd about the policy */
 };
 #define JUDGED_INIT \
 	{ \
-		.problem = NULL \
+		.problem = NULL, .verdict = POLICY_VERDICT_INIT \
 	}
 
 /* Judges vault/actions/<id>.json as it stands at `commit`, with the formula and the secrets of that commit. -1: the repository can't be read. */
 int judge(const struct repo *r, const git_oid *commit, const char *id, struct judged *ret, struct err *err);
 /* The same for one that has landed: the tip's action and secrets, the formula of the commit at which it landed. ERR_NOT_FOUND: it has not. */
 int judge_landed(const struct repo *r, const char *id, struct judged *ret, struct err *err);
+/* Judges by policy an action whose two parts have parsed; takes the policy. A refusal becomes the problem, unless there is one. */
+void judge_policy(struct judged *j, struct policy *policy, const char *remark, const struct policy_floor *floor);
 void judged_free(struct judged *j);
 #define cleanup_judged __attribute__((cleanup(judged_free)))
 
 /*
- * What a human should know before he approves: id, context, formula, image, tier, secrets, inputs, tools, mounts, network, limits, and
- * "missing": what this configuration lacks, so that the action would wait. Caller owns. Both parts must have parsed.
+ * risk.c: what a human should know before he approves: id, context, formula, image, tier and why, approval, direct, secrets and what policy says of each, inputs,
+ * tools, mounts, network, limits, and "missing": why the action would wait. Caller owns. Both parts must have parsed. Without a configuration (NULL)
+ * what only that can tell is left out.
  */
 json_t *risk_json(const struct judged *j, const struct config *config);
+/*
+ * last_run.c: adds "last_run": the last finished run of the same formula, as `commit` has it, and what has changed since, as sentences: {id, outcome, timestamp, image,
+ * changes}; null when there is none.
+ */
+int risk_add_last_run(json_t *risk, git_repository *git, const git_oid *commit, const struct judged *j, struct err *err);
 void risk_print(const json_t *risk, FILE *to);
 
 /* approve.c: the proposals that have not landed, as `disinto pending --json` prints them. Caller owns. */

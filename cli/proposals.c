@@ -211,8 +211,11 @@ static void report_proposal(const struct args *args, const struct repo *r, const
                             const char *status, const git_oid *commit)
 {
 	cleanup_json json_t *risk = j->action.json && j->formula.json ? risk_json(j, r->config) : NULL;
+	cleanup_err struct err why = ERR_INIT;
 	char hex[OID_TEXT];
 
+	if (risk && risk_add_last_run(risk, r->git, &r->tip, j, &why) < 0)
+		note("propose: %s", err_msg(&why));
 	oid_text(commit, hex);
 	if (args_has(args, "json")) {
 		cleanup_json json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:O?}", "id", p->id, "status", status, "branch",

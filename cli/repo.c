@@ -58,6 +58,7 @@ int repo_open(const struct config *config, struct repo *ret, struct err *err)
 	ret->lock_path = xasprintf("%s/disinto.lock", path);
 	ret->branch_ref = xasprintf("refs/heads/%s", config->branch);
 	ops_place(config, &ret->place);
+	ret->policy = repo_policy_new();
 	return 0;
 }
 
@@ -67,6 +68,7 @@ void repo_close(struct repo *r)
 	free(r->lock_path);
 	free(r->branch_ref);
 	git_refs_free(&r->refs);
+	repo_policy_free(r->policy);
 	*r = (struct repo)REPO_INIT;
 }
 

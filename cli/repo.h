@@ -11,6 +11,7 @@
 #include "lib/git_repo.h"
 #include "vault/config.h"
 #include "vault/ops.h"
+#include "vault/policy.h"
 
 #define PROPOSAL_REFS "refs/heads/vault/"
 
@@ -23,6 +24,7 @@ struct repo {
 	struct git_refs refs; /* of the server at the last sync: the protected branch and the proposals */
 	bool has_tip;         /* false: the protected branch does not exist */
 	git_oid tip;
+	struct repo_policy *policy; /* what repo_policy found */
 };
 #define REPO_INIT \
 	{ \
@@ -44,6 +46,17 @@ const git_oid *repo_proposal(const struct repo *r, const char *id);
 
 /* Appends the file at `path` of a commit. ERR_NOT_FOUND; ERR_INVALID when it is no plain file or larger than max. */
 int repo_file(const struct repo *r, const git_oid *commit, const char *path, size_t max, struct buf *ret, struct err *err);
+
+/*
+ * policy.c: the policy in force at the tip: its own, or the last good one before it; the remark (or NULL) says why not its own. Borrowed until it is asked
+ * again after a sync, or repo_close.
+ */
+const struct policy *repo_policy(const struct repo *r, const char **ret_remark);
+/* The policy that stands at that very commit. ERR_NOT_FOUND, ERR_INVALID. Caller frees *ret. */
+int repo_policy_at(const struct repo *r, const git_oid *commit, struct policy *ret, struct err *err);
+/* For repo_open and repo_close. */
+struct repo_policy *repo_policy_new(void);
+void repo_policy_free(struct repo_policy *p);
 
 /* author.c: who commits. GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL, else user.name and user.email of git's configuration. Caller frees. */
 int repo_author(git_signature **ret, struct err *err);

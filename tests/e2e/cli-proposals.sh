@@ -171,7 +171,7 @@ like "validate: a misnamed file" "$output" '^bad +vault/actions/Not\.An\.Id\.jso
 is "validate --json" "$(disinto validate --json | jq -c '[.[] | select(.ok | not) | .path] | sort')" \
 	'["vault/actions/Not.An.Id.json","vault/actions/wrong.json","vault/formulas/bad.yaml"]'
 cd "$OPS" || exit 1
-is "validate: files of a checkout" "$(disinto validate vault/actions/deploy-1.json vault/formulas/hello.yaml)" \
+is "validate: files of a checkout" "$(disinto validate vault/actions/deploy-1.json vault/formulas/hello.yaml | grep -v '^  ')" \
 	$'ok   vault/actions/deploy-1.json\nok   vault/formulas/hello.yaml'
 action asks hello '{"secrets": ["NOT_THERE"]}'
 like "validate: a secret that the checkout lacks" "$(disinto validate vault/actions/asks.json)" 'secrets: there is no vault/secrets/NOT_THERE\.age'
@@ -180,5 +180,4 @@ like "validate: a formula that it lacks" "$(disinto validate vault/actions/lost.
 cp vault/actions/deploy-1.json "$WORK/renamed.json"
 like "validate: an id that is not its name" "$(disinto validate "$WORK/renamed.json")" '^bad +.*/renamed\.json: id'
 refute "validate: a file that is not there" disinto validate absent.json >/dev/null
-like "validate: policy is not judged yet" "$(disinto validate vault/policy.yaml 2>&1; touch vault/policy.yaml; disinto validate vault/policy.yaml)" 'policy is not supported'
 refute "validate: needs no configuration for files" grep -q dispatcher.yaml <(disinto validate vault/formulas/hello.yaml 2>&1)
