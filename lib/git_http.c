@@ -84,6 +84,9 @@ static void set_request(struct git_rpc *rpc, const struct git_rpc_request *req)
 		rpc->headers = curl_slist_append(rpc->headers, "Expect:");
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, req->body);
 		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->len);
+		/* libcurl sends a request again by itself when a kept connection breaks under it. A push that was applied would then lose to itself. */
+		if (strcmp(req->service, "git-receive-pack") == 0)
+			curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
 	}
 	if (req->v2)
 		rpc->headers = curl_slist_append(rpc->headers, "Git-Protocol: version=2");
@@ -95,6 +98,7 @@ static void set_options(struct git_rpc *rpc)
 	const struct git_place *place = rpc->s->place;
 	CURL *c = rpc->easy;
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L); /* a name server that hangs is not waited for */
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "git/2 (disinto)");
