@@ -16,7 +16,9 @@ struct policy_history {
 	char *tip;                 /* NULL: first sight */
 	struct version **versions; /* owned; the first is "there is none" */
 	size_t n_versions;
-	struct version *in_force;
+	struct version *at_tip;     /* in force at `tip` */
+	struct version *base;       /* in force when the last walk ended that came to its end */
+	struct version *in_force;   /* where the walk is */
 	struct version *begun_with; /* in force when the poll began */
 	struct version *replaced;   /* in force before the commit `changed_at` */
 	char *changed_at;           /* the last commit that changed what is in force, or NULL */
@@ -59,7 +61,7 @@ struct policy_history *policy_history_new(void)
 	struct policy none;
 
 	policy_none(&none);
-	h->in_force = add_version(h, NULL, NULL, &none);
+	h->at_tip = h->base = h->in_force = add_version(h, NULL, NULL, &none);
 	h->begun_with = h->replaced = h->in_force;
 	h->landed = json_object();
 	return h;
@@ -92,7 +94,10 @@ const char *policy_history_tip(const struct policy_history *h)
 
 void policy_history_begin(struct policy_history *h)
 {
-	h->begun_with = h->in_force;
+	/* What a walk that broke off had found is found again; until then it must not count as what was in force before. */
+	h->in_force = h->replaced = h->at_tip;
+	h->begun_with = h->base;
+	free(steal_ptr(&h->changed_at));
 }
 
 enum approval_mode policy_history_change_approval(const struct policy_history *h, const struct policy_floor *floor)
@@ -142,7 +147,7 @@ static bool is_needed(const struct policy_history *h, const struct version *v)
 	const char *id;
 	json_t *pair;
 
-	if (v == h->in_force || v == h->begun_with || !v->blob)
+	if (v == h->in_force || v == h->begun_with || v == h->base || !v->blob)
 		return true;
 	json_object_foreach (h->landed, id, pair) {
 		const char *first = json_string_value(json_object_get(pair, "before"));
@@ -154,14 +159,13 @@ static bool is_needed(const struct policy_history *h, const struct version *v)
 	return false;
 }
 
-void policy_history_end(struct policy_history *h, const char *tip)
+void policy_history_pause(struct policy_history *h, const char *tip)
 {
 	size_t kept = 0;
 
 	free(h->tip);
 	h->tip = xstrdup(tip);
-	free(steal_ptr(&h->changed_at));
-	h->replaced = h->in_force;
+	h->at_tip = h->in_force;
 	for (size_t i = 0; i < h->n_versions; i++) {
 		if (is_needed(h, h->versions[i]))
 			h->versions[kept++] = h->versions[i];
@@ -169,6 +173,13 @@ void policy_history_end(struct policy_history *h, const char *tip)
 			version_free(h->versions[i]);
 	}
 	h->n_versions = kept;
+	h->replaced = h->in_force; /* the one that it named may be gone */
+}
+
+void policy_history_end(struct policy_history *h, const char *tip)
+{
+	h->base = h->in_force;
+	policy_history_pause(h, tip);
 }
 
 int policy_history_for(const struct policy_history *h, const char *id, const char *commit, struct policy *ret, const char **ret_blob,
@@ -201,8 +212,8 @@ json_t *policy_history_save(const struct policy_history *h)
 
 	for (size_t i = 1; i < h->n_versions; i++)
 		json_object_set_new(texts, h->versions[i]->blob, json_string(h->versions[i]->text));
-	return json_pack("{s:s?, s:s?, s:o, s:o}", "tip", h->tip, "in_force", h->in_force->blob, "policies", texts, "landed",
-	                 json_deep_copy(h->landed));
+	return json_pack("{s:s?, s:s?, s:s?, s:o, s:o}", "tip", h->tip, "in_force", h->at_tip->blob, "before", h->base->blob, "policies",
+	                 texts, "landed", json_deep_copy(h->landed));
 }
 
 static int load_versions(struct policy_history *h, const json_t *texts, struct err *err)
@@ -245,16 +256,18 @@ static int load_landed(struct policy_history *h, const json_t *landed, struct er
 int policy_history_load(const json_t *state, struct policy_history **ret, struct err *err)
 {
 	__attribute__((cleanup(cleanup_history))) struct policy_history *h = policy_history_new();
-	const json_t *tip = json_object_get(state, "tip"), *in_force = json_object_get(state, "in_force");
+	const json_t *tip = json_object_get(state, "tip"), *in_force = json_object_get(state, "in_force"),
+	             *base = json_object_get(state, "before");
 	const json_t *texts = json_object_get(state, "policies"), *landed = json_object_get(state, "landed");
 
 	if (!json_is_object(texts) || !json_is_object(landed) || !(json_is_null(tip) || json_is_string(tip)))
 		return err_set(err, ERR_INVALID, "the state of policy is damaged");
 	if (load_versions(h, texts, err) < 0 || load_landed(h, landed, err) < 0)
 		return err_wrap(err, "the state of policy");
-	if (!is_version(h, in_force))
+	if (!is_version(h, in_force) || !is_version(h, base))
 		return err_set(err, ERR_INVALID, "the state of policy is damaged: it lacks the one in force");
-	h->in_force = h->begun_with = h->replaced = find_version(h, json_string_value(in_force));
+	h->at_tip = h->in_force = h->replaced = find_version(h, json_string_value(in_force));
+	h->base = h->begun_with = find_version(h, json_string_value(base));
 	h->tip = json_is_string(tip) ? xstrdup(json_string_value(tip)) : NULL;
 	*ret = steal_ptr(&h);
 	return 0;

@@ -10,9 +10,9 @@
  *     policy_history_begin
  *     for each commit after policy_history_tip on the first-parent chain, oldest first:
  *         where vault/policy.yaml differs from the first parent's: ask whether the commit has policy_history_change_approval;
- *             it has: policy_history_change;  it has not: go on;  can't be told now: end the walk before this commit
+ *             it has: policy_history_change;  it has not: go on;  can't be told now: policy_history_pause before this commit
  *         where an action lands: policy_history_landed
- *     policy_history_end with the last commit that was walked
+ *     policy_history_end with the branch's tip
  *     policy_history_for for each action that waits, policy_history_forget for each that does not any more
  *     keep policy_history_save where it survives
  *
@@ -40,6 +40,7 @@ int policy_history_load(const json_t *state, struct policy_history **ret, struct
 /* The last commit judged, in hexadecimal; NULL at first sight. Borrowed until the next end. */
 const char *policy_history_tip(const struct policy_history *h);
 
+/* Begins at the last tip judged: what a walk without an end had told is forgotten. */
 void policy_history_begin(struct policy_history *h);
 
 /* The approval that a change of policy needs at this point of the walk. */
@@ -54,7 +55,10 @@ int policy_history_change(struct policy_history *h, const char *commit, const ch
 /* An action landed at `commit`. Told again with another commit, the later one counts. */
 void policy_history_landed(struct policy_history *h, const char *id, const char *commit);
 
+/* The walk came to the branch's tip. */
 void policy_history_end(struct policy_history *h, const char *tip);
+/* The walk came to `tip` and has to wait there. What was in force before goes on to be that for the rest of the branch, which is no less the same push. */
+void policy_history_pause(struct policy_history *h, const char *tip);
 
 /*
  * The policy by which the action is judged; caller frees *ret. *ret_blob: the policy in force at its landing commit, NULL where there is none; borrowed until the

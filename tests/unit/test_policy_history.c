@@ -212,6 +212,53 @@ static void the_first_policy(void **state)
 	assert_string_equal(judged(h, "a", "c1"), "high landed");
 }
 
+/* A walk that breaks off (an object can't be read) begins again, and what it saw is not yet "before". */
+static void a_walk_that_breaks_off(void **state)
+{
+	HISTORY h = begun(STRICT);
+	cleanup_json json_t *saved = NULL;
+
+	(void)state;
+	policy_history_begin(h);
+	changes(h, "c1", "b1", LOOSE);
+	policy_history_landed(h, "a", "c1");
+	saved = policy_history_save(h);
+	assert_string_equal(json_string_value(json_object_get(saved, "in_force")), "b0");
+	policy_history_begin(h);
+	assert_int_equal(policy_history_change_approval(h, &lowest), APPROVAL_FORGE);
+	changes(h, "c1", "b1", LOOSE);
+	policy_history_landed(h, "a", "c1");
+	policy_history_end(h, "c1");
+	assert_string_equal(judged(h, "a", "c1"), "high forge refused");
+}
+
+/* A push that is judged in two parts, because the forge was away in between, is one push all the same; over a restart too. */
+static void a_walk_that_has_to_wait(void **state)
+{
+	HISTORY h = begun(STRICT);
+	HISTORY again = NULL;
+	cleanup_json json_t *saved = NULL;
+
+	(void)state;
+	policy_history_begin(h);
+	changes(h, "c1", "b1", LOOSE);
+	policy_history_pause(h, "c1");
+	policy_history_begin(h);
+	policy_history_pause(h, "c1");
+	saved = policy_history_save(h);
+	assert_int_equal(policy_history_load(saved, &again, NULL), 0);
+	policy_history_begin(again);
+	assert_int_equal(policy_history_change_approval(again, &lowest), APPROVAL_LANDED);
+	changes(again, "c2", "b2", LOOSE "\n");
+	policy_history_landed(again, "a", "c2");
+	policy_history_end(again, "c2");
+	assert_string_equal(judged(again, "a", "c2"), "high forge refused");
+	policy_history_begin(again);
+	policy_history_landed(again, "b", "c3");
+	policy_history_end(again, "c3");
+	assert_string_equal(judged(again, "b", "c3"), "low landed");
+}
+
 static void freezing_follows_the_present(void **state)
 {
 	HISTORY h = begun("freeze: true\nformulas: {f: low}");
@@ -284,16 +331,22 @@ static void damaged_states(void **state)
 	static const char *const damage[] = {
 	    "{}",
 	    "[]",
-	    "{\"tip\": 1, \"in_force\": null, \"policies\": {}, \"landed\": {}}",
-	    "{\"tip\": \"c\", \"policies\": {}, \"landed\": {}}",
-	    "{\"tip\": \"c\", \"in_force\": \"b\", \"policies\": {}, \"landed\": {}}",
-	    "{\"tip\": \"c\", \"in_force\": \"b\", \"policies\": {\"b\": 1}, \"landed\": {}}",
-	    "{\"tip\": \"c\", \"in_force\": \"b\", \"policies\": {\"b\": \"freeze: 1\"}, \"landed\": {}}",
-	    "{\"tip\": \"c\", \"in_force\": null, \"policies\": {}, \"landed\": {\"a\": {\"commit\": \"c\", \"before\": \"b\", \"at\": "
+	    "{\"tip\": 1, \"in_force\": null, \"before\": null, \"policies\": {}, \"landed\": {}}",
+	    "{\"tip\": \"c\", \"before\": null, \"policies\": {}, \"landed\": {}}",
+	    "{\"tip\": \"c\", \"in_force\": null, \"policies\": {}, \"landed\": {}}",
+	    "{\"tip\": \"c\", \"in_force\": null, \"before\": \"b\", \"policies\": {}, \"landed\": {}}",
+	    "{\"tip\": \"c\", \"in_force\": \"b\", \"before\": null, \"policies\": {}, \"landed\": {}}",
+	    "{\"tip\": \"c\", \"in_force\": \"b\", \"before\": null, \"policies\": {\"b\": 1}, \"landed\": {}}",
+	    "{\"tip\": \"c\", \"in_force\": \"b\", \"before\": null, \"policies\": {\"b\": \"freeze: 1\"}, \"landed\": {}}",
+	    "{\"tip\": \"c\", \"in_force\": null, \"before\": null, \"policies\": {}, \"landed\": {\"a\": {\"commit\": \"c\", \"before\": "
+	    "\"b\", \"at\": "
 	    "null}}}",
-	    "{\"tip\": \"c\", \"in_force\": null, \"policies\": {}, \"landed\": {\"a\": {\"commit\": \"c\", \"at\": null}}}",
-	    "{\"tip\": \"c\", \"in_force\": null, \"policies\": {}, \"landed\": {\"a\": {\"before\": null, \"at\": null}}}",
-	    "{\"tip\": \"c\", \"in_force\": null, \"policies\": {}, \"landed\": {\"A b\": {\"commit\": \"c\", \"before\": null, \"at\": "
+	    "{\"tip\": \"c\", \"in_force\": null, \"before\": null, \"policies\": {}, \"landed\": {\"a\": {\"commit\": \"c\", \"at\": "
+	    "null}}}",
+	    "{\"tip\": \"c\", \"in_force\": null, \"before\": null, \"policies\": {}, \"landed\": {\"a\": {\"before\": null, \"at\": "
+	    "null}}}",
+	    "{\"tip\": \"c\", \"in_force\": null, \"before\": null, \"policies\": {}, \"landed\": {\"A b\": {\"commit\": \"c\", "
+	    "\"before\": null, \"at\": "
 	    "null}}}",
 	};
 
@@ -321,6 +374,8 @@ int main(void)
 	    cmocka_unit_test(a_change_needs_what_the_old_one_wants),
 	    cmocka_unit_test(first_sight),
 	    cmocka_unit_test(the_first_policy),
+	    cmocka_unit_test(a_walk_that_breaks_off),
+	    cmocka_unit_test(a_walk_that_has_to_wait),
 	    cmocka_unit_test(freezing_follows_the_present),
 	    cmocka_unit_test(what_is_not_known_waits),
 	    cmocka_unit_test(survives_a_restart),
