@@ -140,9 +140,9 @@ test: test-deps
 programs-for-tests: all $(UNIT_TESTS) $(SAN)/sim $(FUZZ_TESTS)
 
 bench: test-deps
-	$(again) all $(BUILD)/bare
+	$(again) all $(BUILD)/bare $(BUILD)/redact
 	$(Q)tests/bench/run $(BUILD)/bare
-$(BUILD)/bare: $(BUILD)/tests/bench/bare.o $(BUILD)/libdisinto.a
+$(BUILD)/bare $(BUILD)/redact: $(BUILD)/%: $(BUILD)/tests/bench/%.o $(BUILD)/libdisinto.a
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
 
 SOURCES = $(sort $(wildcard *.[ch] */*.[ch] */*/*.[ch]))
