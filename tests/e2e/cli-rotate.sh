@@ -116,9 +116,11 @@ age-keygen -y "$WORK/second.age" >>"$OPS/vault/recipients.txt"
 put 'vault: race'
 disinto secrets rotate 2>/dev/null &
 child=$!
-printf 'a racing value' | disinto secrets add -f BETA 2>/dev/null
-check "race: add lands" [ $? = 0 ]
+for _ in 1 2 3; do # add says so where the rotation was first
+	printf 'a racing value' | disinto secrets add -f BETA 2>/dev/null && break
+done
 wait $child
+is "race: rotate lands" $? 0
 is "race: the new value stays" "$(opened BETA)" 'a racing value'
 is "race: the others are rotated" "$(opened ALPHA "$WORK/second.age")" 'value of alpha'
 
@@ -239,7 +241,7 @@ git -C "$OPS" pull -q
 is "exposure: nobody yet" "$(runs ALPHA)" '[]'
 done_with first "ALPHA=$(blob ALPHA)" "BETA=$(blob BETA)"
 done_with other "BETA=$(blob BETA)"
-MORE='{"outcome": "refused", "container": null}' done_with refused "ALPHA=$(blob ALPHA)"
+MORE='{"outcome": "refused"}' done_with refused "ALPHA=$(blob ALPHA)"
 MORE='{"outcome": "cancelled", "container": null}' done_with cancelled "ALPHA=$(blob ALPHA)"
 MORE='{"outcome": "lost", "container": null}' done_with lost "ALPHA=$(blob ALPHA)"
 put 'vault: 5 results'

@@ -33,6 +33,11 @@ static void decrypt(const void *file, size_t len)
 	if (rc == 0 ? !plain || err.code != ERR_NONE : plain || (err.code != ERR_INVALID && err.code != ERR_DENIED))
 		abort();
 	sodium_free(plain);
+	struct age_facts facts;
+	bool told = age_examine(file, len, &facts, NULL) == 0;
+	if ((rc == 0 && !told) || (told && strlen(facts.fingerprint) != AGE_FINGERPRINT_ROOM - 1) ||
+	    (told && facts.name[0] && !vault_is_secret(facts.name)))
+		abort();
 }
 
 static void parse_identities(const char *text, size_t len)
