@@ -5,6 +5,7 @@
 #include "lib/cleanup.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "vault/image.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,11 +103,22 @@ static void do_start(struct house *h, struct run *r)
 		later(h, (struct event){.kind = EV_FAILED, .id = r->id, .attempt = r->attempt, .reason = missing});
 		return;
 	}
+	/* As policy judged it: Docker would find other images by other spellings of the same reference. */
+	cleanup_free char *image = NULL;
+	cleanup_err struct err err = ERR_INIT;
+	if (image_normalise(r->formula->image ? r->formula->image : config->runner_image, &image, &err) < 0) {
+		later(h, (struct event){.kind = EV_FAILED,
+		                        .id = r->id,
+		                        .attempt = r->attempt,
+		                        .refuse = r->formula->image != NULL,
+		                        .reason = err_msg(&err)});
+		return;
+	}
 	begin_transcript(h, r);
 	json_t *network = json_object_get(config->networks, r->formula->network);
-	json_t *body = msg_new(MSG_START, "{s:s, s:i, s:s, s:s, s:O, s:O, s:s, s:o}", "id", r->id, "attempt", r->attempt, "name", r->name,
-	                       "claim", r->claim, "action", r->action.json, "formula", r->formula->json, "image",
-	                       r->formula->image ? r->formula->image : config->runner_image, "mounts", mounts_of(h, r));
+	json_t *body =
+	    msg_new(MSG_START, "{s:s, s:i, s:s, s:s, s:O, s:O, s:s, s:o}", "id", r->id, "attempt", r->attempt, "name", r->name, "claim",
+	            r->claim, "action", r->action.json, "formula", r->formula->json, "image", image, "mounts", mounts_of(h, r));
 	json_object_set_new(body, "network", network ? json_incref(network) : json_string(r->formula->network));
 	if (config->agents)
 		json_object_set(body, "agents", config->agents);

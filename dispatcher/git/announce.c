@@ -164,7 +164,7 @@ static int announce_one(struct git_state *g, const struct ops_landing *l, struct
 	return g->core_gone ? err_set(err, ERR_UNREACHABLE, "core is gone") : 0;
 }
 
-/* Those that wait for something in the repo may have it now. They landed where they did, so nothing has to be searched. */
+/* Those that wait for something in the repo may have it now, and those that do not may be frozen. They landed where they did, so nothing has to be searched. */
 static int announce_waiting(struct git_state *g, const json_t *found, struct err *err)
 {
 	cleanup_json json_t *all = json_copy(g->announced);
@@ -172,7 +172,7 @@ static int announce_waiting(struct git_state *g, const json_t *found, struct err
 	json_t *told;
 	json_object_foreach (all, id, told) {
 		struct ops_landing l = {.id = id, .found = true};
-		if (!json_is_string(json_object_get(told, "wait")) || json_object_get(found, id))
+		if ((!json_is_string(json_object_get(told, "wait")) && !g->policy_moved) || json_object_get(found, id))
 			continue;
 		git_oid_fromstr(&l.commit, json_string_value(json_object_get(told, "commit")));
 		if (announce_one(g, &l, err) < 0)

@@ -74,7 +74,8 @@ struct git_state {
 	struct forge *forge;   /* made when first asked */
 	json_t *forge_asked;   /* commit -> monotonic ms of the first time that the forge knew nothing of it */
 	json_t *approved;      /* "mode commit path blob" -> by whom: what was found approved stays so */
-	bool judge_again;      /* something waits that time alone may mend */
+	bool policy_moved; /* another policy came into force in this walk: what was announced is judged again, as it may be frozen now */
+	bool judge_again;  /* something waits that time alone may mend */
 	int64_t judge_at_ms;
 
 	/* results */

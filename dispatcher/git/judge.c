@@ -107,6 +107,8 @@ static int policy_changed(struct git_state *g, const git_oid *commit, const git_
 	}
 	if (policy_history_change(g->policies, hex, blob ? git_oid_tostr_s(blob) : NULL, blob ? text.data : NULL, text.len, &why) < 0)
 		note_policy(g, err_msg(&why));
+	else
+		g->policy_moved = true;
 	return 0;
 }
 
@@ -116,7 +118,8 @@ static int on_landing(const struct ops_item *before, const struct ops_item *now,
 	const char *commit = ((void **)arg)[1];
 
 	(void)err;
-	if (now->action.there && !now->result.there && (!before->action.there || !git_oid_equal(&before->action.oid, &now->action.oid)))
+	if (now->action.there && !now->result.there &&
+	    (!before->action.there || before->action.mode != now->action.mode || !git_oid_equal(&before->action.oid, &now->action.oid)))
 		policy_history_landed(g->policies, now->id, commit);
 	return 0;
 }
@@ -195,7 +198,7 @@ int judge_follow(struct git_state *g, struct err *err)
 	cleanup_free char *last = NULL;
 	git_oid oid;
 
-	g->judge_again = false;
+	g->judge_again = g->policy_moved = false;
 	approve_refresh(g);
 	if (open_walk(g, &walk, err) < 0)
 		return -1;
@@ -212,7 +215,9 @@ int judge_follow(struct git_state *g, struct err *err)
 		last = xstrdup(git_oid_tostr_s(&oid));
 	}
 	git_error_clear();
-	if (last)
+	if (last && g->judge_again)
+		policy_history_pause(g->policies, last);
+	else if (last)
 		policy_history_end(g->policies, last);
 	g->judge_at_ms = now_mono_ms() + JUDGE_AGAIN_MS;
 	have_core_remember(g);

@@ -229,6 +229,8 @@ static void test_freeze_holds_and_lets_go(void **state)
 	expect(h, "a", "nothing"); /* the poll that brings the thaw still knows the frost */
 	land(h->f.repo, "README.md", "y");
 	expect(h, "a", "high landed");
+	land_policy(h, "freeze: true\n"); /* it was announced, and may still be queued */
+	expect(h, "a", "wait: ");
 }
 
 static void test_secret_for_another_formula_is_refused(void **state)
