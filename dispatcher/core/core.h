@@ -83,6 +83,7 @@ struct run {
 	bool has_exit_code;
 	int exit_code;
 	char *reason; /* why it waits; later why it did not succeed */
+	char *noted;  /* the last reason to wait that was noted: each is noted once, not at each attempt */
 	bool log_truncated;
 	/* Where it stands in its present state. */
 	enum halt halt;

@@ -81,6 +81,7 @@ void run_free(struct run *r)
 	free(r->container);
 	free(r->image);
 	free(r->reason);
+	free(r->noted);
 	free(r->halt_reason);
 	free(r);
 }

@@ -25,8 +25,10 @@ void core_wait(struct core *c, struct run *r, const char *reason)
 
 	for (int i = 0; i < r->failures && pause < BACKOFF_MOST_MS; i++)
 		pause *= 2;
-	if (!r->reason || strcmp(r->reason, reason) != 0)
+	if (!r->noted || strcmp(r->noted, reason) != 0) {
 		effect_note(c, r, "waits: %s", reason);
+		set_text(&r->noted, reason);
+	}
 	set_text(&r->reason, reason);
 	core_restart(c, r);
 	r->failures++;

@@ -250,6 +250,7 @@ static void test_failed_start_is_tried_again_later(void **state)
 	journaled(w, "a", JOURNAL_CLAIMED);
 	journaled(w, "a", JOURNAL_STARTING);
 	say(w, EV_FAILED, "a");
+	assert_null(effect_of(w, EFFECT_NOTE)); /* the same reason is noted once */
 	assert_true(core_next_ms(w->core) - w->now > first);
 }
 
