@@ -1,5 +1,5 @@
 /* What stands in the ops repo at a commit, and what its history says. */
-#include "tests/unit/git_fixture.h"
+#include "tests/unit/git_raw.h"
 
 #include "vault/formula.h"
 #include "vault/ops.h"
@@ -118,24 +118,6 @@ static void test_scan_random(void **state)
 		expect_scan(f->repo, &old, &now, want.data);
 		old = now;
 	}
-}
-
-/* One entry of a tree as git stores it. */
-static void raw_entry(struct buf *b, const char *mode_and_name, const git_oid *oid)
-{
-	buf_adds(b, mode_and_name);
-	buf_addc(b, '\0');
-	buf_add(b, oid->id, GIT_OID_RAWSZ);
-}
-
-static git_oid write_object(git_repository *repo, const struct buf *data, git_object_t type)
-{
-	git_oid oid;
-	git_odb *odb = NULL;
-	assert_int_equal(git_repository_odb(&odb, repo), 0);
-	assert_int_equal(git_odb_write(&oid, odb, data->data, data->len, type), 0);
-	git_odb_free(odb);
-	return oid;
 }
 
 /* A commit whose vault/actions is this tree. */
