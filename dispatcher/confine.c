@@ -50,6 +50,8 @@ static size_t kept(enum role r, const struct role_args *args, int keep[static 8]
 	if (r == ROLE_CORE) {
 		keep[n++] = args->spool_fd;
 		keep[n++] = args->lock_fd;
+	} else if (r == ROLE_GIT) {
+		keep[n++] = args->signing_fd;
 	} else if (r == ROLE_KEYRING) {
 		keep[n++] = args->identity_fd;
 	} else if (r == ROLE_ENGINE) {

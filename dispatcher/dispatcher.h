@@ -119,6 +119,7 @@ struct role_args {
 	const struct config *config;
 	int sock;         /* to core (core: to the parent) */
 	int identity_fd;  /* keyring; -1 without one */
+	int signing_fd;   /* git: signing_key_file, open; looked at only if the configuration names one */
 	int spool_fd;     /* core: the folder */
 	int lock_fd;      /* parent and core: as long as it is open no other dispatcher gets the spool */
 	int runner_fd;    /* engine: the disinto-runner program */

@@ -158,9 +158,10 @@ static int open_all(const struct config *config, struct role_args *args, char **
 	if (config->identity_file && secret_open(config->identity_file, &args->identity_fd, err) < 0)
 		return err_wrap(err, "identity_file");
 	if (config->signing_key_file) {
-		/* The git role reads it for itself; a key that is no good stops the start. */
+		/* The git role, which may be another user, reads it for itself; a key that is no good stops the start. */
 		cleanup_ssh_private_key struct ssh_private_key *key = NULL;
-		if (ssh_private_key_load(config->signing_key_file, &key, err) < 0)
+		if (secret_open(config->signing_key_file, &args->signing_fd, err) < 0 ||
+		    ssh_private_key_read(args->signing_fd, &key, err) < 0)
 			return err_wrap(err, "%s: signing_key_file", config->file);
 	}
 	if ((args->runner_fd = open_runner(err)) < 0)
@@ -197,6 +198,7 @@ int main(int argc, char **argv)
 	struct role_args args = {.config = &config,
 	                         .sock = -1,
 	                         .identity_fd = -1,
+	                         .signing_fd = -1,
 	                         .spool_fd = -1,
 	                         .lock_fd = -1,
 	                         .runner_fd = -1,

@@ -71,7 +71,9 @@ static void role_open(struct world *w)
 		                         .api_fd = -1,
 		                         .dispatcher_id = "t"};
 		args.runner_fd = open("bin/disinto-runner", O_RDONLY | O_CLOEXEC);
-		_exit(engine_role(&args)); /* not exit(): a process that is not dumpable can't look for its leaks */
+		_exit(role_confine(ROLE_ENGINE, &args, NULL) < 0
+		          ? 1
+		          : engine_role(&args)); /* not exit(): a process that is not dumpable can't look for its leaks */
 	}
 	close(ends[1]);
 	msg_conn_init(&w->core, ends[0]);

@@ -219,7 +219,7 @@ static int read_guarded(int fd, char *text, size_t room, size_t *ret_len, struct
 	ssize_t n;
 
 	do {
-		n = read(fd, text + len, room - len);
+		n = pread(fd, text + len, room - len, (off_t)len);
 		if (n < 0 && errno != EINTR)
 			return err_errno(err, errno, "can't be read");
 		len += n > 0 ? (size_t)n : 0;
@@ -230,22 +230,28 @@ static int read_guarded(int fd, char *text, size_t room, size_t *ret_len, struct
 	return 0;
 }
 
-int ssh_private_key_load(const char *path, struct ssh_private_key **ret, struct err *err)
+int ssh_private_key_read(int fd, struct ssh_private_key **ret, struct err *err)
 {
 	cleanup_guarded char *text = NULL;
-	cleanup_fd int fd = -1;
 	size_t len;
 
 	if (sodium_init() < 0)
 		return err_set(err, ERR_FAIL, "libsodium does not start");
-	if (secret_open(path, &fd, err) < 0)
-		return -1;
 	text = sodium_malloc(SSH_KEY_FILE_MAX + 1);
 	if (!text)
-		return err_set(err, ERR_FAIL, "%s: no guarded memory for a private key", path);
-	if (read_guarded(fd, text, SSH_KEY_FILE_MAX + 1, &len, err) < 0 || ssh_private_key_parse(text, len, ret, err) < 0)
-		return err_wrap(err, "%s", path);
-	return 0;
+		return err_set(err, ERR_FAIL, "no guarded memory for a private key");
+	if (read_guarded(fd, text, SSH_KEY_FILE_MAX + 1, &len, err) < 0)
+		return -1;
+	return ssh_private_key_parse(text, len, ret, err);
+}
+
+int ssh_private_key_load(const char *path, struct ssh_private_key **ret, struct err *err)
+{
+	cleanup_fd int fd = -1;
+
+	if (secret_open(path, &fd, err) < 0)
+		return -1;
+	return ssh_private_key_read(fd, ret, err) < 0 ? err_wrap(err, "%s", path) : 0;
 }
 
 void ssh_private_key_free(struct ssh_private_key *key)

@@ -44,6 +44,8 @@ struct ssh_private_key;
 int ssh_private_key_parse(const char *text, size_t len, struct ssh_private_key **ret, struct err *err);
 /* The same from a file, which nobody else may read (secret_open), without a copy outside of guarded memory. Messages begin with the path. */
 int ssh_private_key_load(const char *path, struct ssh_private_key **ret, struct err *err);
+/* The same from a file that is open, from its first byte on wherever it stands. */
+int ssh_private_key_read(int fd, struct ssh_private_key **ret, struct err *err);
 /* Wipes. Takes NULL. */
 void ssh_private_key_free(struct ssh_private_key *key);
 static inline void ssh_private_key_cleanup_(struct ssh_private_key **key)

@@ -137,8 +137,8 @@ int git_role(const struct role_args *args)
 	struct git_state g;
 
 	state_init(&g, args);
-	const char *key = args->config->signing_key_file;
-	if (git_remote_setup(&err) == 0 && (!key || ssh_private_key_load(key, &g.key, &err) == 0))
+	bool signs = args->config->signing_key_file != NULL;
+	if (git_remote_setup(&err) == 0 && (!signs || ssh_private_key_read(args->signing_fd, &g.key, &err) == 0))
 		serve(&g, &err);
 	bool closed = err.code == ERR_UNREACHABLE;
 	if (!closed)
