@@ -4,9 +4,12 @@
 #include "cli/cli.h"
 #include "cli/judge.h"
 #include "cli/repo.h"
+#include "cli/sign.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "vault/approval_signed.h"
+#include "vault/landing.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +20,7 @@ struct candidate {
 	char *path;
 	git_oid blob;
 	struct buf text;
+	bool sign; /* it was asked for */
 };
 
 static void candidate_free(struct candidate *c)
@@ -83,14 +87,66 @@ static int look(const struct repo *r, const char *id, const git_oid *head, struc
 	return git_repo_blob(r->git, &ret->blob, ACTION_MAX_BYTES, &ret->text, err);
 }
 
+/* A merge that is looked at and never pushed. */
 static int merge(const struct repo *r, const struct candidate *c, const git_signature *author, git_oid *ret, struct err *err)
 {
 	const git_oid parents[] = {r->tip, c->head};
 	struct git_change change = {c->path, c->text.data, c->text.len};
-	char hex[OID_TEXT];
-	cleanup_free char *message = xasprintf("Approve %s\n\nDisinto-Approve: %s %s\n", c->id, c->id, oid_text(&c->blob, hex));
 
-	return git_repo_commit(r->git, parents, 2, &change, 1, author, message, ret, err);
+	return git_repo_commit(r->git, parents, 2, &change, 1, author, "What if\n", ret, err);
+}
+
+/* The merge that lands it, with the line that approves it. */
+static int land(const struct repo *r, const struct candidate *c, const git_signature *author, bool must_sign, git_oid *ret, struct err *err)
+{
+	const git_oid parents[] = {r->tip, c->head};
+	struct git_change change = {c->path, c->text.data, c->text.len};
+	cleanup_free char *message = xasprintf("Approve %s\n", c->id);
+	const struct landing_commit commit = {parents, 2, &change, 1, author, message, must_sign};
+
+	return commit_landing(r->git, &commit, ret, err);
+}
+
+/* Paths of all that must be approved for the action to run. Caller frees paths and array. */
+static struct landing *needed_files(const struct candidate *c, const struct judged *judged, size_t *ret_n)
+{
+	const struct ops_action *files = &judged->files;
+	struct landing *v = xcalloc(files->n_secrets + 2, sizeof(*v));
+	size_t n = 0;
+
+	v[n++].path = xstrdup(c->path);
+	v[n++].path = vault_formula_path(judged->action.formula);
+	for (size_t i = 0; i < files->n_secrets; i++)
+		v[n++].path = vault_secret_path(files->secrets[i].name);
+	*ret_n = n;
+	return v;
+}
+
+/*
+ * Whether the dispatcher will take the signatures of the action, its formula and its secrets, as far as its list of signers can be read here: better to know before the
+ * push than after, when the id is spent.
+ */
+static int check_signatures(const struct repo *r, const struct candidate *c, const struct judged *judged, const git_oid *commit,
+                            struct err *err)
+{
+	cleanup_allowed_signers struct allowed_signers *signers = NULL;
+	const char *list = r->config->approval.allowed_signers;
+	size_t n = 0;
+
+	if (!list || allowed_signers_load(list, &signers, NULL) < 0)
+		return 0;
+	struct landing *v = needed_files(c, judged, &n);
+	int code = landings(r->git, commit, v, n, err);
+	for (size_t i = 0; i < n; i++) {
+		cleanup_free char *by = NULL;
+		const struct approval_file file = {v[i].path, &v[i].blob, &v[i].commit};
+
+		if (code == 0 && v[i].found)
+			code = approval_signed(r->git, &file, signers, now_wall_ms() / 1000, &by, err);
+		free((char *)(uintptr_t)v[i].path);
+	}
+	free(v);
+	return code;
 }
 
 /* Judges what the protected branch would hold after the merge. The branch's own author and time make it the same commit each time. */
@@ -215,7 +271,12 @@ static int make_approval(struct repo *r, void *arg, git_oid *ret, struct err *er
 		return err_set(err, ERR_EXISTS, "%s has landed already; disinto show %s says how it stands", c->id, c->id);
 	if (repo_author(&author, err) < 0 || merge(r, c, author, ret, err) < 0 || judge(r, ret, c->id, &judged, err) < 0)
 		return -1;
-	return judged.problem ? err_set(err, ERR_INVALID, "%s", judged.problem) : 0;
+	if (judged.problem)
+		return err_set(err, ERR_INVALID, "%s", judged.problem);
+	bool by_signature = judged.verdict.approval == APPROVAL_SIGNED;
+	if (land(r, c, author, c->sign || by_signature, ret, err) < 0)
+		return -1;
+	return by_signature ? check_signatures(r, c, &judged, ret, err) : 0;
 }
 
 /* Which branch head, if --head asks for one in particular. */
@@ -241,6 +302,7 @@ static int approve(const struct args *args, struct repo *r, const char *id, cons
 	char hex[OID_TEXT], blob[OID_TEXT];
 	git_oid commit;
 
+	c.sign = args_has(args, "sign");
 	if (check_head(args, head, err) < 0 || look(r, id, head, &c, err) < 0 || judge_merged(r, &c, &judged, err) < 0)
 		return -1;
 	if (judged.problem)

@@ -3,6 +3,7 @@
  * no setting of a user changes where we push.
  */
 #include "cli/repo.h"
+#include "cli/sign.h"
 #include "lib/cleanup.h"
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ static void add_file(git_config *config, const char *path, git_config_level_t le
 }
 
 /* git-config(1), FILES: the system's, $XDG_CONFIG_HOME/git/config, ~/.gitconfig; GIT_CONFIG_GLOBAL in place of the last two. */
-static git_config *open_config(void)
+git_config *git_settings(void)
 {
 	const char *nosystem = getenv("GIT_CONFIG_NOSYSTEM");
 	const char *global = getenv("GIT_CONFIG_GLOBAL");
@@ -55,7 +56,7 @@ static char *look_up(git_config *config, const char *variable, const char *setti
 
 int repo_author(git_signature **ret, struct err *err)
 {
-	git_config *config = open_config();
+	git_config *config = git_settings();
 	cleanup_free char *name = look_up(config, "GIT_AUTHOR_NAME", "user.name");
 	cleanup_free char *email = look_up(config, "GIT_AUTHOR_EMAIL", "user.email");
 

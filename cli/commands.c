@@ -72,6 +72,7 @@ static const struct cli_option propose_options[] = {
 
 static const struct cli_option approve_options[] = {
     {"head", 0, "COMMIT", "approve only if this commit (or its first digits, 7 or more) is what the branch holds"},
+    {"sign", 'S', NULL, "sign the merge with git's SSH key, also where neither git's settings nor policy ask for it"},
     JSON,
     END,
 };

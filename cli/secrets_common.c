@@ -2,6 +2,7 @@
  * Secrets in the ops repo, opened and sealed.
  */
 #include "cli/secrets.h"
+#include "cli/sign.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include <stdlib.h>
@@ -128,5 +129,6 @@ int sealed_commit(const struct sealed *s, const struct repo *r, const char *mess
 
 	if (repo_author(&author, err) < 0)
 		return -1;
-	return git_repo_commit(r->git, &r->tip, 1, s->v, s->n, author, message, ret, err);
+	const struct landing_commit commit = {&r->tip, 1, s->v, s->n, author, message, r->config->approval.minimum == APPROVAL_SIGNED};
+	return commit_landing(r->git, &commit, ret, err);
 }

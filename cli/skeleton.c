@@ -3,6 +3,7 @@
  */
 #include "cli/cli.h"
 #include "cli/repo.h"
+#include "cli/sign.h"
 #include "cli/site.h"
 #include "cli/templates.h"
 #include "lib/cleanup.h"
@@ -11,6 +12,7 @@
 #define SETUP_REF "refs/heads/vault-setup"
 #define RECIPIENTS_MAX 65536
 #define MAX_SKELETON 8
+#define MESSAGE "vault: set up for disinto\n"
 
 /* The files that vault/ needs. `recipients` outlives the changes. */
 static size_t skeleton(const char *recipients, size_t len, struct git_change changes[static MAX_SKELETON])
@@ -99,7 +101,9 @@ static int make_skeleton(struct repo *r, void *arg, git_oid *ret, struct err *er
 	}
 	if (skeleton_author(&author, err) < 0)
 		return -1;
-	return git_repo_commit(r->git, &r->tip, r->has_tip ? 1 : 0, missing, n, author, "vault: set up for disinto\n", ret, err);
+	const struct landing_commit commit = {
+	    .parents = &r->tip, .n_parents = r->has_tip ? 1 : 0, .changes = missing, .n_changes = n, .author = author, .message = MESSAGE};
+	return commit_landing(r->git, &commit, ret, err);
 }
 
 int site_use_repo(struct site *s, struct err *err)
@@ -156,8 +160,10 @@ int site_make_repo(const struct site *s, const char *path, struct err *err)
 		return git_err(err, -1, "%s", path);
 	add_recipient(s, &recipients);
 	n = skeleton(recipients.data, recipients.len, changes);
-	if (configure_bare(git, err) < 0 || skeleton_author(&author, err) < 0 ||
-	    git_repo_commit(git, NULL, 0, changes, n, author, "vault: set up for disinto\n", &commit, err) < 0)
+	if (configure_bare(git, err) < 0 || skeleton_author(&author, err) < 0)
+		return err_wrap(err, "%s", path);
+	const struct landing_commit first = {.changes = changes, .n_changes = n, .author = author, .message = MESSAGE};
+	if (commit_landing(git, &first, &commit, err) < 0)
 		return err_wrap(err, "%s", path);
 	if (git_reference_create(&branch, git, ref, &commit, 0, "disinto init") < 0)
 		return git_err(err, -1, "%s: %s", path, ref);
