@@ -153,8 +153,8 @@ static int read_object(git_repository *repo, const git_oid *oid, struct buf *ret
 {
 	cleanup_git(git_odb) git_odb *odb = NULL;
 	cleanup_git(git_odb_object) git_odb_object *object = NULL;
-	git_object_t type;
-	size_t size;
+	git_object_t type = GIT_OBJECT_INVALID;
+	size_t size = 0;
 
 	int rc = git_repository_odb(&odb, repo);
 	if (rc == 0)

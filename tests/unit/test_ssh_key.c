@@ -215,7 +215,7 @@ static void test_private_of_two_halves(void **state)
 	(void)state;
 	cleanup_buf struct buf one = BUF_INIT;
 	struct ssh_public_key first = public_of("one"), second = public_of("two");
-	char *places[3];
+	char *places[3] = {one.data, one.data, one.data};
 	size_t n = 0;
 
 	binary_of("one", &one);
