@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/judge.h"
 #include "cli/repo.h"
+#include "cli/sign.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -199,12 +200,20 @@ static int make_judged(const struct repo *r, const struct proposal *p, git_oid *
 	return ret_judged->problem ? err_set(err, ERR_INVALID, "%s", ret_judged->problem) : 0;
 }
 
+/* The commit that lands it at once, which says that it is approved. */
 static int make_landing(struct repo *r, void *arg, git_oid *ret, struct err *err)
 {
 	const struct proposal *p = arg;
 	cleanup_judged struct judged judged = JUDGED_INIT;
+	cleanup_git(git_signature) git_signature *author = NULL;
+	cleanup_free char *message = NULL;
+	struct git_change change = {p->path, p->text.data, p->text.len};
 
-	return check_free(r, p, err) < 0 ? -1 : make_judged(r, p, ret, &judged, err);
+	if (check_free(r, p, err) < 0 || make_judged(r, p, ret, &judged, err) < 0 || repo_author(&author, err) < 0)
+		return -1;
+	message = proposal_message(&judged.action);
+	const struct landing_commit commit = {&r->tip, 1, &change, 1, author, message, judged.verdict.approval == APPROVAL_SIGNED};
+	return commit_landing(r->git, &commit, ret, err);
 }
 
 static void report_proposal(const struct args *args, const struct repo *r, const struct proposal *p, const struct judged *j,

@@ -93,6 +93,11 @@ Disinto-Approve: vault/secrets/TOKEN.age $(on_server rev-parse main:vault/secret
 disinto secrets remove TOKEN 2>/dev/null
 check "secrets remove: git verifies it" signed
 is "secrets remove: nothing to approve" "$(on_server log -1 --format=%B main)" 'vault: remove secret TOKEN'
+disinto propose --land --id landed-1 --formula hello --context $'a test\n\nDisinto-Approve: landed-2 1234' >/dev/null
+check "propose --land: git verifies it" signed
+is "propose --land: the line stands alone at the end" "$(on_server log -1 --format=%B main | tail -n 4)" "Secrets: none
+
+Disinto-Approve: landed-1 $(on_server rev-parse main:vault/actions/landed-1.json)"
 check "init: in a new site" disinto init "$WORK/second" >/dev/null
 check "init: git verifies it" git -C "$WORK/second/ops.git" verify-commit main
 is "init: approves the formula and nothing else" "$(git -C "$WORK/second/ops.git" log -1 --format=%B main)" "vault: set up for disinto
