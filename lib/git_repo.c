@@ -119,10 +119,38 @@ static bool file_of_same_name(const git_tree *tree, size_t folder)
 	return false;
 }
 
+/* Bytes of an entry as git writes it: its mode in octal, a blank, the name, NUL, the id. */
+static size_t stored_size(const git_tree_entry *e)
+{
+	size_t size = strlen(git_tree_entry_name(e)) + 2 + GIT_OID_RAWSZ;
+	for (unsigned mode = (unsigned)git_tree_entry_filemode_raw(e); mode; mode >>= 3)
+		size++;
+	return size;
+}
+
+/*
+ * The library takes modes such as "+100644" and "0100644". git can't read a tree with the first at all, so nobody who reviews has seen it. Both make the
+ * tree longer than its entries.
+ */
+static int check_stored_size(const git_tree *tree, size_t wanted, struct err *err)
+{
+	cleanup_git(git_odb) git_odb *odb = NULL;
+	git_object_t type;
+	size_t size = 0;
+	int rc = git_repository_odb(&odb, git_tree_owner(tree));
+	if (rc == 0)
+		rc = git_odb_read_header(&size, &type, odb, git_tree_id(tree));
+	if (rc < 0)
+		return git_err(err, -1, "read tree %s", git_oid_tostr_s(git_tree_id(tree)));
+	if (size != wanted)
+		return err_set(err, ERR_INVALID, "malformed tree: a file mode is not written as git writes it");
+	return 0;
+}
+
 int git_tree_check(const git_tree *tree, struct err *err)
 {
 	const git_tree_entry *before = NULL;
-	size_t n = git_tree_entrycount(tree);
+	size_t n = git_tree_entrycount(tree), size = 0;
 	for (size_t i = 0; i < n; i++) {
 		const git_tree_entry *e = git_tree_entry_byindex(tree, i);
 		const char *fault = entry_fault(e);
@@ -134,8 +162,9 @@ int git_tree_check(const git_tree *tree, struct err *err)
 		if (fault)
 			return err_set(err, ERR_INVALID, "malformed tree: entry %zu '%s' %s", i, git_tree_entry_name(e), fault);
 		before = e;
+		size += stored_size(e);
 	}
-	return 0;
+	return check_stored_size(tree, size, err);
 }
 
 /* A tree that libgit2 can't parse is malformed as much as one that git_tree_check refuses. */
