@@ -9,7 +9,8 @@ CC = gcc
 endif
 CLANG ?= clang
 PREFIX ?= /usr/local
-BUILD ?= build/$(notdir $(CC))
+RELEASE ?= 1
+BUILD ?= build/$(notdir $(CC))$(if $(filter 0,$(RELEASE)),-debug)
 SECONDS ?= 20
 
 PKGS = libgit2 libcurl jansson libsodium yaml-0.1 libmicrohttpd
@@ -24,7 +25,6 @@ say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 HARDEN = -fPIE -fstack-protector-strong -fstack-clash-protection
-RELEASE ?= 1
 CFLAGS ?= $(if $(filter 0,$(RELEASE)),-O0 -g,-O2 -g -D_FORTIFY_SOURCE=2)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
@@ -46,6 +46,11 @@ PROGRAMS = bin/disinto bin/disinto-dispatcher bin/disinto-runner
 
 all: $(PROGRAMS)
 
+# bin/ holds what was built last, with whatever compiler.
+$(PROGRAMS): build/made-with
+build/made-with: always
+	$(Q)mkdir -p build && echo '$(BUILD)' | cmp -s - $@ || echo '$(BUILD)' >$@
+
 $(BUILD)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -c -o $@ $<
@@ -57,13 +62,13 @@ $(BUILD)/libdisinto.a: $(call obj,$(LIB_SRC))
 	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
 
 bin/disinto: $(call obj,$(CLI_SRC)) $(BUILD)/libdisinto.a
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 bin/disinto-dispatcher: $(call obj,$(DISPATCHER_SRC)) $(BUILD)/libdisinto.a
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 bin/disinto-runner: $(call obj,$(RUNNER_SRC))
-	$(call say,LINK,$@)$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-s -o $@ $^ $(RUNNER_LIBS)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-s -o $@ $(filter %.o %.a,$^) $(RUNNER_LIBS)
 
 # Unit tests and the simulator: one program for each tests/unit/test_*.c, under sanitizers, linked with what the programs are made of but
 # their main.c. test_cli_* gets cli/, test_runner_* runner/, all others dispatcher/; what tests share is in support.a.
@@ -162,6 +167,6 @@ install: all
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all clean check-unit test-age fuzz deps test-deps demo test programs-for-tests bench lint install
-.SECONDARY:
+.PHONY: all always clean check-unit test-age fuzz deps test-deps demo test programs-for-tests bench lint install
+.PRECIOUS: $(SAN)/%.o $(FUZZ)/%.o
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)
