@@ -83,7 +83,7 @@ char *forge_repo_of(const char *url)
 	while (len > 0 && copy[len - 1] == '/')
 		copy[--len] = '\0';
 	if (len > 4 && strcmp(copy + len - 4, ".git") == 0)
-		copy[len -= 4] = '\0';
+		copy[len - 4] = '\0';
 	/* The last two components: a forge may live under a path of its own. */
 	char *name = strrchr(copy, '/');
 	if (!name)
