@@ -22,7 +22,6 @@ void approve_refresh(struct git_state *g)
 {
 	const char *path = g->args->config->approval.allowed_signers;
 	cleanup_err struct err err = ERR_INIT;
-	cleanup_free char *unset = NULL;
 
 	allowed_signers_free(g->signers);
 	g->signers = NULL;
