@@ -15,6 +15,7 @@ chmod 644 "$KEYS/signers"
 git config --global gpg.ssh.allowedSignersFile "$KEYS/signers"
 exec </dev/null
 
+quietly() { "$@" >/dev/null 2>"$WORK/errors"; }
 on_server() { git -C "$SERVER" "$@"; }
 signed() { # whether the tip is, in git's own eyes
 	on_server verify-commit main 2>/dev/null
@@ -32,7 +33,7 @@ approves() { # WHAT [ARGUMENT…]
 	local what=$1
 	shift
 	propose
-	check "$what" disinto approve "$@" "deploy-$n" >/dev/null
+	check "$what" quietly disinto approve "$@" "deploy-$n"
 	is "$what: the line" "$(on_server log -1 --format=%B main | tail -n +3)" \
 		"Disinto-Approve: deploy-$n $(on_server rev-parse "main:vault/actions/deploy-$n.json")"
 }
@@ -41,7 +42,7 @@ refuses() { # WHAT REGEX [ARGUMENT…]
 	shift 2
 	propose
 	tip=$(on_server rev-parse main)
-	refute "$what" disinto approve "$@" "deploy-$n" >/dev/null 2>"$WORK/errors"
+	refute "$what" quietly disinto approve "$@" "deploy-$n"
 	like "$what: message" "$(cat "$WORK/errors")" "^disinto: .*$regex"
 	is "$what: nothing landed" "$(on_server rev-parse main)" "$tip"
 }
@@ -86,7 +87,7 @@ git clone -q "$SERVER" "$OPS"
 age-keygen 2>/dev/null | age-keygen -y >>"$OPS/vault/recipients.txt"
 commit 'one recipient more'
 push
-check "secrets rotate" disinto secrets rotate >/dev/null
+check "secrets rotate" quietly disinto secrets rotate
 check "secrets rotate: git verifies it" signed
 is "secrets rotate: the lines are one paragraph" "$(on_server log -1 --format=%B main | tail -n +3)" "Disinto-Rotated: TOKEN
 Disinto-Approve: vault/secrets/TOKEN.age $(on_server rev-parse main:vault/secrets/TOKEN.age)"
@@ -98,8 +99,8 @@ check "propose --land: git verifies it" signed
 is "propose --land: the line stands alone at the end" "$(on_server log -1 --format=%B main | tail -n 4)" "Secrets: none
 
 Disinto-Approve: landed-1 $(on_server rev-parse main:vault/actions/landed-1.json)"
-check "init: in a new site" disinto init "$WORK/second" >/dev/null
-check "init: git verifies it" git -C "$WORK/second/ops.git" verify-commit main
+check "init: in a new site" quietly disinto init "$WORK/second"
+check "init: git verifies it" quietly git -C "$WORK/second/ops.git" verify-commit main
 is "init: approves the formula and nothing else" "$(git -C "$WORK/second/ops.git" log -1 --format=%B main)" "vault: set up for disinto
 
 Disinto-Approve: vault/formulas/hello.yaml $(git -C "$WORK/second/ops.git" rev-parse main:vault/formulas/hello.yaml)"
@@ -180,7 +181,7 @@ disinto propose --id "deploy-$n" --formula hello --context 'a test' --secret TOK
 like "signed: a secret that is not approved" "$(disinto approve "deploy-$n" 2>&1)" \
 	'disinto: .*vault/secrets/TOKEN\.age: is not approved: commit [0-9a-f]{10}: is not signed'
 disinto secrets add -f TOKEN <"$WORK/value" 2>/dev/null
-check "signed: the secret approved" disinto approve "deploy-$n" >/dev/null
+check "signed: the secret approved" quietly disinto approve "deploy-$n"
 echo "person@example $(cat "$KEYS/locked.pub")" >"$KEYS/signers"
 refuses "signed: a key that is not on the list" 'is not approved: .* is not in .*/signers'
 echo "person@example valid-before=\"20200101Z\" $(cat "$KEYS/plain.pub")" >"$KEYS/signers"
