@@ -244,9 +244,11 @@ int announce_tip(struct git_state *g, struct err *err)
 	cleanup_err struct err why = ERR_INIT;
 	cleanup_git(git_commit) git_commit *scanned = NULL;
 
-	if (ops_past_update(g->past, &g->tip, err) < 0)
+	bool known = g->has_scanned && git_commit_lookup(&scanned, g->repo, &g->scanned) == 0;
+	/* Our own results were scanned without a walk: they have to be known as there before the tip may turn out to be an older one, without them. */
+	if ((known && ops_past_update(g->past, &g->scanned, err) < 0) || ops_past_update(g->past, &g->tip, err) < 0)
 		return -1;
-	if (g->has_scanned && git_commit_lookup(&scanned, g->repo, &g->scanned) < 0 && recheck(g, err) < 0)
+	if (g->has_scanned && !known && recheck(g, err) < 0)
 		return -1;
 	if (ops_scan(g->repo, g->has_scanned ? &g->scanned : NULL, &g->tip, on_change, &f, err) < 0)
 		return -1;

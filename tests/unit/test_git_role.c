@@ -461,6 +461,95 @@ static void test_compaction(void **state)
 	assert_in_range(n, 1, 20);
 }
 
+/* Only the protected branch counts. guard: find_tip in dispatcher/git/poll.c asks for that one ref */
+static void test_threat_03_a_side_branch(void **state)
+{
+	struct house *h = *state;
+	git_oid base = land_basics(h);
+	const char *text = "{\"id\": \"a\", \"formula\": \"f\", \"context\": \"why\", \"secrets\": []}";
+	git_oid side = commit_on(h->f.repo, &base, &(struct git_change){"vault/actions/a.json", text, strlen(text)}, 1, "propose");
+	set_ref(h->f.repo, "refs/heads/vault/a", &side);
+	set_ref(h->f.repo, "refs/heads/main2", &side);
+	set_ref(h->f.repo, "refs/tags/main", &side);
+	set_ref(h->f.repo, "refs/pull/1/head", &side);
+	expect_first(h, "polled yes\n");
+	set_ref(h->f.repo, "refs/heads/main", &side);
+	expect_poll(h, "landed a\npolled yes\n");
+}
+
+/*
+ * The branch is rewound to before a result, by somebody's hand or by a replica that lags behind: the id stays taken. guard: ops_past_removed, asked by judge() in
+ * dispatcher/git/announce.c
+ */
+static void test_threat_07_an_older_tip_frees_no_id(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	git_oid before = land_action(h, "a", "");
+	expect_first(h, "landed a\npolled yes\n");
+	send_msg(h, record("a", "{}"));
+	expect_next(h, "recorded", "a", NULL);
+	expect_poll(h, "polled yes\n");
+	git_oid newer;
+	assert_int_equal(git_reference_name_to_id(&newer, h->f.repo, "refs/heads/main"), 0);
+
+	set_ref(h->f.repo, "refs/heads/main", &before); /* the replica */
+	expect_poll(h, "landed a wait\npolled yes\n");
+	set_ref(h->f.repo, "refs/heads/main", &newer);
+	expect_poll(h, "gone a\npolled yes\n"); /* its result stands there again */
+	git_oid rewritten = commit_on(h->f.repo, &before, &(struct git_change){"README.md", "x", 1}, 1, "rewritten");
+	set_ref(h->f.repo, "refs/heads/main", &rewritten);
+	expect_poll(h, "landed a wait\npolled yes\n");
+	stop(h);
+	expect_first(h, "landed a wait\npolled yes\n");
+}
+
+/* Whoever brings the result with the action has said that it is done. guard: result.there in on_change, dispatcher/git/announce.c */
+static void test_threat_10_a_request_with_its_own_result(void **state)
+{
+	struct house *h = *state;
+	const char *a = "{\"id\": \"a\", \"formula\": \"f\", \"context\": \"why\", \"secrets\": []}";
+	const char *b = "{\"id\": \"b\", \"formula\": \"f\", \"context\": \"why\", \"secrets\": []}";
+	const struct git_change both[] = {{"vault/actions/a.json", a, strlen(a)},
+	                                  {"vault/actions/a.result.json", "{\"outcome\": \"succeeded\"}", 24},
+	                                  {"vault/actions/b.json", b, strlen(b)}};
+	git_oid base = land_basics(h);
+	git_oid merge = commit_on(h->f.repo, &base, both, 3, "merge");
+	set_ref(h->f.repo, "refs/heads/main", &merge);
+	expect_first(h, "landed b\npolled yes\n");
+	land(h->f.repo, "vault/actions/a.result.json", NULL); /* nor is it free again when that is taken away */
+	expect_poll(h, "landed a wait\npolled yes\n");
+}
+
+#define MANY 1000
+
+/* guard: announce_found in dispatcher/git/announce.c says all that a scan found, each once, in one order */
+static void test_threat_11_a_thousand_actions_in_one_merge(void **state)
+{
+	struct house *h = *state;
+	struct git_change changes[MANY];
+	cleanup_buf struct buf want = BUF_INIT;
+	git_oid base = land_basics(h);
+	for (int i = 0; i < MANY; i++) {
+		char *path = xasprintf("vault/actions/m%04d.json", i);
+		char *text =
+		    i == 500 ? xstrdup("{") : xasprintf("{\"id\": \"m%04d\", \"formula\": \"f\", \"context\": \"c\", \"secrets\": []}", i);
+		changes[i] = (struct git_change){path, text, strlen(text)};
+		buf_addf(&want, "landed m%04d%s\n", i, i == 500 ? " refuse" : "");
+	}
+	buf_adds(&want, "polled yes\n");
+	git_oid merge = commit_on(h->f.repo, &base, changes, MANY, "merge");
+	set_ref(h->f.repo, "refs/heads/main", &merge);
+	expect_first(h, want.data);
+	expect_poll(h, "polled yes\n");
+	land_action(h, "later", "");
+	expect_poll(h, "landed later\npolled yes\n");
+	for (int i = 0; i < MANY; i++) {
+		free((char *)(uintptr_t)changes[i].path);
+		free((char *)(uintptr_t)changes[i].content);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +573,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_nonsense_ends_it, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_idle_writes_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_compaction, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_03_a_side_branch, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_07_an_older_tip_frees_no_id, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_10_a_request_with_its_own_result, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_11_a_thousand_actions_in_one_merge, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("git_role", tests, NULL, NULL);
 }
