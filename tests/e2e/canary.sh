@@ -1,5 +1,6 @@
 #!/bin/bash
 # The value of a secret is in the step that needs it, and nowhere else: looked for while the step runs and after it has ended.
+# threat_24_canary_search threat_31_api_answers; guard: secrets go by frames into a tmpfs, never by what the engine or git keeps, and the runner redacts
 . "$(dirname "$0")/lib.sh"
 
 engine_start

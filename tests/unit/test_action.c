@@ -222,6 +222,24 @@ static void text_bounds(void **state)
 	           PATH "tools[0]: \"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt…\" is not a command's name: " TOOL_RULE);
 }
 
+/* guard: integers in lib/json.c, bounds in vault/action.c */
+static void threat_18_every_spelling_of_a_number(void **state)
+{
+	static const char *const bad[] = {"1e3",  "3600.0", "\"3600\"", "9223372036854775808", "18446744073709551616", "-1", "0", "-0",
+	                                  "1441", "true",   "[30]"};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(bad); i++) {
+		cleanup_free char *text = xasprintf("{" MINIMAL ", \"timeout_minutes\": %s}", bad[i]);
+		cleanup_err struct err err = ERR_INIT;
+		cleanup_action struct action a = ACTION_INIT;
+
+		if (parse(text, &a, &err) == 0)
+			fail_msg("%s was taken for a number of minutes", bad[i]);
+		assert_int_equal(err.code, ERR_INVALID);
+	}
+}
+
 static void count_bounds(void **state)
 {
 	static const struct {
@@ -251,7 +269,8 @@ static void count_bounds(void **state)
 		}
 }
 
-static void size_bound(void **state)
+/* guard: ACTION_MAX_BYTES in vault/action.c */
+static void threat_18_size_bound(void **state)
 {
 	static const char whole[] = "{" MINIMAL "}";
 
@@ -268,8 +287,8 @@ static void size_bound(void **state)
 	}
 }
 
-/* Whatever stands in a string is data and stays as it was. */
-static void hostile_text(void **state)
+/* Whatever stands in a string is data and stays as it was. guard: vault/action.c keeps text as it is */
+static void threat_21_hostile_text(void **state)
 {
 	static const char hostile[] = "$(rm -rf /) `id` ${HOME} {{x}} '; DROP TABLE; %s%n \\\" <script>";
 	cleanup_json json_t *json = json_loads("{" MINIMAL "}", 0, NULL);
@@ -345,9 +364,10 @@ int main(void)
 	    cmocka_unit_test(bad_values),
 	    cmocka_unit_test(bad_texts),
 	    cmocka_unit_test(text_bounds),
+	    cmocka_unit_test(threat_18_every_spelling_of_a_number),
 	    cmocka_unit_test(count_bounds),
-	    cmocka_unit_test(size_bound),
-	    cmocka_unit_test(hostile_text),
+	    cmocka_unit_test(threat_18_size_bound),
+	    cmocka_unit_test(threat_21_hostile_text),
 
 	    cmocka_unit_test(value_stays_as_it_was),
 	    cmocka_unit_test(documented),

@@ -178,7 +178,8 @@ static void test_names(void **state)
 	}
 }
 
-static void test_not_allowed(void **state)
+/* guard: check_line in vault/allowed_signers.c */
+static void test_threat_04_not_allowed(void **state)
 {
 	(void)state;
 	const struct signing signing = {.key = &one, .namespace = "git", .time = AT, .earliest = AT - 10, .name = "b@y"};
@@ -413,7 +414,7 @@ static void test_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_as_ssh_keygen), cmocka_unit_test(test_names),         cmocka_unit_test(test_not_allowed),
+	    cmocka_unit_test(test_as_ssh_keygen), cmocka_unit_test(test_names),         cmocka_unit_test(test_threat_04_not_allowed),
 	    cmocka_unit_test(test_claimed_names), cmocka_unit_test(test_dated_back),    cmocka_unit_test(test_local_time),
 	    cmocka_unit_test(test_left_out),      cmocka_unit_test(test_refused_files), cmocka_unit_test(test_patterns_end),
 	    cmocka_unit_test(test_load),

@@ -1,6 +1,6 @@
 /*
  * Approval by signature: what lands through real git in every way that people merge, and every way in which somebody else's bytes could pass for approved.
- * THREATS 1, 2, 3, 4, 5, 9. Where a file landed is found by the walk that is tested here too.
+ * Where a file landed is found by the walk that is tested here too.
  */
 #include "tests/unit/signing_fixture.h"
 
@@ -151,7 +151,6 @@ static void test_merges(void **state)
 	    {"merge -S -m 'Approve deploy-1' agent", NO_LINE},
 	    {"merge -m 'Approve deploy-1' -m \"$LINE\" agent", UNSIGNED},
 	    {"merge -m 'Merge' agent", UNSIGNED},
-	    {"git -c user.signingkey=../agent merge -q --no-ff -S -m 'Approve' -m \"$LINE\" agent", "commit @: the key %"},
 	    /* squash and cherry-pick by the human */
 	    {"git merge -q --squash agent >/dev/null; git commit -q -S -m Squash -m \"$LINE\"", NULL},
 	    {"git cherry-pick agent >/dev/null; git commit -q --amend -S -m Picked -m \"$LINE\"", NULL},
@@ -168,8 +167,34 @@ static void test_merges(void **state)
 	     "commit @: the key %"},
 	    /* a merge turned round: main's first parents are the agent's commits then */
 	    {"git checkout -q agent; merge -S -m 'Approve deploy-1' -m \"$LINE\" main; git branch -f main agent", UNSIGNED},
-	    /* straight to main */
-	    {"git checkout -q agent -- vault; git commit -q -m direct -m \"$LINE\"", UNSIGNED},
+	};
+	run_rows(rows, ROWS(rows), ACTION);
+}
+
+/* The bytes that were looked at are named by their id. guard: check_message in vault/approval_signed.c */
+static void test_threat_01_pushed_after_the_review(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+	    /* reviewed, pushed again, merged */
+	    {"git checkout -q agent; echo '{\"id\": \"evil\"}' >" ACTION
+	     "; git commit -q -a -m more; git checkout -q main; merge -S -m Approve -m \"$LINE\" agent; git branch -f agent agent~1",
+	     "commit @: its message approves # of deploy-1, not $"},
+	};
+	run_rows(rows, ROWS(rows), ACTION);
+}
+
+/* guard: check_message for what neither parent had, check_parents for an octopus; both in vault/approval_signed.c */
+static void test_threat_02_evil_merges(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+	    /* an evil merge holds what neither parent had */
+	    {"merge -n --no-commit agent; echo '{\"id\": \"evil\"}' >" ACTION "; git add .; git commit -q -S -m Approve -m \"$LINE\"",
+	     "commit @: its message approves # of deploy-1, not $"},
+	    {"merge -n --no-commit agent; echo '{\"id\": \"mine\"}' >" ACTION
+	     "; git add .; git commit -q -S -m Approve -m \"Disinto-Approve: deploy-1 $(git rev-parse :" ACTION ")\"",
+	     NULL}, /* the human's own bytes, which he names */
 	    /* an octopus, even a signed one */
 	    {"git checkout -q -b third base; git commit -q --allow-empty -m third; echo 3 >3; git add .; git commit -q -m third; git "
 	     "checkout -q main; "
@@ -179,21 +204,66 @@ static void test_merges(void **state)
 	run_rows(rows, ROWS(rows), ACTION);
 }
 
-/* Bytes other than those that were looked at. */
-static void test_other_bytes(void **state)
+/* guard: check_commit in vault/approval_signed.c */
+static void test_threat_03_a_direct_push(void **state)
 {
 	(void)state;
 	static const struct row rows[] = {
-	    /* reviewed, pushed again, merged */
-	    {"git checkout -q agent; echo '{\"id\": \"evil\"}' >" ACTION
-	     "; git commit -q -a -m more; git checkout -q main; merge -S -m Approve -m \"$LINE\" agent; git branch -f agent agent~1",
-	     "commit @: its message approves # of deploy-1, not $"},
-	    /* an evil merge holds what neither parent had */
-	    {"merge -n --no-commit agent; echo '{\"id\": \"evil\"}' >" ACTION "; git add .; git commit -q -S -m Approve -m \"$LINE\"",
-	     "commit @: its message approves # of deploy-1, not $"},
-	    {"merge -n --no-commit agent; echo '{\"id\": \"mine\"}' >" ACTION
-	     "; git add .; git commit -q -S -m Approve -m \"Disinto-Approve: deploy-1 $(git rev-parse :" ACTION ")\"",
-	     NULL}, /* the human's own bytes, which he names */
+	    /* straight to main */
+	    {"git checkout -q agent -- vault; git commit -q -m direct -m \"$LINE\"", UNSIGNED},
+	};
+	run_rows(rows, ROWS(rows), ACTION);
+}
+
+/* What the human signed once serves for nothing else. guard: commit_signature_check in vault/commit_signature.c, check_message in vault/approval_signed.c */
+static void test_threat_04_replayed(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+	    /* a signed commit on other parents, or with another tree */
+	    {"merge -S -m Approve -m \"$LINE\" agent; git cat-file commit HEAD | sed \"s/^parent $(git rev-parse HEAD~1)/parent $(git "
+	     "rev-parse base)/\" | "
+	     "git hash-object -t commit -w --stdin >../h; git reset -q --hard $(cat ../h)",
+	     "commit @: SSH signature: does not fit: the bytes were changed, or another key signed them"},
+	    /* the human's older commit, merged again by the agent: not the one that landed the bytes */
+	    {"git checkout -q -b side base; merge -S -m Approve -m \"$LINE\" agent; git checkout -q main; merge -m 'Merge side' side",
+	     UNSIGNED},
+	    /* what the human signed for another id */
+	    {"merge -S -m Approve -m \"Disinto-Approve: deploy-10 $(blob agent)\" agent", NO_LINE},
+	    {"merge -S -m Approve -m \"Disinto-Approve: deploy $(blob agent)\" agent", NO_LINE},
+	    {"merge -S -m Approve -m \"Disinto-Approve: " ACTION " $(blob agent)\" agent", NO_LINE},
+	};
+	run_rows(rows, ROWS(rows), ACTION);
+}
+
+/* The list is the dispatcher's, not the repository's. guard: approval.allowed_signers is the one list that dispatcher/git/approve.c reads */
+static void test_threat_05_a_request_that_brings_its_own_signers(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+	    /* somebody else's list of signers in the repo changes nothing */
+	    {"echo \"agent@example $(cat ../agent.pub)\" >signers; mkdir -p vault; cp signers vault/allowed_signers; git add .; "
+	     "git commit -q -m signers; git -c user.signingkey=../agent merge -q --no-ff -S -m Approve -m \"$LINE\" agent",
+	     "commit @: the key %"},
+	};
+	run_rows(rows, ROWS(rows), ACTION);
+}
+
+/* It is a key like any other that is not on the list. guard: check in vault/commit_signature.c */
+static void test_threat_06_a_forge_key_that_signs_web_merges(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+	    {"git -c user.signingkey=../agent merge -q --no-ff -S -m 'Approve' -m \"$LINE\" agent", "commit @: the key %"},
+	};
+	run_rows(rows, ROWS(rows), ACTION);
+}
+
+/* Each edit lands anew and wants an approval of its own. guard: landings() in vault/landing.c */
+static void test_threat_08_edited_after_it_landed(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
 	    /* edited after it landed */
 	    {"merge -S -m Approve -m \"$LINE\" agent; echo '{\"id\": \"evil\"}' >" ACTION "; git commit -q -a -m edit -m \"$LINE\"",
 	     UNSIGNED},
@@ -207,22 +277,6 @@ static void test_other_bytes(void **state)
 	     UNSIGNED},
 	    /* made executable: landed anew too */
 	    {"merge -S -m Approve -m \"$LINE\" agent; chmod +x " ACTION "; git commit -q -a -m mode", UNSIGNED},
-	    /* a signed commit on other parents, or with another tree */
-	    {"merge -S -m Approve -m \"$LINE\" agent; git cat-file commit HEAD | sed \"s/^parent $(git rev-parse HEAD~1)/parent $(git "
-	     "rev-parse base)/\" | "
-	     "git hash-object -t commit -w --stdin >../h; git reset -q --hard $(cat ../h)",
-	     "commit @: SSH signature: does not fit: the bytes were changed, or another key signed them"},
-	    /* the human's older commit, merged again by the agent: not the one that landed the bytes */
-	    {"git checkout -q -b side base; merge -S -m Approve -m \"$LINE\" agent; git checkout -q main; merge -m 'Merge side' side",
-	     UNSIGNED},
-	    /* what the human signed for another id */
-	    {"merge -S -m Approve -m \"Disinto-Approve: deploy-10 $(blob agent)\" agent", NO_LINE},
-	    {"merge -S -m Approve -m \"Disinto-Approve: deploy $(blob agent)\" agent", NO_LINE},
-	    {"merge -S -m Approve -m \"Disinto-Approve: " ACTION " $(blob agent)\" agent", NO_LINE},
-	    /* somebody else's list of signers in the repo changes nothing */
-	    {"echo \"agent@example $(cat ../agent.pub)\" >signers; mkdir -p vault; cp signers vault/allowed_signers; git add .; "
-	     "git commit -q -m signers; git -c user.signingkey=../agent merge -q --no-ff -S -m Approve -m \"$LINE\" agent",
-	     "commit @: the key %"},
 	};
 	run_rows(rows, ROWS(rows), ACTION);
 }
@@ -423,10 +477,20 @@ int main(void)
 {
 #define IN_REPO(test) cmocka_unit_test_setup_teardown(test, new_repo, drop_repo)
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_merges),   cmocka_unit_test(test_other_bytes),
-	    cmocka_unit_test(test_line),     cmocka_unit_test(test_other_files),
-	    IN_REPO(test_wrong_landing),     cmocka_unit_test(test_line_as_written),
-	    IN_REPO(test_landings),          cmocka_unit_test(test_landing_with_holes),
+	    cmocka_unit_test(test_merges),
+	    cmocka_unit_test(test_threat_01_pushed_after_the_review),
+	    cmocka_unit_test(test_threat_02_evil_merges),
+	    cmocka_unit_test(test_threat_03_a_direct_push),
+	    cmocka_unit_test(test_threat_04_replayed),
+	    cmocka_unit_test(test_threat_05_a_request_that_brings_its_own_signers),
+	    cmocka_unit_test(test_threat_06_a_forge_key_that_signs_web_merges),
+	    cmocka_unit_test(test_threat_08_edited_after_it_landed),
+	    cmocka_unit_test(test_line),
+	    cmocka_unit_test(test_other_files),
+	    IN_REPO(test_wrong_landing),
+	    cmocka_unit_test(test_line_as_written),
+	    IN_REPO(test_landings),
+	    cmocka_unit_test(test_landing_with_holes),
 	    IN_REPO(test_landing_malformed),
 	};
 	return cmocka_run_group_tests_name("approval_signed", tests, setup, teardown);

@@ -138,7 +138,8 @@ static void test_signer_that_can_not(void **state)
 	               "sign a commit: no key");
 }
 
-static void test_refused_of_git(void **state)
+/* guard: check in vault/commit_signature.c */
+static void test_threat_04_refused_of_git(void **state)
 {
 	(void)state;
 	static const struct {
@@ -198,7 +199,8 @@ static void test_refused_of_git(void **state)
 	}
 }
 
-static void test_signers(void **state)
+/* guard: check_line in vault/allowed_signers.c */
+static void test_threat_04_signers(void **state)
 {
 	(void)state;
 	char fingerprint[SSH_FINGERPRINT_ROOM];
@@ -366,9 +368,15 @@ static void test_split_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_of_git),         cmocka_unit_test(test_ours_for_git), cmocka_unit_test(test_signer_that_can_not),
-	    cmocka_unit_test(test_refused_of_git), cmocka_unit_test(test_signers),      cmocka_unit_test(test_not_now),
-	    cmocka_unit_test(test_too_large),      cmocka_unit_test(test_split),        cmocka_unit_test(test_split_refusals),
+	    cmocka_unit_test(test_of_git),
+	    cmocka_unit_test(test_ours_for_git),
+	    cmocka_unit_test(test_signer_that_can_not),
+	    cmocka_unit_test(test_threat_04_refused_of_git),
+	    cmocka_unit_test(test_threat_04_signers),
+	    cmocka_unit_test(test_not_now),
+	    cmocka_unit_test(test_too_large),
+	    cmocka_unit_test(test_split),
+	    cmocka_unit_test(test_split_refusals),
 	};
 	return cmocka_run_group_tests_name("commit_signature", tests, setup, teardown);
 }

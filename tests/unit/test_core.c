@@ -390,7 +390,8 @@ static void test_overtime_is_killed(void **state)
 	assert_int_equal(core_find(w->core, "a")->exit_code, 124);
 }
 
-static void test_edit_before_it_is_taken_counts_and_after_does_not(void **state)
+/* guard: landed_again in core/start.c */
+static void test_threat_08_edit_before_it_is_taken_counts_and_after_does_not(void **state)
 {
 	struct world *w = *state;
 
@@ -403,7 +404,8 @@ static void test_edit_before_it_is_taken_counts_and_after_does_not(void **state)
 	assert_non_null(strstr(effect_of(w, EFFECT_NOTE)->text, "edited"));
 }
 
-static void test_done_is_taken_for_ever(void **state)
+/* guard: as above */
+static void test_threat_08_done_is_taken_for_ever(void **state)
 {
 	struct world *w = *state;
 
@@ -498,6 +500,49 @@ static void test_threat_28_extra_decryptions(void **state)
 	assert_int_equal(json_object_size(core_find(w->core, "b")->secrets), 1);
 }
 
+/*
+ * A thousand actions in one merge, one of which always fails to start, and one that lands while they run: each gets its turn, in the order of landing. guard: the queue's order
+ * and the retry's delay in core/start.c
+ */
+static void test_threat_11_nothing_starves(void **state)
+{
+	struct world *w = *state;
+	char order[1002][8];
+	int n = 0;
+
+	roles_up(w);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(order[i], sizeof(order[i]), "m%04d", 999 - i); /* not the order of names */
+		land(w, order[i]);
+	}
+	snprintf(order[1000], sizeof(order[1000]), "later");
+	for (; n < 1001; n++) {
+		const char *id = order[n];
+		if (n == 500)
+			land(w, order[1000]);
+		if (state_of(w, id) != RUN_CLAIMING)
+			fail_msg("%s is not the next one, number %d", id, n);
+		assert_int_equal(core_active(w->core), n < 1000 ? 2 : 1);
+		journaled(w, id, JOURNAL_CLAIMED);
+		journaled(w, id, JOURNAL_STARTING);
+		if (n == 3) { /* it comes back later, and holds nobody up until then */
+			say(w, EV_FAILED, id);
+			assert_int_equal(state_of(w, id), RUN_WAITING);
+			continue;
+		}
+		say(w, EV_READY, id);
+		say(w, EV_DECRYPTED, id);
+		say(w, EV_DELIVERED, id);
+		journaled(w, id, JOURNAL_GOING);
+		exited(w, id, "succeeded", 0, true);
+		journaled(w, id, JOURNAL_RESULT);
+		say(w, EV_RECORDED, id);
+		journaled(w, id, JOURNAL_RECORDED);
+	}
+	for (int i = 0; i < 1001; i++)
+		assert_int_equal(state_of(w, order[i]), i == 3 ? RUN_WAITING : RUN_DONE);
+}
+
 static void test_stop_starts_nothing_new(void **state)
 {
 	struct world *w = *state;
@@ -528,11 +573,12 @@ int main(void)
 	    T(test_cancel_while_running),
 	    T(test_cancel_before_landing),
 	    T(test_overtime_is_killed),
-	    T(test_edit_before_it_is_taken_counts_and_after_does_not),
-	    T(test_done_is_taken_for_ever),
+	    T(test_threat_08_edit_before_it_is_taken_counts_and_after_does_not),
+	    T(test_threat_08_done_is_taken_for_ever),
 	    T(test_recovery),
 	    T(test_secrets_that_became_wrong_are_not_taken_after_a_restart),
 	    T(test_threat_28_extra_decryptions),
+	    T(test_threat_11_nothing_starves),
 	    T(test_stop_starts_nothing_new),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

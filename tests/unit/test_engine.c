@@ -365,7 +365,8 @@ static void test_hostile_image(void **state)
 	assert_string_equal(w.log.data, "/task\n/evil:/bin|none|none\n10001\n1\n0\n");
 }
 
-static void test_volume_below_secrets(void **state)
+/* guard: volume_check in dispatcher/engine/image.c */
+static void test_threat_25_volume_below_secrets(void **state)
 {
 	(void)state;
 	make_hostile("/run/secrets/x");
@@ -524,7 +525,7 @@ static int all_tests(void)
 	    TEST(test_engine_comes_late),
 	    TEST(test_engine_comes_late_separated),
 	    TEST(test_hostile_image),
-	    TEST(test_volume_below_secrets),
+	    TEST(test_threat_25_volume_below_secrets),
 	    TEST(test_damaged_volume),
 	    TEST(test_network),
 	    TEST(test_memory),

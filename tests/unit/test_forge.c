@@ -181,7 +181,6 @@ static void test_approving_review_of_the_merged_head_counts(void **state)
 static void test_every_flaw_of_a_review_is_named(void **state)
 {
 	struct forge_pull p = good_pull();
-	static char other[] = "3333333333333333333333333333333333333333";
 	struct forge_review r;
 
 	(void)state;
@@ -194,16 +193,34 @@ static void test_every_flaw_of_a_review_is_named(void **state)
 	assert_denied(&p, &r, 1, "was dismissed");
 	r = review("human", "APPROVED"), r.stale = true;
 	assert_denied(&p, &r, 1, "earlier version");
-	r = review("human", "APPROVED"), r.commit = other; /* approve, push another commit, merge */
-	assert_denied(&p, &r, 1, "earlier version");
 	r = review("human", "APPROVED"), r.official = false;
 	assert_denied(&p, &r, 1, "not official");
-	r = review("agent", "APPROVED"); /* although he is on the list */
+	r = review("stranger", "APPROVED");
+	assert_denied(&p, &r, 1, "not on the list");
+}
+
+/* Approve, push another commit, merge. guard: flaw in vault/forge.c compares the commits */
+static void test_threat_01_review_of_another_commit(void **state)
+{
+	struct forge_pull p = good_pull();
+	static char other[] = "3333333333333333333333333333333333333333";
+	struct forge_review r = review("human", "APPROVED");
+
+	(void)state;
+	r.commit = other;
+	assert_denied(&p, &r, 1, "earlier version");
+}
+
+/* Although he is on the list, and however he spells himself. guard: flaw in vault/forge.c */
+static void test_threat_06_author_approves_himself(void **state)
+{
+	struct forge_pull p = good_pull();
+	struct forge_review r = review("agent", "APPROVED");
+
+	(void)state;
 	assert_denied(&p, &r, 1, "author himself");
 	r = review("Agent", "APPROVED");
 	assert_denied(&p, &r, 1, "author himself");
-	r = review("stranger", "APPROVED");
-	assert_denied(&p, &r, 1, "not on the list");
 }
 
 static void test_last_word_of_a_reviewer_counts(void **state)
@@ -265,6 +282,8 @@ int main(void)
 	    cmocka_unit_test(test_forge_that_is_down),
 	    cmocka_unit_test(test_approving_review_of_the_merged_head_counts),
 	    cmocka_unit_test(test_every_flaw_of_a_review_is_named),
+	    cmocka_unit_test(test_threat_01_review_of_another_commit),
+	    cmocka_unit_test(test_threat_06_author_approves_himself),
 	    cmocka_unit_test(test_last_word_of_a_reviewer_counts),
 	    cmocka_unit_test(test_request_must_be_the_one_that_was_merged_here),
 	    cmocka_unit_test(test_name_of_the_repository_in_its_address),

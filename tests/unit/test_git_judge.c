@@ -243,8 +243,8 @@ static void test_secret_for_another_formula_is_refused(void **state)
 	expect(h, "a", "refuse: ");
 }
 
-/* THREATS 5: a request that loosens the rule and adds an action at once. */
-static void test_no_request_loosens_the_rule_it_is_judged_by(void **state)
+/* A request that loosens the rule and adds an action at once. guard: policy_history_for, asked by judge_parsed in dispatcher/git/judge.c */
+static void test_threat_05_no_request_loosens_the_rule_it_is_judged_by(void **state)
 {
 	struct house *h = *state;
 	cleanup_free char *text = action_text("a", "");
@@ -415,8 +415,8 @@ static void test_forge_review_of_an_earlier_version(void **state)
 	free(h->config.ops_repo);
 }
 
-/* THREATS 1: approve, push another commit, merge. The forge says yes to a head that does not hold what landed. */
-static void test_forge_reviewed_other_bytes(void **state)
+/* Approve, push another commit, merge. The forge says yes to a head that does not hold what landed. guard: same_bytes in dispatcher/git/approve.c */
+static void test_threat_01_forge_reviewed_other_bytes(void **state)
 {
 	struct house *h = *state;
 	cleanup_free char *a = action_text("a", ""), *other = action_text("a", "\"KEY\"");
@@ -437,6 +437,54 @@ static void test_forge_reviewed_other_bytes(void **state)
 	free(h->config.ops_repo);
 }
 
+/* A direct push, as anybody with the right to push may do it. guard: approve_file in dispatcher/git/approve.c, for each mode */
+static void test_threat_03_a_direct_push(void **state)
+{
+	struct house *h = *state;
+	use_forge(h);
+	git_oid commit = land_both(h);
+	answer_pull(h, &commit, 404); /* it never came by a request */
+	expect(h, "a", "wait: vault/actions/a.json: waits for its approval to be checked: ");
+	stop(h);
+	h->config.approval.minimum = APPROVAL_SIGNED;
+	h->config.approval.allowed_signers = h->signers_path;
+	expect(h, "a", "refuse: vault/actions/a.json: is not approved: ");
+	stop(h);
+	h->config.approval.minimum = APPROVAL_LANDED; /* the negative control: where landing is enough it runs */
+	expect(h, "a", "high landed");
+	free(h->config.ops_repo);
+}
+
+/* One commit that swaps a secret under an approved name and adds the action that uses it. guard: approve_secrets in dispatcher/git/judge.c */
+static void test_threat_10_secrets_and_actions_together(void **state)
+{
+	struct house *h = *state;
+	cleanup_free char *c = action_text("c", "\"KEY\"");
+	const struct git_change both[] = {{"vault/secrets/KEY.age", "swapped", 7}, {"vault/actions/c.json", c, strlen(c)}};
+	git_oid blob;
+	h->config.approval.minimum = APPROVAL_SIGNED;
+	h->config.approval.allowed_signers = h->signers_path;
+	land(h->f.repo, "README.md", "x");
+	approve(h, "vault/formulas/f.yaml", FORMULA, NULL);
+	approve(h, "vault/secrets/KEY.age", "ciphertext", NULL);
+
+	cleanup_buf struct buf message = BUF_INIT;
+	buf_adds(&message, "Approve\n\n");
+	git_odb_hash(&blob, c, strlen(c), GIT_OBJECT_BLOB);
+	approval_line("vault/actions/c.json", &blob, &message);
+	git_oid base;
+	assert_int_equal(git_reference_name_to_id(&base, h->f.repo, "refs/heads/main"), 0);
+	land_signed(h, both, 2, message.data);
+	expect(h, "c", "refuse: vault/secrets/KEY.age");
+	stop(h);
+
+	set_ref(h->f.repo, "refs/heads/main", &base); /* the negative control: with a line for each it runs */
+	git_odb_hash(&blob, "swapped", 7, GIT_OBJECT_BLOB);
+	approval_line("vault/secrets/KEY.age", &blob, &message);
+	land_signed(h, both, 2, message.data);
+	expect(h, "c", "high signed by human@example");
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -445,14 +493,16 @@ int main(void)
 	    T(test_policy_gives_the_tier),
 	    T(test_freeze_holds_and_lets_go),
 	    T(test_secret_for_another_formula_is_refused),
-	    T(test_no_request_loosens_the_rule_it_is_judged_by),
+	    T(test_threat_05_no_request_loosens_the_rule_it_is_judged_by),
 	    T(test_policy_in_force_outlives_the_clone),
 	    T(test_signed),
 	    T(test_signed_needs_an_approved_formula),
 	    T(test_without_a_list_of_signers_it_waits),
 	    T(test_forge),
 	    T(test_forge_review_of_an_earlier_version),
-	    T(test_forge_reviewed_other_bytes),
+	    T(test_threat_03_a_direct_push),
+	    T(test_threat_10_secrets_and_actions_together),
+	    T(test_threat_01_forge_reviewed_other_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,7 +216,8 @@ static void test_misnamed(void **state)
 
 #define ACTION(secrets) "{\"id\": \"a\", \"formula\": \"f\", \"context\": \"why\", \"secrets\": [" secrets "]}"
 
-static void test_read_action(void **state)
+/* guard: read_formula in vault/ops_read.c reads at the landing */
+static void test_threat_09_formula_as_it_landed(void **state)
 {
 	struct fixture *f = *state;
 	struct err err = ERR_INIT;
@@ -343,7 +344,8 @@ static void expect_landing(git_repository *repo, const git_oid *tip, const char 
 		assert_string_equal(git_oid_tostr_s(&v[1].commit), git_oid_tostr_s(want));
 }
 
-static void test_landings(void **state)
+/* guard: walk_back in vault/ops_history.c takes first parents only */
+static void test_threat_03_where_a_file_landed(void **state)
 {
 	struct fixture *f = *state;
 	struct err err = ERR_INIT;
@@ -386,7 +388,8 @@ static bool removed(struct fixture *f, const git_oid *tip, const char *id)
 	return yes;
 }
 
-static void test_past(void **state)
+/* guard: note_removed in vault/ops_history.c */
+static void test_threat_08_removed_results_stay_taken(void **state)
 {
 	struct fixture *f = *state;
 	cleanup_free char *cache = xasprintf("%s/disinto-removed-results", f->repo_path);
@@ -422,11 +425,11 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_malformed_trees, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_missing_object, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_misnamed, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_read_action, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_09_formula_as_it_landed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_read_wrong_action, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_landings, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_past, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_03_where_a_file_landed, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_08_removed_results_stay_taken, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
 }

@@ -68,7 +68,8 @@ static void test_grammar(void **state)
 	no("]]]", "line 1");
 }
 
-static void test_numbers(void **state)
+/* guard: scan_number in lib/json.c */
+static void test_threat_18_numbers(void **state)
 {
 	(void)state;
 	no("{\"a\":\n1e3}", "line 2: the number 1e3");
@@ -80,7 +81,8 @@ static void test_numbers(void **state)
 	no("1-1", "1-1");
 }
 
-static void test_repeated_keys(void **state)
+/* guard: JSON_REJECT_DUPLICATES in lib/json.c */
+static void test_threat_17_repeated_keys(void **state)
 {
 	(void)state;
 	no("{\"id\":1,\"id\":2}", "duplicate");
@@ -88,7 +90,8 @@ static void test_repeated_keys(void **state)
 	no("[{\"a\":{\"x\":1,\"x\":1}}]", "duplicate");
 }
 
-static void test_depth_and_size(void **state)
+/* guard: scan and json_parse_strict in lib/json.c */
+static void test_threat_18_depth_and_size(void **state)
 {
 	(void)state;
 	no("[[[[1]]]]", "nested more than 3 deep");
@@ -101,7 +104,8 @@ static void test_depth_and_size(void **state)
 	ok(big, "1");
 }
 
-static void test_characters(void **state)
+/* guard: check_texts in lib/json.c */
+static void test_threat_19_characters(void **state)
 {
 	(void)state;
 	no("\xEF\xBB\xBF{}", "byte order mark");
@@ -119,6 +123,24 @@ static void test_characters(void **state)
 	no("{\"inputs\":{\"x\":[\"a\",\"\\u202e\"]}}", "inputs: x: [1]: character U+202E at byte 0");
 	no("{\"a\xE2\x80\x8B\":1}", "a key: character U+200B");
 	no("{\"a\\u2028\":1}", "a key: character U+2028");
+}
+
+/* Refused before anything is built: an array of 8 MB would take 166 MB, and a million levels the stack. guard: size and depth in lib/json.c */
+static void test_threat_18_nothing_is_built_of_what_is_too_large(void **state)
+{
+	(void)state;
+	static const struct json_limits wide = {9 << 20, 8};
+	size_t len = 8 << 20;
+	cleanup_free char *text = malloc(len);
+	assert_non_null(text);
+	for (size_t i = 0; i < len; i++)
+		text[i] = i == 0 ? '[' : i == len - 1 ? ']' : i % 2 ? '1' : ',';
+	refused(text, len, "larger than 1000 bytes");
+	memset(text, '[', len);
+	cleanup_err struct err e = ERR_INIT;
+	cleanup_json json_t *v = NULL;
+	assert_int_equal(json_parse_strict(text, len, &wide, &v, &e), -1);
+	assert_non_null(strstr(err_msg(&e), "nested more than 8 deep"));
 }
 
 static void test_message_is_harmless(void **state)
@@ -293,10 +315,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_accepted),
 	    cmocka_unit_test(test_grammar),
-	    cmocka_unit_test(test_numbers),
-	    cmocka_unit_test(test_repeated_keys),
-	    cmocka_unit_test(test_depth_and_size),
-	    cmocka_unit_test(test_characters),
+	    cmocka_unit_test(test_threat_18_numbers),
+	    cmocka_unit_test(test_threat_17_repeated_keys),
+	    cmocka_unit_test(test_threat_18_depth_and_size),
+	    cmocka_unit_test(test_threat_19_characters),
+	    cmocka_unit_test(test_threat_18_nothing_is_built_of_what_is_too_large),
 	    cmocka_unit_test(test_message_is_harmless),
 	    cmocka_unit_test(test_pretty),
 	    cmocka_unit_test(test_load_path),

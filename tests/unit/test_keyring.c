@@ -176,7 +176,8 @@ static void test_state_at_start(void **state)
 	assert_int_equal(end_role(&role), 0);
 }
 
-static void test_exactly_the_named_secrets(void **state)
+/* guard: decrypt_all in dispatcher/keyring/decrypt.c */
+static void test_threat_28_exactly_the_named_secrets(void **state)
 {
 	(void)state;
 	struct buf wire cleanup_buf = BUF_INIT;
@@ -261,8 +262,8 @@ static void test_nothing_unless_all(void **state)
 	assert_int_equal(end_role(&role), 0);
 }
 
-/* The last guard, whatever the git role believed: a file opens under the name that it says. */
-static void test_under_its_own_name_only(void **state)
+/* The last guard, whatever the git role believed: a file opens under the name that it says. guard: decrypt_one in dispatcher/keyring/decrypt.c */
+static void test_threat_22_under_its_own_name_only(void **state)
 {
 	(void)state;
 	struct buf wire cleanup_buf = BUF_INIT;
@@ -438,10 +439,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_teardown(test_state_at_start, end_test),
-	    cmocka_unit_test_teardown(test_exactly_the_named_secrets, end_test),
+	    cmocka_unit_test_teardown(test_threat_28_exactly_the_named_secrets, end_test),
 	    cmocka_unit_test_teardown(test_sizes, end_test),
 	    cmocka_unit_test_teardown(test_nothing_unless_all, end_test),
-	    cmocka_unit_test_teardown(test_under_its_own_name_only, end_test),
+	    cmocka_unit_test_teardown(test_threat_22_under_its_own_name_only, end_test),
 	    cmocka_unit_test_teardown(test_without_identity, end_test),
 	    cmocka_unit_test_teardown(test_bad_identity, end_test),
 	    cmocka_unit_test_teardown(test_reader_gone, end_test),

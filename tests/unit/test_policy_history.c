@@ -68,8 +68,8 @@ static const char *judged(const struct policy_history *h, const char *id, const 
 	return text;
 }
 
-/* THREATS 5: a request that changes the rules and adds an action, merged in one commit or fast-forwarded in two. */
-static void no_request_loosens_its_own_rule(void **state)
+/* A request that changes the rules and adds an action, merged in one commit or fast-forwarded in two. guard: policy_history_for in vault/policy_history.c */
+static void threat_05_no_request_loosens_its_own_rule(void **state)
 {
 	HISTORY h = begun(STRICT);
 
@@ -367,7 +367,7 @@ static void damaged_states(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(no_request_loosens_its_own_rule),
+	    cmocka_unit_test(threat_05_no_request_loosens_its_own_rule),
 	    cmocka_unit_test(a_stricter_policy_counts_at_once),
 	    cmocka_unit_test(the_last_good_one_stays),
 	    cmocka_unit_test(polls_make_no_difference),

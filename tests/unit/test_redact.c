@@ -82,7 +82,8 @@ static void test_plain(void **state)
 	expect(&set, "hunter2-hunter3, hunter2-hunter3", "[redacted:TOKEN], [redacted:TOKEN]");
 }
 
-static void test_adjacent_is_one_mask(void **state)
+/* guard: settle in vault/redact.c */
+static void test_threat_29_adjacent_is_one_mask(void **state)
 {
 	(void)state;
 	struct set set = {.n = 0};
@@ -93,7 +94,8 @@ static void test_adjacent_is_one_mask(void **state)
 	expect(&set, "<aaaabbbb|ccccdddd>", "<[redacted:A]|[redacted:B]>");
 }
 
-static void test_overlapping_nested_prefix(void **state)
+/* guard: settle in vault/redact.c */
+static void test_threat_29_overlapping_nested_prefix(void **state)
 {
 	(void)state;
 	struct set overlap = {.n = 0};
@@ -130,8 +132,8 @@ static void test_repeating(void **state)
 	expect(&period, "abcabcabcabcabcabcabcX abcabcabcabcabc_", "abcabc[redacted:P] abcabcabcabcabc_");
 }
 
-/* THREATS 31: killed with a tail held back. */
-static void test_cut_off_at_the_end(void **state)
+/* Killed with a tail held back. guard: redact_end in vault/redact.c */
+static void test_threat_31_cut_off_at_the_end(void **state)
 {
 	(void)state;
 	struct set set = {.n = 0};
@@ -243,7 +245,8 @@ static void check_random_case(void)
 	buf_free(&want);
 }
 
-static void test_random_against_oracle(void **state)
+/* guard: undecided_from in vault/redact_match.c */
+static void test_threat_29_random_against_oracle(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 3000; i++)
@@ -289,14 +292,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_plain),
-	    cmocka_unit_test(test_adjacent_is_one_mask),
-	    cmocka_unit_test(test_overlapping_nested_prefix),
+	    cmocka_unit_test(test_threat_29_adjacent_is_one_mask),
+	    cmocka_unit_test(test_threat_29_overlapping_nested_prefix),
 	    cmocka_unit_test(test_repeating),
-	    cmocka_unit_test(test_cut_off_at_the_end),
+	    cmocka_unit_test(test_threat_31_cut_off_at_the_end),
 	    cmocka_unit_test(test_cut_off_where_two_begin),
 	    cmocka_unit_test(test_equal_values),
 	    cmocka_unit_test(test_holds_back_no_more_than_needed),
-	    cmocka_unit_test(test_random_against_oracle),
+	    cmocka_unit_test(test_threat_29_random_against_oracle),
 	    cmocka_unit_test(test_long),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

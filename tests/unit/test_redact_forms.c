@@ -205,8 +205,8 @@ static void random_secret(struct buf *ret)
 	}
 }
 
-/* THREATS 29: every split of 1000 secrets in every encoding. */
-static void test_random_secrets(void **state)
+/* Every split of 1000 secrets in every encoding. guard: add_forms in vault/redact_encode.c */
+static void test_threat_29_threat_30_random_secrets(void **state)
 {
 	(void)state;
 	for (int i = 0; i < SECRETS; i++) {
@@ -221,7 +221,8 @@ static void test_random_secrets(void **state)
 	assert_int_equal(n_misses, 0);
 }
 
-static void test_known_forms(void **state)
+/* guard: add_forms in vault/redact_encode.c */
+static void test_threat_30_known_forms(void **state)
 {
 	(void)state;
 	static const char value[] = "it's \"a\" <b> & c/d \xc3\xa4!";
@@ -260,7 +261,8 @@ static void expect_text(const struct redactor *r, const char *text, const char *
 	}
 }
 
-static void test_lines(void **state)
+/* guard: add_line in vault/redact_encode.c */
+static void test_threat_30_lines(void **state)
 {
 	(void)state;
 	static const char value[] = "first line\n  second line\r\nshort\nfourth line";
@@ -279,8 +281,8 @@ static void test_lines(void **state)
 	redactor_free(r);
 }
 
-/* `base64` breaks its lines at 76 columns, PEM at 64. */
-static void test_wrapped_base64(void **state)
+/* `base64` breaks its lines at 76 columns, PEM at 64. guard: add_base64_lines in vault/redact_encode.c */
+static void test_threat_30_wrapped_base64(void **state)
 {
 	(void)state;
 	unsigned char value[200];
@@ -309,10 +311,10 @@ int main(void)
 	if (sodium_init() < 0)
 		return 1;
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_random_secrets),
-	    cmocka_unit_test(test_known_forms),
-	    cmocka_unit_test(test_lines),
-	    cmocka_unit_test(test_wrapped_base64),
+	    cmocka_unit_test(test_threat_29_threat_30_random_secrets),
+	    cmocka_unit_test(test_threat_30_known_forms),
+	    cmocka_unit_test(test_threat_30_lines),
+	    cmocka_unit_test(test_threat_30_wrapped_base64),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,7 +186,8 @@ static struct box *run_with_canary(const struct box_options *o, const char *scri
 	return box_run_formula(o, WITH_CANARY, members, &canary, 1);
 }
 
-static void secrets_are_redacted_in_any_chunks(void **state)
+/* guard: a stream for each of the two outputs in runner/output.c */
+static void threat_31_secrets_are_redacted_in_any_chunks(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box =
@@ -211,7 +212,8 @@ static void secrets_across_the_cap_are_redacted(void **state)
 	assert_no_canary(b);
 }
 
-static void an_unfinished_secret_at_the_end_is_masked_or_harmless(void **state)
+/* guard: redact_end, called by runner/output.c */
+static void threat_31_an_unfinished_secret_at_the_end_is_masked_or_harmless(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box = run_with_canary(NULL, "printf %s \"end ${CANARY%e}\"; kill -KILL $$");
@@ -221,8 +223,8 @@ static void an_unfinished_secret_at_the_end_is_masked_or_harmless(void **state)
 	assert_true(strncmp(b->text[0].data, "end ", 4) == 0);
 }
 
-/* Names that a formula chose may be a secret's value. */
-static void secrets_in_names_and_reasons_are_redacted(void **state)
+/* Names that a formula chose may be a secret's value. guard: the report is redacted in runner/output.c */
+static void threat_31_secrets_in_names_and_reasons_are_redacted(void **state)
 {
 	(void)state;
 	char *step cleanup_free = job_step(canary.value, "exit 3");
@@ -352,10 +354,10 @@ int main(void)
 	    box_test(one_endless_line_is_cut_too),
 	    box_test(later_steps_stand_in_the_tail),
 	    box_test(tiny_frames_have_a_cap_of_their_own),
-	    box_test(secrets_are_redacted_in_any_chunks),
+	    box_test(threat_31_secrets_are_redacted_in_any_chunks),
 	    box_test(secrets_across_the_cap_are_redacted),
-	    box_test(an_unfinished_secret_at_the_end_is_masked_or_harmless),
-	    box_test(secrets_in_names_and_reasons_are_redacted),
+	    box_test(threat_31_an_unfinished_secret_at_the_end_is_masked_or_harmless),
+	    box_test(threat_31_secrets_in_names_and_reasons_are_redacted),
 	    box_test(a_slow_reader_gets_everything),
 	    box_test(a_stalled_reader_stops_no_signal),
 	    box_test(a_reader_that_is_gone_does_not_end_the_run),

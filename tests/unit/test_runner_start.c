@@ -91,7 +91,8 @@ static void input_of_a_job(struct buf *in)
 	job_add_go(in);
 }
 
-static void a_cut_anywhere_before_go_runs_nothing(void **state)
+/* guard: runner/input.c waits for go */
+static void threat_27_a_cut_anywhere_before_go_runs_nothing(void **state)
 {
 	(void)state;
 	struct buf in cleanup_buf = BUF_INIT;
@@ -366,7 +367,8 @@ static void wrong_mounts_are_refused(void **state)
 	}
 }
 
-static void secrets_on_a_disk_are_refused(void **state)
+/* guard: the tmpfs that runner/check.c wants */
+static void threat_25_secrets_on_a_disk_are_refused(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box = box_run_formula(&(struct box_options){.secrets_on_disk = true}, "", MARK, NULL, 0);
@@ -483,7 +485,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    box_test(frames_come_in_order),
 	    box_test(ready_waits_for_the_task_and_going_for_go),
-	    box_test(a_cut_anywhere_before_go_runs_nothing),
+	    box_test(threat_27_a_cut_anywhere_before_go_runs_nothing),
 	    box_test(input_comes_in_any_pieces),
 	    box_test(frames_out_of_order_are_refused),
 	    box_test(a_second_secrets_end_is_not_go),
@@ -497,7 +499,7 @@ int main(void)
 	    box_test(missing_tools_are_named_before_a_secret_is_asked_for),
 	    box_test(without_path_there_is_a_usual_one),
 	    box_test(wrong_mounts_are_refused),
-	    box_test(secrets_on_a_disk_are_refused),
+	    box_test(threat_25_secrets_on_a_disk_are_refused),
 	    box_test(missing_capabilities_are_named),
 	    box_test(it_must_be_process_1),
 	    box_test(term_before_go_runs_nothing),

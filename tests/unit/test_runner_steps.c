@@ -168,7 +168,8 @@ static void assert_lines(const char *text, const char *const expected[], size_t 
 		assert_string_equal(lines[i], expected[i]);
 }
 
-static void the_environment_is_exactly_this(void **state)
+/* guard: runner/environment.c hands inputs on as they are */
+static void threat_21_the_environment_is_exactly_this(void **state)
 {
 	(void)state;
 	static const char *const env[] = {"PATH=/usr/bin:/bin", "ASAN_OPTIONS=detect_leaks=0", "FROM_THE_ENGINE=must not arrive", NULL};
@@ -218,7 +219,8 @@ static void a_step_has_no_power(void **state)
 	assert_lines(b->text[0].data, expected, sizeof(expected) / sizeof(expected[0]));
 }
 
-static void steps_do_not_reach_process_1(void **state)
+/* guard: the step's own user, and PR_SET_DUMPABLE in runner/confine.c */
+static void threat_26_steps_do_not_reach_process_1(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box =
@@ -240,8 +242,8 @@ static bool can_read_environ(pid_t pid)
 	return fd >= 0 && read(fd, &byte, 1) == 1;
 }
 
-/* Who has its user and its capabilities may look into any process (here: its parent), but not into one that is not dumpable. */
-static void nobody_of_its_kind_reads_process_1(void **state)
+/* Who has its user and its capabilities may look into any process (here: its parent), but not into one that is not dumpable. guard: PR_SET_DUMPABLE in runner/confine.c */
+static void threat_26_nobody_of_its_kind_reads_process_1(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box = go_and_wait(NULL, 0, "echo here; " FOREVER);
@@ -636,10 +638,10 @@ int main(void)
 	    box_test(the_first_failing_step_ends_the_run),
 	    box_test(steps_share_their_home),
 	    box_test(any_shell_will_do),
-	    box_test(the_environment_is_exactly_this),
+	    box_test(threat_21_the_environment_is_exactly_this),
 	    box_test(a_step_has_no_power),
-	    box_test(steps_do_not_reach_process_1),
-	    box_test(nobody_of_its_kind_reads_process_1),
+	    box_test(threat_26_steps_do_not_reach_process_1),
+	    box_test(threat_26_nobody_of_its_kind_reads_process_1),
 	    box_test(a_step_forges_no_frame),
 	    box_test(secrets_are_files_and_variables),
 	    box_test(secrets_as_says_how),

@@ -47,7 +47,8 @@ static void test_empty(void **state)
 	ok("null", "null"); /* written out, so meant */
 }
 
-static void test_scalars(void **state)
+/* guard: resolve_plain in lib/yaml.c */
+static void test_threat_20_scalars(void **state)
 {
 	(void)state;
 	ok("a: true\nb: false\nc: null\nd: ~\ne:\n", "{\"a\":true,\"b\":false,\"c\":null,\"d\":null,\"e\":null}");
@@ -73,7 +74,8 @@ static void test_shapes(void **state)
 	ok("'true': 1\n'<<': 2\n", "{\"<<\":2,\"true\":1}");
 }
 
-static void test_what_readers_disagree_about(void **state)
+/* guard: refuse_extras and read_key in lib/yaml.c */
+static void test_threat_20_what_readers_disagree_about(void **state)
 {
 	(void)state;
 	no("a: 1\nb: &x 1\n", "line 2: anchors");
@@ -102,6 +104,26 @@ static void test_what_readers_disagree_about(void **state)
 	no("? {a: 1}\n: b\n", "line 1: a key must be a string");
 }
 
+/* Neither stack nor memory grows with what a file asks for. guard: the depth in lib/yaml.c, before a value is made */
+static void test_threat_20_a_million_levels(void **state)
+{
+	(void)state;
+	static const struct json_limits wide = {4 << 20, 8};
+	static const char *const units[] = {"[", "{a: ", "- ", "? "};
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		cleanup_err struct err e = ERR_INIT;
+		cleanup_json json_t *v = NULL;
+		size_t unit = strlen(units[i]), len = unit * 1000000;
+		cleanup_free char *text = malloc(len);
+		assert_non_null(text);
+		for (size_t at = 0; at < len; at += unit)
+			memcpy(text + at, units[i], unit);
+		assert_int_equal(yaml_parse(text, len, &wide, &v, &e), -1);
+		assert_int_equal(e.code, ERR_INVALID);
+		assert_null(v);
+	}
+}
+
 static void test_syntax(void **state)
 {
 	(void)state;
@@ -114,7 +136,8 @@ static void test_syntax(void **state)
 	no("a: \"\\q\"\n", "line 1: ");
 }
 
-static void test_limits(void **state)
+/* guard: read_collection and yaml_parse in lib/yaml.c */
+static void test_threat_20_limits(void **state)
 {
 	(void)state;
 	ok("[[[[1]]]]", "[[[[1]]]]");
@@ -135,7 +158,8 @@ static void test_limits(void **state)
 	refused(big, strlen(big), "is too large");
 }
 
-static void test_characters(void **state)
+/* guard: check_text in lib/yaml.c */
+static void test_threat_19_characters(void **state)
 {
 	(void)state;
 	no("\xEF\xBB\xBF"
@@ -158,10 +182,14 @@ static void test_characters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_empty),      cmocka_unit_test(test_scalars),
-	    cmocka_unit_test(test_shapes),     cmocka_unit_test(test_what_readers_disagree_about),
-	    cmocka_unit_test(test_syntax),     cmocka_unit_test(test_limits),
-	    cmocka_unit_test(test_characters),
+	    cmocka_unit_test(test_empty),
+	    cmocka_unit_test(test_threat_20_scalars),
+	    cmocka_unit_test(test_shapes),
+	    cmocka_unit_test(test_threat_20_what_readers_disagree_about),
+	    cmocka_unit_test(test_syntax),
+	    cmocka_unit_test(test_threat_20_a_million_levels),
+	    cmocka_unit_test(test_threat_20_limits),
+	    cmocka_unit_test(test_threat_19_characters),
 	};
 	return cmocka_run_group_tests_name("yaml", tests, NULL, NULL);
 }
