@@ -31,6 +31,10 @@ struct approval_file {
 int approval_signed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers, int64_t now,
                     char **ret_by, struct err *err);
 
+/* The same for a file of which the caller knows already that it landed at that commit as that blob: it costs no reading of trees. */
+int approval_signed_landed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers, int64_t now,
+                           char **ret_by, struct err *err);
+
 /* Appends the line that approves a file, with its newline: what `disinto approve` writes. */
 void approval_line(const char *path, const git_oid *blob, struct buf *ret);
 
