@@ -177,6 +177,7 @@ int cmd_propose(const struct args *args, struct err *err);
 int cmd_pending(const struct args *args, struct err *err);
 int cmd_approve(const struct args *args, struct err *err);
 int cmd_validate(const struct args *args, struct err *err);
+int cmd_verify(const struct args *args, struct err *err);
 int cmd_run(const struct args *args, struct err *err);
 int cmd_list(const struct args *args, struct err *err);
 int cmd_show(const struct args *args, struct err *err);

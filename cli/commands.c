@@ -77,6 +77,14 @@ static const struct cli_option approve_options[] = {
     END,
 };
 
+static const struct cli_option verify_options[] = {
+    {"signers", 0, "FILE", "allowed_signers of the dispatchers, who sign results (default: the key of signing_key_file)"},
+    {"approvers", 0, "FILE", "allowed_signers of those who approve (default approval.allowed_signers)"},
+    {"since", 0, "COMMIT", "report only what came after this commit"},
+    JSON,
+    END,
+};
+
 static const struct cli_option run_options[] = {
     {"dry-run", 'n', NULL, "say what would run, and with what, and run nothing"},
     {"verbose", 'v', NULL, "show the log lines of a dispatcher that is started for this run"},
@@ -119,6 +127,8 @@ const struct command commands[] = {
      cmd_approve, 0},
     {"validate", "[FILE…]", 0, ANY, "check actions, formulas and policy as the dispatcher would", only_json,
      "disinto validate vault/actions/hello-1.json", cmd_validate, 0},
+    {"verify", "[REPO]", 0, 1, "audit the ops repo, or a repository on this disk: what ran, and whether its approval holds", verify_options,
+     "disinto verify --since 3f2c9ab", cmd_verify, 0},
     {"run", "ID", 1, 1, "run a landed action now, follow its log, return its exit code", run_options, "disinto run hello-1", cmd_run, 125},
     {"list", "", 0, 0, "list actions and their states", list_options, "disinto list --state running", cmd_list, 0},
     {"show", "ID", 1, 1, "show one action, its state and its result", only_json, "disinto show hello-1", cmd_show, 0},
