@@ -430,7 +430,6 @@ static void test_threat_15_a_missing_object_is_not_an_absent_file(void **state)
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
 		cleanup_ops_action struct ops_action a = OPS_ACTION_INIT;
 		cleanup_err struct err err = ERR_INIT;
-		cleanup_buf struct buf out = BUF_INIT;
 		cleanup_free char *hex = xasprintf("%s:%s", git_oid_tostr_s(&p.parent), paths[i]);
 		git_object *object = NULL;
 		assert_int_equal(git_revparse_single(&object, h->f.repo, hex), 0);
