@@ -45,7 +45,7 @@ static git_oid oid_of(const char *script, const char *a)
 {
 	cleanup_free char *whole = xasprintf(GIT_PREFIX "%s", script);
 	cleanup_free char *out = output_of(whole, a, NULL);
-	git_oid oid;
+	git_oid oid = {{0}};
 	if (strlen(out) < 40 || git_oid_fromstr(&oid, out + strlen(out) - 40) < 0)
 		fail_msg("no object id: %s", out);
 	return oid;
