@@ -139,6 +139,7 @@ finished to-cancel
 is "cancel: the outcome" "$(field to-cancel '[.outcome, .exit_code] | @json')" '["cancelled",130]'
 refute "cancel: a finished one" disinto cancel to-cancel 2>/dev/null
 dispatcher_stop
+is "verify: all of it holds" "$(disinto verify 2>/dev/null)" '3 actions, 3 results, 0 findings'
 like "logs: kept without a dispatcher" "$(disinto logs cli-1)" '^Hello, you\.$'
 
 # remove
@@ -148,7 +149,7 @@ refute "secrets remove: it is gone" git -C "$SERVER" cat-file -e main:vault/secr
 # Every command helps itself.
 disinto help >"$WORK/help"
 is "help: exit code" $? 0
-for command in init 'secrets add' 'secrets show' 'secrets list' 'secrets remove' 'secrets keygen' propose pending approve validate run list show logs cancel status; do
+for command in init 'secrets add' 'secrets show' 'secrets list' 'secrets remove' 'secrets keygen' propose pending approve validate verify run list show logs cancel status; do
 	# shellcheck disable=SC2086 # a command of two words
 	output=$(disinto $command --help 2>&1)
 	is "$command --help: exit code" $? 0

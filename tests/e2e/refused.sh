@@ -114,3 +114,4 @@ action later hello '{"inputs": {"name": "later"}}'
 land
 finished later
 is "what landed afterwards ran" "$(field later .outcome)" succeeded
+like "verify has no doubts about refusals" "$(disinto verify --config "$CONFIG" 2>/dev/null)" ' results, 0 findings$'

@@ -113,6 +113,10 @@ finished later
 is "a deleted result does not run again" "$(marks quick-1) $(marks quick-2)" '1 1'
 refute "nor does it get another result" has_result quick-1
 
+is "verify tells what was done to them, and nothing of the rest" \
+	"$(disinto verify --config "$CONFIG" --json 2>/dev/null | jq -r '.findings[] | .finding + " " + .id')" \
+	$'result-changed quick-1\nresult-changed quick-2\naction-changed quick-2\naction-changed quick-2'
+
 # One dispatcher for each spool.
 output=$(timeout 60 disinto-dispatcher --config "$CONFIG" 2>&1)
 code=$?
