@@ -16,7 +16,7 @@ SECONDS ?= 20
 PKGS = libgit2 libcurl jansson libsodium yaml-0.1 libmicrohttpd
 # Packages that building and the demo need, and those that testing needs besides; `make deps` installs what is missing.
 DEPS = build-essential pkg-config git libgit2-dev libcurl4-openssl-dev libjansson-dev libsodium-dev libyaml-dev \
-       libmicrohttpd-dev docker.io iptables busybox-static jq curl ca-certificates
+       libmicrohttpd-dev docker.io iptables iproute2 procps busybox-static jq curl ca-certificates
 TEST_DEPS = libcmocka-dev zlib1g-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
             shellcheck
 
