@@ -37,7 +37,7 @@
 #include "vault/version.h"
 #include <stdbool.h>
 
-enum role { ROLE_PARENT, ROLE_CORE, ROLE_GIT, ROLE_KEYRING, ROLE_ENGINE, ROLE_WEB, N_ROLES };
+enum role { ROLE_PARENT, ROLE_CORE, ROLE_GIT, ROLE_KEYRING, ROLE_ENGINE, ROLE_WEB, N_ROLES, ROLE_ANY = N_ROLES };
 const char *role_name(enum role r);
 int role_parse(const char *name, enum role *ret); /* -1: no such role */
 
@@ -51,15 +51,28 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(ROLE_UP, "role_up", ROLE_PARENT, ROLE_CORE, 1)       /* {role}: a fresh process of that role; fd: our end of its socket */ \
 	MSG(ROLE_DOWN, "role_down", ROLE_PARENT, ROLE_CORE, 0)   /* {role, reason}: it died; a ROLE_UP follows */ \
 	MSG(STOP, "stop", ROLE_PARENT, ROLE_CORE, 0)             /* {fast}: TERM came (drain), or came again (fast) */ \
+	MSG(ALIVE, "alive", ROLE_CORE, ROLE_PARENT, 0)           /* {}: every few seconds; without it the parent takes core for hung */ \
 	MSG(KILL_ROLE, "kill_role", ROLE_CORE, ROLE_PARENT, 0)   /* {role, reason}: it hangs or talks nonsense */ \
 	MSG(QUIT, "quit", ROLE_CORE, ROLE_PARENT, 0)             /* {exit_code}: end the whole dispatcher */ \
 	/* git */ \
 	MSG(POLL, "poll", ROLE_CORE, ROLE_GIT, 0)                /* {}: look now, not at the next interval; answered by POLLED */ \
-	MSG(RECORD, "record", ROLE_CORE, ROLE_GIT, 0)            /* {id, result: text of the file}: commit it; git keeps trying until RECORDED */ \
-	MSG(POLLED, "polled", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason, tip, scanned, misnamed:[path], notes:[text]}: after each poll. scanned: everything landed at tip was announced */ \
+	MSG(CLAIM, "claim", ROLE_CORE, ROLE_GIT, 0)              /* {id, attempt, nonce, mine:[nonce], action_blob, deadline: Unix seconds}: win the ledger's claim with this nonce; it may \
+	                                                             take the place of no claim, of one whose nonce is in mine, or of one that a rerun made free for this attempt. Said again for a \
+	                                                             claim that stands, it confirms it. git keeps trying until CLAIMED or CLAIM_LOST */ \
+	MSG(CLAIMED, "claimed", ROLE_GIT, ROLE_CORE, 0)          /* {id, attempt, nonce}: it stands on the server */ \
+	MSG(CLAIM_LOST, "claim_lost", ROLE_GIT, ROLE_CORE, 0)    /* {id, attempt, nonce, reason}: somebody else's stands there, or the action is finished */ \
+	MSG(RECORD, "record", ROLE_CORE, ROLE_GIT, 0)            /* {id, result: text of the file}: commit it, and its done entry to the ledger; git keeps trying until RECORDED */ \
+	MSG(DECIDE, "decide", ROLE_CORE, ROLE_GIT, 0)            /* {ask, what: "lost"|"rerun"|"backlog"|"history", id: of lost and rerun, else null, result: text of the file for lost, else null}: \
+	                                                             an operator's decision; answered by DECIDED */ \
+	MSG(DECIDED, "decided", ROLE_GIT, ROLE_CORE, 0)          /* {ask, ok, reason} */ \
+	MSG(DRAINED, "drained", ROLE_CORE, ROLE_GIT, 0)          /* {}: call on_drained, once; answered by CALLED */ \
+	MSG(CALLED, "called", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason}: what became of that call; ok too where none is configured */ \
+	MSG(POLLED, "polled", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason, tip, scanned, misnamed:[path], notes:[text], frozen: reason|null, overdue:[{id, dispatcher, deadline}], backlog}: after \
+	                                                             each poll. scanned: everything landed at tip was announced. frozen: nothing new may start until an operator decides. \
+	                                                             overdue: claims in the ledger past their deadline. backlog: how many actions wait for accept-backlog */ \
 	MSG(LANDED, "landed", ROLE_GIT, ROLE_CORE, 0)            /* {id, commit, action_blob, action: text|null, formula_name, formula_blob, formula: text|null, \
-	                                                             secrets: {NAME: {blob, age: base64}}, tier, policy_blob, approval_mode, approval_by, refuse: reason|null, wait: reason|null}: \
-	                                                             landed without a result. \
+	                                                             secrets: {NAME: {blob, age: base64}}, tier, policy_blob, approval_mode, approval_by, attempt, refuse: reason|null, wait: reason|null}: \
+	                                                             landed without a result, and not claimed by another dispatcher. attempt: the one that a claim would be for. \
 	                                                             refuse: can be judged from the repo and is wrong */ \
 	MSG(GONE, "gone", ROLE_GIT, ROLE_CORE, 0)                /* {id, ok, reason}: an announced action is not waiting on the server any more. ok: a result by somebody else stands there; \
 	                                                             else its file was removed */ \
@@ -67,7 +80,12 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(RECORDED, "recorded", ROLE_GIT, ROLE_CORE, 0)        /* {id, commit}: the result is on the server */ \
 	MSG(RECORD_STATE, "record_state", ROLE_GIT, ROLE_CORE, 0) /* {ok, reason, waiting}: pushing results began to fail, or works again */ \
 	MSG(REMEMBER, "remember", ROLE_GIT, ROLE_CORE, 0)        /* {state: object}: keep it on disk before acting on what comes after */ \
-	MSG(REMEMBERED, "remembered", ROLE_CORE, ROLE_GIT, 0)    /* {state: object|null}: the last REMEMBER, first of all messages to a new git role */ \
+	MSG(REMEMBERED, "remembered", ROLE_CORE, ROLE_GIT, 0)    /* {state: object|null, incarnation, former:[incarnation]}: the last REMEMBER, first of all messages to a new git role. incarnation: \
+	                                                             of this life; former: those that the ledger may still hold (empty: this spool is new) */ \
+	MSG(INCARNATED, "incarnated", ROLE_GIT, ROLE_CORE, 0)    /* {ok, reason}: the ledger holds the incarnation; or it holds a stranger's: this spool is a copy, and the dispatcher must end */ \
+	/* git, keyring, engine and web */ \
+	MSG(PING, "ping", ROLE_CORE, ROLE_ANY, 0)                 /* {n}: answered by PONG with the same n, in its turn among the role's other work; a role that owes one for too long hangs */ \
+	MSG(PONG, "pong", ROLE_ANY, ROLE_CORE, 0)                 /* {n} */ \
 	/* keyring */ \
 	MSG(DECRYPT, "decrypt", ROLE_CORE, ROLE_KEYRING, 1)      /* {id, attempt, secrets: {NAME: {blob, age: base64}}}; fd: write end; gets `secret` frames, secrets_end, EOF */ \
 	MSG(DECRYPTED, "decrypted", ROLE_KEYRING, ROLE_CORE, 0)  /* {id, attempt, count} */ \
@@ -96,7 +114,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(RUN, "run", ROLE_CORE, ROLE_WEB, 0)                  /* {id, state, …} one row of /actions, at each change; {id, forgotten: true}: it left the spool */ \
 	MSG(ANSWER, "answer", ROLE_CORE, ROLE_WEB, 0)            /* {ask, code, body}: to ASK */ \
 	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs"}; fd: the log, read-only */ \
-	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"show", id} */
+	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"show"|"drain"|"lost"|"rerun"|"backlog"|"history", id: null for the last two and drain} */
 /* clang-format on */
 
 enum msg_kind {

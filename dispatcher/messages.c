@@ -32,12 +32,17 @@ int role_parse(const char *name, enum role *ret)
 	return -1;
 }
 
+static bool is_side(enum role side, enum role r)
+{
+	return side == r || (side == ROLE_ANY && r != ROLE_PARENT && r != ROLE_CORE && r < N_ROLES);
+}
+
 int msg_check(const struct msg *m, enum role from, enum role to, enum msg_kind *ret, struct err *err)
 {
 	for (int i = 0; i < N_MSG_KINDS; i++) {
 		if (strcmp(m->kind, table[i].name) != 0)
 			continue;
-		if (table[i].from != from || table[i].to != to)
+		if (!is_side(table[i].from, from) || !is_side(table[i].to, to))
 			return err_set(err, ERR_INVALID, "%s may not send '%s' to %s", role_name(from), m->kind, role_name(to));
 		if ((m->fd >= 0) != (table[i].fds == 1))
 			return err_set(err, ERR_INVALID, "'%s' from %s: wrong number of descriptors", m->kind, role_name(from));

@@ -37,6 +37,21 @@ static void test_nobody_speaks_for_another(void **state)
 	assert_int_equal(check("stop", -1, ROLE_WEB, ROLE_CORE, &kind), -1);
 }
 
+static void test_ping_goes_from_core_to_the_roles_and_pong_back(void **state)
+{
+	static const enum role roles[] = {ROLE_GIT, ROLE_KEYRING, ROLE_ENGINE, ROLE_WEB};
+	enum msg_kind kind;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+		assert_int_equal(check("ping", -1, ROLE_CORE, roles[i], &kind), 0);
+		assert_int_equal(check("pong", -1, roles[i], ROLE_CORE, &kind), 0);
+	}
+	assert_int_equal(check("pong", -1, ROLE_PARENT, ROLE_CORE, &kind), -1);
+	assert_int_equal(check("ping", -1, ROLE_CORE, ROLE_PARENT, &kind), -1);
+	assert_int_equal(check("ping", -1, ROLE_WEB, ROLE_CORE, &kind), -1);
+}
+
 static void test_unknown_kind_and_wrong_descriptors(void **state)
 {
 	enum msg_kind kind;
@@ -74,6 +89,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_known_message_from_the_right_side),
 	    cmocka_unit_test(test_nobody_speaks_for_another),
+	    cmocka_unit_test(test_ping_goes_from_core_to_the_roles_and_pong_back),
 	    cmocka_unit_test(test_unknown_kind_and_wrong_descriptors),
 	    cmocka_unit_test(test_body_carries_its_kind),
 	    cmocka_unit_test(test_role_names_come_back),
