@@ -18,6 +18,7 @@ struct fake_forge {
 	json_t *api;     /* the description */
 	json_t *answers; /* "GET /path" -> {status, body} */
 	json_t *counts;  /* path -> number */
+	json_t *bodies;  /* "POST /path" -> the last one */
 	char *token, *url, *violation;
 };
 
@@ -153,6 +154,9 @@ static void check(struct fake_forge *f, struct MHD_Connection *c, const char *me
 		if (flaw)
 			violate(f, method, path, flaw);
 	}
+	cleanup_free char *key = xasprintf("%s %s", method, path);
+	if (body)
+		json_object_set(f->bodies, key, body);
 }
 
 /* Pages after the first are empty. */
@@ -227,6 +231,7 @@ struct fake_forge *fake_forge_start(const char *token)
 	f->api = json_load_file(API, 0, NULL);
 	f->answers = json_object();
 	f->counts = json_object();
+	f->bodies = json_object();
 	f->token = token ? xstrdup(token) : NULL;
 	f->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, 0, NULL, NULL, serve, f, MHD_OPTION_SOCK_ADDR, &at,
 	                             MHD_OPTION_NOTIFY_COMPLETED, done, NULL, MHD_OPTION_END);
@@ -249,6 +254,7 @@ void fake_forge_stop(struct fake_forge *f)
 	json_decref(f->api);
 	json_decref(f->answers);
 	json_decref(f->counts);
+	json_decref(f->bodies);
 	free(f->token);
 	free(f->url);
 	free(f->violation);
@@ -283,4 +289,14 @@ int fake_forge_count(struct fake_forge *f, const char *path)
 	int n = (int)json_integer_value(json_object_get(f->counts, path));
 	pthread_mutex_unlock(&f->lock);
 	return n;
+}
+
+json_t *fake_forge_body(struct fake_forge *f, const char *method, const char *path)
+{
+	cleanup_free char *key = xasprintf("%s %s", method, path);
+
+	pthread_mutex_lock(&f->lock);
+	json_t *body = json_deep_copy(json_object_get(f->bodies, key));
+	pthread_mutex_unlock(&f->lock);
+	return body;
 }

@@ -23,5 +23,7 @@ void fake_forge_answer(struct fake_forge *f, const char *method, const char *pat
 const char *fake_forge_violation(struct fake_forge *f);
 /* How many requests came for this path. */
 int fake_forge_count(struct fake_forge *f, const char *path);
+/* The body of the last request of that method for this path; caller owns, NULL: none came. */
+json_t *fake_forge_body(struct fake_forge *f, const char *method, const char *path);
 
 #endif
