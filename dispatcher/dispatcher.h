@@ -74,8 +74,8 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	                                                             secrets: {NAME: {blob, age: base64}}, tier, policy_blob, approval_mode, approval_by, attempt, refuse: reason|null, wait: reason|null}: \
 	                                                             landed without a result, and not claimed by another dispatcher. attempt: the one that a claim would be for. \
 	                                                             refuse: can be judged from the repo and is wrong */ \
-	MSG(GONE, "gone", ROLE_GIT, ROLE_CORE, 0)                /* {id, ok, reason}: an announced action is not waiting on the server any more. ok: a result by somebody else stands there; \
-	                                                             else its file was removed */ \
+	MSG(GONE, "gone", ROLE_GIT, ROLE_CORE, 0)                /* {id, ok, taken, reason}: an announced action is not waiting on the server any more. ok: a result by somebody else stands \
+	                                                             there; taken: another dispatcher has claimed it, and core forgets it until it LANDED again; neither: its file was removed */ \
 	MSG(CANCEL, "cancel", ROLE_GIT, ROLE_CORE, 0)            /* {id, reason}: vault/actions/<id>.cancel.json landed */ \
 	MSG(RECORDED, "recorded", ROLE_GIT, ROLE_CORE, 0)        /* {id, commit}: the result is on the server */ \
 	MSG(RECORD_STATE, "record_state", ROLE_GIT, ROLE_CORE, 0) /* {ok, reason, waiting}: pushing results began to fail, or works again */ \
