@@ -111,6 +111,16 @@ check-unit: $(if $(T),$(SAN)/test_$(T),$(UNIT_TESTS))
 test-age: $(SAN)/test_age
 	$(Q)$< testkit
 
+# The dispatcher that the fault harness ends at its named points, and what it puts in the way of it (tests/torture/run).
+TORTURE = $(BUILD)/torture
+$(TORTURE)/%.o: BASE_CFLAGS += -DDISINTO_TEST
+$(TORTURE)/%.o: %.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,'$< (torture)')$(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(TORTURE)/disinto-dispatcher: $(patsubst %.c,$(TORTURE)/%.o,$(DISPATCHER_SRC) $(LIB_SRC) tests/torture/crash.c) bin/disinto-runner
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+	$(Q)ln -sf $(CURDIR)/bin/disinto-runner $(@D)/disinto-runner
+
 # Fuzz targets: LLVMFuzzerTestOneInput in tests/fuzz/fuzz_*.c; seeds, where there are any, in tests/fuzz/seeds/<name>/.
 FUZZ = $(BUILD)/fuzz
 FUZZ_CFLAGS = $(BASE_CFLAGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all

@@ -3,6 +3,7 @@
 #include "dispatcher/spool.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/log.h"
@@ -140,6 +141,7 @@ static int serve(struct house *h, enum role role, short events)
 			break;
 		if ((rc = house_hear(h, role, &m, &err)) < 0)
 			break;
+		CRASH_POINT("heard.%s", m.kind);
 	}
 	if (rc >= 0 && open >= 0)
 		return 0;
@@ -227,9 +229,14 @@ static int turn(struct house *h)
 		prune(h);
 	maybe_quit(h);
 	house_show_status(h);
-	for (int r = 0; r < N_ROLES; r++)
-		if (h->conn[r].fd >= 0 && msg_flush(&h->conn[r], NULL) < 0 && r == ROLE_PARENT)
+	for (int r = 0; r < N_ROLES; r++) {
+		if (h->conn[r].fd < 0 || !msg_wants_write(&h->conn[r]))
+			continue;
+		CRASH_POINT("flush.%s", role_name((enum role)r));
+		if (msg_flush(&h->conn[r], NULL) < 0 && r == ROLE_PARENT)
 			return -1;
+		CRASH_POINT("flushed.%s", role_name((enum role)r));
+	}
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "dispatcher/parent.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/log.h"
@@ -63,6 +64,7 @@ static int fork_role(struct parent *p, enum role r, int *ret_sock, struct err *e
 
 	if (msg_pair(pair, err) < 0)
 		return -1;
+	CRASH_POINT("fork.%s", role_name(r));
 	pid_t pid = fork();
 	if (pid < 0) {
 		close(pair[0]);
@@ -75,6 +77,7 @@ static int fork_role(struct parent *p, enum role r, int *ret_sock, struct err *e
 	p->child[r].pid = pid;
 	p->child[r].started_ms = now_mono_ms();
 	*ret_sock = pair[0];
+	CRASH_POINT("forked.%s", role_name(r));
 	return 0;
 }
 

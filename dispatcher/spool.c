@@ -1,6 +1,7 @@
 #include "dispatcher/spool.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/file.h"
 #include "lib/json.h"
 
@@ -228,8 +229,10 @@ int spool_save(int spool, const struct run *r, enum journal journal, struct err 
 
 	if (run_dir(spool, r->id, true, &dir, err) < 0)
 		return -1;
+	CRASH_POINT("journal.%s", journal_name(journal));
 	if (file_write_at(dir, "state.json", text, strlen(text), 0600, err) < 0)
 		return err_wrap(err, "spool: runs/%s", r->id);
+	CRASH_POINT("journaled.%s", journal_name(journal));
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "lib/file.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -115,15 +116,18 @@ int file_write_at(int dirfd, const char *path, const void *data, size_t len, mod
 		return -1;
 	if (open_temporary(folder, name, mode, &tmp, &fd, err))
 		return err_wrap(err, "%s", path);
+	CRASH_POINT("file.%s.opened", name);
 	if (write_temporary(fd, data, len, mode, err)) {
 		unlinkat(folder, tmp, 0);
 		return err_wrap(err, "%s", path);
 	}
+	CRASH_POINT("file.%s.written", name);
 	if (renameat(folder, tmp, folder, name)) {
 		int errnum = errno;
 		unlinkat(folder, tmp, 0);
 		return err_errno(err, errnum, "%s: rename", path);
 	}
+	CRASH_POINT("file.%s.renamed", name);
 	if (fsync(folder))
 		return err_errno(err, errno, "%s: fsync of its folder", path);
 	return 0;

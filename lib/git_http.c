@@ -4,6 +4,7 @@
  * configuration names and to no other.
  */
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/file.h"
 #include "lib/git_transport.h"
 
@@ -39,6 +40,8 @@ static size_t receive(char *data, size_t one, size_t n, void *arg)
 		rpc->paused = true;
 		return CURL_WRITEFUNC_PAUSE;
 	}
+	if (rpc->in.len == 0)
+		CRASH_POINT("answer.%s", rpc->expected_type);
 	buf_add(&rpc->in, data, n);
 	return n;
 }

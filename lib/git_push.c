@@ -3,6 +3,7 @@
  * ref tells.
  */
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/git_repo.h"
 #include "lib/git_transport.h"
 
@@ -67,7 +68,9 @@ static enum git_push_outcome push_from(struct push *p, git_repository *repo, con
 	options.callbacks.sideband_progress = git_session_sideband;
 	options.callbacks.push_update_reference = on_status;
 	options.callbacks.payload = p;
+	CRASH_POINT("push.%s", dst_ref);
 	int rc = git_remote_push(remote, &specs, &options);
+	CRASH_POINT("pushed.%s", dst_ref);
 	return judge(p, rc, dst_ref, err);
 }
 

@@ -1,6 +1,7 @@
 /* One operation on a far repository, and fetching. */
 #include "lib/git_remote.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/file.h"
 #include "lib/git_repo.h"
 #include "lib/git_transport.h"
@@ -150,7 +151,9 @@ int git_fetch(git_repository *repo, const struct git_place *place, const struct 
 	options.callbacks.payload = &s;
 	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	options.update_fetchhead = 0;
+	CRASH_POINT("fetch");
 	int rc = git_remote_fetch(remote, &refspecs, &options, "fetch");
+	CRASH_POINT("fetched");
 	for (size_t i = 0; i < refspecs.count; i++)
 		free(refspecs.strings[i]);
 	free(refspecs.strings);

@@ -1,5 +1,6 @@
 #include "lib/msg.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/file.h"
 #include "lib/json.h"
 #include <errno.h>
@@ -45,6 +46,7 @@ void msg_conn_close(struct msg_conn *c)
 
 void msg_queue(struct msg_conn *c, const json_t *body, int fd)
 {
+	CRASH_POINT("queue.%s", json_string_value(json_object_get(body, "kind")));
 	cleanup_free char *text = json_compact(body);
 	size_t len = strlen(text);
 	if (len > MSG_MAX_BYTES) {
@@ -207,6 +209,7 @@ int msg_next(struct msg_conn *c, struct msg *ret, struct err *err)
 		return err_set(err, ERR_INVALID, "malformed message: not an object with a \"kind\"");
 	buf_drop(&c->in, HEADER_BYTES + header[0]);
 	*ret = (struct msg){steal_ptr(&body), kind, header[1] ? take_fd(c) : -1};
+	CRASH_POINT("got.%s", kind);
 	return 1;
 }
 
@@ -236,8 +239,10 @@ int msg_send(struct msg_conn *c, const json_t *body, int fd, int timeout_ms, str
 	for (;;) {
 		if (msg_flush(c, err))
 			return -1;
-		if (!msg_wants_write(c))
+		if (!msg_wants_write(c)) {
+			CRASH_POINT("sent.%s", json_string_value(json_object_get(body, "kind")));
 			return 0;
+		}
 		int r = wait_ready(c, POLLOUT, deadline, err);
 		if (r < 0)
 			return -1;

@@ -3,6 +3,7 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/file.h"
 #include <ctype.h>
 #include <errno.h>
@@ -52,7 +53,9 @@ int api_send(struct api *a, struct http_request *req, struct http_response *ret,
 	req->path = path;
 	if (!req->max_response && !req->on_data)
 		req->max_response = ANSWER_MAX;
+	CRASH_POINT("call.%s.%s", req->method, path);
 	int r = http_send(a->http, req, ret, err);
+	CRASH_POINT("called.%s.%s", req->method, path);
 	req->path = NULL;
 	if (r < 0)
 		return -1;
@@ -199,6 +202,7 @@ int api_attach_stdin(const char *socket_path, const char *prefix, const char *co
 	cleanup_fd int fd = connect_engine(socket_path, err);
 	if (fd < 0)
 		return -1;
+	CRASH_POINT("attach");
 	size_t len = strlen(request); /* far below a socket's buffer, which is empty */
 	if (send(fd, request, len, MSG_NOSIGNAL) != (ssize_t)len)
 		return err_errno(err, errno, "attach to the container");
@@ -207,6 +211,7 @@ int api_attach_stdin(const char *socket_path, const char *prefix, const char *co
 	if (strncmp(head.data, "HTTP/1.1 101 ", 13) != 0)
 		return err_set(err, ERR_FAIL, "attach to the container: the Docker Engine answered %.*s", (int)strcspn(head.data, "\r\n"),
 		               head.data);
+	CRASH_POINT("attached");
 	*ret_fd = steal_fd(&fd);
 	return 0;
 }

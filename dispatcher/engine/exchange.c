@@ -2,6 +2,7 @@
 #include "dispatcher/engine/engine.h"
 
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/file.h"
 #include "vault/frame.h"
 #include <errno.h>
@@ -79,6 +80,7 @@ int exchange_task(struct job *j, struct err *err)
 	if (!text)
 		return err_set(err, ERR_FAIL, "the task can't be written as JSON");
 	frame_add_task(&frames, text);
+	CRASH_POINT("stdin.task");
 	return stdin_write(j, frames.data, frames.len, err);
 }
 
@@ -87,6 +89,7 @@ int exchange_go(struct job *j, struct err *err)
 	cleanup_buf struct buf frames = BUF_INIT;
 	cleanup_json json_t *go = json_pack("{s:s, s:O}", "t", "go", "claim", json_object_get(j->order, "claim"));
 	frame_add(&frames, go);
+	CRASH_POINT("stdin.go");
 	/* Not stdin_write: a HALT goes to the container now. Half of this frame is as good as none of it: nothing runs. */
 	for (size_t at = 0; at < frames.len;) {
 		struct pollfd p = {j->stdin_fd, POLLOUT, 0};
@@ -96,6 +99,7 @@ int exchange_go(struct job *j, struct err *err)
 		at += (size_t)n;
 	}
 	shutdown(j->stdin_fd, SHUT_WR);
+	CRASH_POINT("stdin.gone");
 	return 0;
 }
 
@@ -141,6 +145,7 @@ static int pass_piece(struct job *j, int pipe_fd, struct passage *p, int64_t dea
 	p->total += (size_t)n;
 	if (p->total > SECRETS_BYTES_MAX)
 		return err_set(err, ERR_FAIL, "the secrets are larger than %u bytes", SECRETS_BYTES_MAX);
+	CRASH_POINT("stdin.secrets");
 	int r = n > 0 ? stdin_write(j, p->piece, (size_t)n, err) : 0;
 	if (n > 0)
 		remember_last(p, (size_t)n);
@@ -157,6 +162,7 @@ int exchange_secrets(struct job *j, int pipe_fd, struct err *err)
 		return err_set(err, ERR_FAIL, "no guarded memory for the secrets; is the limit of locked memory too low?");
 	while ((moved = pass_piece(j, pipe_fd, &p, deadline, err)) > 0)
 		;
+	CRASH_POINT("stdin.secrets_end");
 	if (moved == 0 && !is_whole(&p))
 		return err_set(err, ERR_FAIL, "the keyring's secrets broke off");
 	return moved;

@@ -2,6 +2,7 @@
 #include "dispatcher/engine/engine.h"
 
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/log.h"
 #include "vault/frame.h"
 #include <errno.h>
@@ -77,6 +78,7 @@ static int on_frame(struct reading *r, const json_t *frame, struct err *err)
 {
 	struct job *j = r->job;
 	const char *t = json_string_value(json_object_get(frame, "t"));
+	CRASH_POINT("frame.%s", t);
 	if (strcmp(t, "out") == 0) {
 		on_out(j, frame);
 	} else if (strcmp(t, "step") == 0) {

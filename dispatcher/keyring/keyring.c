@@ -5,6 +5,7 @@
 #include "dispatcher/keyring/keyring.h"
 #include "dispatcher/dispatcher.h"
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/log.h"
 #include "vault/age.h"
 
@@ -87,7 +88,9 @@ static int decrypt_and_deliver(const struct keyring *k, struct msg *m, size_t *r
 	struct keyring_frames frames = {.data = NULL};
 	if (keyring_decrypt(k->ids, k->why_not, json_object_get(m->body, "secrets"), &frames, err) < 0)
 		return -1;
+	CRASH_POINT("decrypted");
 	int rc = keyring_deliver(m->fd, &frames, DELIVER_TIMEOUT_MS, err);
+	CRASH_POINT("delivered");
 	*ret_count = frames.count;
 	keyring_frames_free(&frames);
 	return rc;
