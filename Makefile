@@ -99,6 +99,11 @@ $(SAN)/runner/%.o: SAN_CFLAGS += -DDISINTO_TEST
 $(SAN)/disinto-runner: $(SAN)/runner/main.o $(SAN)/runner.a $(SAN)/lib.a
 	$(link_san)
 $(SAN)/test_engine: | bin/disinto-runner
+# A dispatcher for the tests that need it to be impatient (DISINTO_TEST in dispatcher/pulse.c).
+$(SAN)/dispatcher/%.o: SAN_CFLAGS += -DDISINTO_TEST
+$(SAN)/bin/disinto-dispatcher: $(SAN)/dispatcher/main.o $(SAN)/dispatcher.a $(SAN)/lib.a | bin/disinto-runner
+	$(Q)mkdir -p $(@D) && ln -sf $(CURDIR)/bin/disinto-runner $(@D)/
+	$(call say,LINK,$@)$(CC) $(SAN_CFLAGS) -o $@ $^ $(LIBS)
 $(SAN)/test_%: $(SAN)/tests/unit/test_%.o $(SAN)/support.a $(SAN)/dispatcher.a $(SAN)/lib.a
 	$(link_san)
 $(SAN)/sim: $(patsubst %.c,$(SAN)/%.o,$(wildcard tests/sim/*.c)) $(SAN)/dispatcher.a $(SAN)/lib.a
@@ -152,7 +157,7 @@ demo: deps
 test: test-deps
 	$(again) programs-for-tests
 	$(Q)CC=$(CC) SAN=$(SAN) FUZZ=$(FUZZ) tests/run
-programs-for-tests: all $(UNIT_TESTS) $(SAN)/sim $(FUZZ_TESTS)
+programs-for-tests: all $(UNIT_TESTS) $(SAN)/bin/disinto-dispatcher $(SAN)/sim $(FUZZ_TESTS)
 
 bench: test-deps
 	$(again) all $(BUILD)/bare $(BUILD)/redact

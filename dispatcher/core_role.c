@@ -77,6 +77,7 @@ static void recovered(struct run *r, void *arg)
 {
 	struct house *h = arg;
 
+	house_pulse(h);
 	if (r->journal != JOURNAL_RECORDED) {
 		log_info("found in the spool", "id", r->id, "state", journal_name(r->journal), "action", recovery_of(r), NULL);
 		spool_boot(h->args->spool_fd, r->id, journal_name(r->journal), recovery_of(r));
@@ -125,6 +126,27 @@ static void drop_role(struct house *h, enum role role, const char *reason)
 	log_error("role is replaced", "role_name", role_name(role), "reason", reason, NULL);
 	msg_conn_close(&h->conn[role]);
 	house_send(h, ROLE_PARENT, msg_new(MSG_KILL_ROLE, "{s:s, s:s}", "role", role_name(role), "reason", reason), -1);
+}
+
+void house_pulse(struct house *h)
+{
+	struct pulse *p = &h->pulse;
+
+	if (!pulse_turn(p, now_mono_ms()))
+		return;
+	house_send(h, ROLE_PARENT, msg_new(MSG_ALIVE, NULL), -1);
+	for (enum role r = ROLE_GIT; r < N_ROLES; r++) {
+		if (h->conn[r].fd < 0)
+			continue;
+		if (!p->role[r].asked) {
+			p->role[r].asked = ++p->n;
+			house_send(h, r, msg_new(MSG_PING, "{s:I}", "n", p->n), -1);
+		} else if (pulse_missed(p, r)) {
+			cleanup_free char *reason = xasprintf("hangs: it gave no sign of life for %d s", pulse_limit_s(r));
+			drop_role(h, r, reason);
+		}
+	}
+	msg_flush(&h->conn[ROLE_PARENT], NULL); /* reading a long spool is many turns in a row */
 }
 
 /* Reads what a role sent. -1: the parent is gone. */
@@ -201,6 +223,8 @@ static int timeout_ms(const struct house *h)
 		next = h->quit_at_ms;
 	if (next < 0 || h->prune_at_ms < next)
 		next = h->prune_at_ms;
+	if (h->pulse.next_ms < next)
+		next = h->pulse.next_ms;
 	return next <= now ? 0 : next - now > DAY_MS ? (int)DAY_MS : (int)(next - now) + 1;
 }
 
@@ -227,6 +251,7 @@ static int turn(struct house *h)
 	}
 	if (h->prune_at_ms <= now_mono_ms())
 		prune(h);
+	house_pulse(h);
 	maybe_quit(h);
 	house_show_status(h);
 	for (int r = 0; r < N_ROLES; r++) {

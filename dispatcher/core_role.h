@@ -4,6 +4,7 @@
 
 #include "dispatcher/core/core.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/pulse.h"
 #include "dispatcher/transcript.h"
 
 /* A question from web that waits for the next whole poll. */
@@ -16,6 +17,7 @@ struct house {
 	const struct role_args *args;
 	struct core *core;
 	struct msg_conn conn[N_ROLES]; /* to each role; ROLE_PARENT too; fd -1 while it is down */
+	struct pulse pulse;            /* of all roles but core */
 	struct effects effects;
 	struct event *pending; /* events that effects brought about, oldest first; their reasons are owned */
 	size_t n_pending, cap_pending;
@@ -52,6 +54,8 @@ void house_step(struct house *h, struct event *ev);
 void house_remove(struct house *h, const struct run *r);
 void house_tidy(struct house *h, const json_t *containers);
 void house_stop(struct house *h, bool fast);
+/* Once in each turn: a sign of life to the parent, and a question for one to every role; one that hangs is replaced. */
+void house_pulse(struct house *h);
 
 /* show.c: what web is told. */
 json_t *house_row(const struct run *r);

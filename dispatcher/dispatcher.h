@@ -51,7 +51,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(ROLE_UP, "role_up", ROLE_PARENT, ROLE_CORE, 1)       /* {role}: a fresh process of that role; fd: our end of its socket */ \
 	MSG(ROLE_DOWN, "role_down", ROLE_PARENT, ROLE_CORE, 0)   /* {role, reason}: it died; a ROLE_UP follows */ \
 	MSG(STOP, "stop", ROLE_PARENT, ROLE_CORE, 0)             /* {fast}: TERM came (drain), or came again (fast) */ \
-	MSG(ALIVE, "alive", ROLE_CORE, ROLE_PARENT, 0)           /* {}: every few seconds; without it the parent takes core for hung */ \
+	MSG(ALIVE, "alive", ROLE_CORE, ROLE_PARENT, 0)           /* {}: once in each turn (pulse.h); without it the parent takes core for hung */ \
 	MSG(KILL_ROLE, "kill_role", ROLE_CORE, ROLE_PARENT, 0)   /* {role, reason}: it hangs or talks nonsense */ \
 	MSG(QUIT, "quit", ROLE_CORE, ROLE_PARENT, 0)             /* {exit_code}: end the whole dispatcher */ \
 	/* git */ \
@@ -85,7 +85,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(INCARNATED, "incarnated", ROLE_GIT, ROLE_CORE, 0)    /* {ok, reason}: the ledger holds the incarnation; or it holds a stranger's: this spool is a copy, and the dispatcher must end */ \
 	/* git, keyring, engine and web */ \
 	MSG(PING, "ping", ROLE_CORE, ROLE_ANY, 0)                 /* {n}: answered by PONG with the same n, in its turn among the role's other work; a role that owes one for too long hangs */ \
-	MSG(PONG, "pong", ROLE_ANY, ROLE_CORE, 0)                 /* {n} */ \
+	MSG(PONG, "pong", ROLE_ANY, ROLE_CORE, 0)                 /* {n}; unasked (0): a sign of life in the middle of much work */ \
 	/* keyring */ \
 	MSG(DECRYPT, "decrypt", ROLE_CORE, ROLE_KEYRING, 1)      /* {id, attempt, secrets: {NAME: {blob, age: base64}}}; fd: write end; gets `secret` frames, secrets_end, EOF */ \
 	MSG(DECRYPTED, "decrypted", ROLE_KEYRING, ROLE_CORE, 0)  /* {id, attempt, count} */ \

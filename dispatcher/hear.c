@@ -224,6 +224,13 @@ static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, st
 	return 0;
 }
 
+static void hear_pong(struct house *h, enum role from, const struct msg *m)
+{
+	if (json_integer_value(json_object_get(m->body, "n")) == h->pulse.role[from].asked)
+		h->pulse.role[from].asked = 0;
+	pulse_heard(&h->pulse, from);
+}
+
 /* What the git role has to know again after its next start. */
 static int hear_remember(struct house *h, const struct msg *m, struct err *err)
 {
@@ -257,6 +264,7 @@ static void hear_role(struct house *h, enum msg_kind kind, struct msg *m)
 	}
 	msg_conn_close(&h->conn[role]);
 	msg_conn_init(&h->conn[role], steal_fd(&m->fd));
+	pulse_begin(&h->pulse, role);
 	if (role == ROLE_GIT)
 		house_send(h, ROLE_GIT, msg_new(MSG_REMEMBERED, "{s:O?}", "state", h->git_memory), -1);
 	if (role == ROLE_WEB)
@@ -275,6 +283,9 @@ int house_hear(struct house *h, enum role from, struct msg *m, struct err *err)
 	case MSG_ROLE_UP:
 	case MSG_ROLE_DOWN:
 		hear_role(h, kind, m);
+		return 0;
+	case MSG_PONG:
+		hear_pong(h, from, m);
 		return 0;
 	case MSG_STOP:
 		house_stop(h, flag_of(m, "fast"));

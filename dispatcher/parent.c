@@ -1,5 +1,6 @@
 /* The parent: forks the roles, replaces those that end, passes their sockets to core, and ends the whole. */
 #include "dispatcher/parent.h"
+#include "dispatcher/pulse.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/crash.h"
@@ -32,8 +33,9 @@ struct parent {
 	struct role_args args; /* as every role gets it; sock differs */
 	struct child child[N_ROLES];
 	struct msg_conn core;
+	struct pulse pulse; /* of core; and, under the parent's own name, of core's leaving at once */
 	int signals;
-	bool stopping, quitting;
+	bool stopping, fast, quitting;
 	int exit_code;
 };
 
@@ -104,8 +106,9 @@ static void start_role(struct parent *p, enum role r)
 	}
 	if (r == ROLE_CORE) {
 		msg_conn_init(&p->core, sock);
+		pulse_begin(&p->pulse, ROLE_CORE);
 		if (p->stopping)
-			tell(p, msg_new(MSG_STOP, "{s:b}", "fast", 0), -1);
+			tell(p, msg_new(MSG_STOP, "{s:b}", "fast", p->fast), -1);
 	} else {
 		tell(p, msg_new(MSG_ROLE_UP, "{s:s}", "role", role_name(r)), sock);
 	}
@@ -185,8 +188,9 @@ static void hear_signal(struct parent *p)
 		if (info.ssi_signo == SIGCHLD) {
 			reap(p);
 		} else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
-			tell(p, msg_new(MSG_STOP, "{s:b}", "fast", p->stopping), -1);
+			p->fast = p->stopping;
 			p->stopping = true;
+			tell(p, msg_new(MSG_STOP, "{s:b}", "fast", p->fast), -1);
 		}
 	}
 }
@@ -207,7 +211,9 @@ static void hear_core(struct parent *p)
 			kill(p->child[ROLE_CORE].pid, SIGKILL);
 			return;
 		}
-		if (kind == MSG_QUIT) {
+		if (kind == MSG_ALIVE) {
+			pulse_heard(&p->pulse, ROLE_CORE);
+		} else if (kind == MSG_QUIT) {
 			p->quitting = true;
 			p->exit_code = (int)json_integer_value(json_object_get(m.body, "exit_code"));
 		} else if (kind == MSG_KILL_ROLE && role_parse(json_string_value(json_object_get(m.body, "role")), &role) == 0 &&
@@ -219,12 +225,28 @@ static void hear_core(struct parent *p)
 		msg_conn_close(&p->core); /* SIGCHLD says the rest */
 }
 
+/* Core watches the others; who watches core is the parent. */
+static void watch_core(struct parent *p)
+{
+	if (!pulse_turn(&p->pulse, now_mono_ms()))
+		return;
+	if (p->child[ROLE_CORE].pid && pulse_missed(&p->pulse, ROLE_CORE)) {
+		log_error("core hangs and is replaced", NULL);
+		pulse_begin(&p->pulse, ROLE_CORE);
+		kill(p->child[ROLE_CORE].pid, SIGKILL);
+	}
+	if (p->fast && pulse_missed(&p->pulse, ROLE_PARENT)) {
+		log_error("core does not leave; it is left", NULL);
+		p->quitting = true;
+	}
+}
+
 static int wait_ms(const struct parent *p)
 {
-	int64_t now = now_mono_ms(), wait = -1;
+	int64_t now = now_mono_ms(), wait = p->pulse.next_ms > now ? p->pulse.next_ms - now : 0;
 
-	for (enum role r = ROLE_CORE; r < N_ROLES; r++)
-		if (p->child[r].pid == 0 && (wait < 0 || p->child[r].start_at_ms - now < wait))
+	for (enum role r = ROLE_CORE; r < N_ROLES && (r == ROLE_CORE || p->child[ROLE_CORE].pid); r++)
+		if (p->child[r].pid == 0 && p->child[r].start_at_ms - now < wait)
 			wait = p->child[r].start_at_ms > now ? p->child[r].start_at_ms - now : 0;
 	return (int)wait;
 }
@@ -289,6 +311,7 @@ int parent_run(const struct role_args *args, struct err *err)
 			msg_flush(&p.core, NULL);
 		if (p.core.fd >= 0 && fds[1].revents & (POLLIN | POLLHUP | POLLERR))
 			hear_core(&p);
+		watch_core(&p);
 	}
 	leave(&p);
 	close(p.signals);

@@ -206,6 +206,14 @@ static int halt(struct engine *e, const struct address *to, const json_t *body, 
 	return chores_halt(e, to->name, grace < 0 ? 0 : grace > 3600 ? 3600 : (int)grace, json_is_true(json_object_get(body, "kill")), err);
 }
 
+/* Whoever holds a lock of ours for too long hangs us: the sign of life needs both. */
+static void pong(struct engine *e, const struct msg *m)
+{
+	pthread_mutex_lock(&e->lock);
+	pthread_mutex_unlock(&e->lock);
+	engine_send(e, msg_new(MSG_PONG, "{s:O}", "n", json_object_get(m->body, "n")));
+}
+
 static int dispatch(struct engine *e, struct msg *m, struct err *err)
 {
 	enum msg_kind kind;
@@ -213,6 +221,10 @@ static int dispatch(struct engine *e, struct msg *m, struct err *err)
 	                     .name = json_string_value(json_object_get(m->body, "name"))};
 	if (msg_check(m, ROLE_CORE, ROLE_ENGINE, &kind, err) < 0)
 		return -1;
+	if (kind == MSG_PING) {
+		pong(e, m);
+		return 0;
+	}
 	to.attempt = (int)json_integer_value(json_object_get(m->body, "attempt"));
 	bool named = kind != MSG_SECRETS && kind != MSG_GO;
 	if (!to.id || to.attempt < 1 || (named && (!to.name || !api_is_name(to.name))))

@@ -94,6 +94,7 @@ static int same_bytes(struct git_state *g, const struct forge_pull *pull, const 
 		cleanup_free char *dst = xasprintf("refs/disinto/pull/%" PRId64, pull->number);
 		const struct git_fetch_spec specs[] = {{src, dst}, {NULL, NULL}};
 		git_error_clear();
+		git_alive(g);
 		if (git_fetch(g->repo, &g->place, specs, err) < 0)
 			return err_set(err, ERR_FAIL, "the head of pull request %" PRId64 " can't be fetched", pull->number);
 	}
@@ -115,6 +116,7 @@ static int ask_forge(struct git_state *g, const struct approval_file *file, char
 	git_oid_tostr(commit, sizeof(commit), file->commit);
 	if (open_forge(g, err) < 0)
 		return -1;
+	git_alive(g);
 	if (forge_pull_of_commit(g->forge, commit, &pull, err) < 0)
 		return err && err->code == ERR_NOT_FOUND ? unknown_merge(g, commit, err) : -1;
 	if (forge_reviews(g->forge, pull.number, &reviews, err) < 0)

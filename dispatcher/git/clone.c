@@ -60,6 +60,7 @@ void clone_reset(struct git_state *g)
 int clone_fetch(struct git_state *g, struct err *err)
 {
 	const struct git_fetch_spec specs[] = {{g->branch, TIP_REF}, {NULL, NULL}};
+	git_alive(g);
 	if (git_fetch(g->repo, &g->place, specs, err) < 0)
 		return err_wrap(err, "fetch");
 	int rc = git_reference_name_to_id(&g->tip, g->repo, TIP_REF);

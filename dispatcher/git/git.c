@@ -10,6 +10,7 @@
 #define SEND_MS 30000
 #define GATHER_MS 10 /* how long a result waits for others while more runs are under way */
 #define TEXT_MAX 2000
+#define ALIVE_MS 10000 /* between signs of life that nobody asked for */
 
 char *clean_text(const char *s)
 {
@@ -26,11 +27,23 @@ void tell_core(struct git_state *g, json_t *body)
 	json_decref(body);
 }
 
+void git_alive(struct git_state *g)
+{
+	if (now_mono_ms() - g->alive_ms < ALIVE_MS)
+		return;
+	g->alive_ms = now_mono_ms();
+	tell_core(g, msg_new(MSG_PONG, "{s:i}", "n", 0));
+}
+
 static int hear(struct git_state *g, const struct msg *m, struct err *err)
 {
 	enum msg_kind kind;
 	if (msg_check(m, ROLE_CORE, ROLE_GIT, &kind, err) < 0)
 		return -1;
+	if (kind == MSG_PING) {
+		tell_core(g, msg_new(MSG_PONG, "{s:O}", "n", json_object_get(m->body, "n")));
+		return 0;
+	}
 	if (kind == MSG_POLL) {
 		g->poll_at_ms = 0;
 		return 0;
@@ -104,6 +117,7 @@ static void state_init(struct git_state *g, const struct role_args *args)
 	    .misnamed = json_array(),
 	    .notes = json_array(),
 	};
+	g->alive_ms = now_mono_ms();
 	TAILQ_INIT(&g->outbox);
 	judge_init(g);
 	msg_conn_init(&g->conn, args->sock);

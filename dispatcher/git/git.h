@@ -86,7 +86,8 @@ struct git_state {
 	struct backoff push_backoff;
 	int64_t push_at_ms;
 
-	bool core_gone; /* the socket is broken: end */
+	int64_t alive_ms; /* monotonic: when core last got a sign of life unasked */
+	bool core_gone;   /* the socket is broken: end */
 };
 
 /* A copy that is valid UTF-8, as messages must be, whatever a server or a tree said; NULL for NULL. Caller frees. */
@@ -94,6 +95,9 @@ char *clean_text(const char *s);
 
 /* Sends a message to core; takes the body. A broken socket is noted in core_gone. */
 void tell_core(struct git_state *g, json_t *body);
+
+/* A sign of life before each step that may take long, where several follow on another without a look at what core says. */
+void git_alive(struct git_state *g);
 
 /* clone.c */
 int clone_open(struct git_state *g, struct err *err);

@@ -98,6 +98,7 @@ static int look(struct git_state *g, struct err *err)
 	git_oid tip;
 	if (!g->repo && clone_open(g, err) < 0)
 		return mend(g, err);
+	git_alive(g);
 	int rc = find_tip(g, &tip, err);
 	if (rc <= 0)
 		return rc;

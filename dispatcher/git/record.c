@@ -193,6 +193,7 @@ static int push_once(struct git_state *g, struct err *err)
 		return 1;
 	if (build(g, &commit, &n, err) < 0)
 		return -1;
+	git_alive(g);
 	switch (git_push_ref(g->repo, &g->place, &commit, g->branch, &why)) {
 	case GIT_PUSH_WON:
 		return won(g, &commit, n, err) < 0 ? -1 : 1;

@@ -126,7 +126,9 @@ static int hear(struct keyring *k, struct err *err)
 		return err->code == ERR_UNREACHABLE ? 0 : -1;
 	if (msg_check(&m, ROLE_CORE, ROLE_KEYRING, &kind, err) < 0)
 		return -1;
-	return hear_decrypt(k, &m, err) < 0 ? -1 : 1; /* DECRYPT is all that core may say to this role */
+	int rc =
+	    kind == MSG_PING ? answer(k, msg_new(MSG_PONG, "{s:O}", "n", json_object_get(m.body, "n")), err) : hear_decrypt(k, &m, err);
+	return rc < 0 ? -1 : 1;
 }
 
 static int serve(struct keyring *k, struct err *err)

@@ -73,6 +73,14 @@ static void hear_answer(struct web *w, struct msg *m, bool log)
 	wake(q);
 }
 
+static void pong(struct web *w, const struct msg *m)
+{
+	json_t *body = msg_new(MSG_PONG, "{s:O}", "n", json_object_get(m->body, "n"));
+
+	msg_queue(&w->core, body, -1);
+	json_decref(body);
+}
+
 static int hear(struct web *w, struct msg *m, struct err *err)
 {
 	enum msg_kind kind;
@@ -80,6 +88,9 @@ static int hear(struct web *w, struct msg *m, struct err *err)
 	if (msg_check(m, ROLE_CORE, ROLE_WEB, &kind, err) < 0)
 		return -1;
 	switch (kind) {
+	case MSG_PING:
+		pong(w, m);
+		break;
 	case MSG_STATUS:
 		json_decref(w->status);
 		w->status = json_incref(m->body);
