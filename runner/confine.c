@@ -62,7 +62,8 @@ static int caps_reduce(struct err *err)
 
 int confine(struct err *err)
 {
-	const struct rlimit no_core = {0, 0};
+	/* For steps: a limit of 0 would still hand the whole of a core to a core_pattern that names a program; 1 does not (core(5)). */
+	const struct rlimit no_core = {1, 1};
 
 	/* Not dumpable also gives /proc/1 to root: no step reads our memory, environment or descriptors. */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

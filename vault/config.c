@@ -5,6 +5,7 @@
 #include "lib/file.h"
 #include "lib/yaml.h"
 #include "vault/config_keys.h"
+#include "vault/mount.h"
 #include "vault/name.h"
 #include <ctype.h>
 #include <errno.h>
@@ -234,6 +235,18 @@ static int check_approval(const char *file, const struct config *c, struct err *
 	return 0;
 }
 
+/* Sources are held against the rest of the configuration, so it has to be whole. */
+static int check_mounts(const char *file, const struct config *c, struct err *err)
+{
+	const char *alias;
+	json_t *m;
+
+	json_object_foreach (c->mounts, alias, m)
+		if (mount_source_check(c, json_string_value(json_object_get(m, "source")), err) != 0)
+			return err_wrap(err, "%s: mounts: %s: source", file, alias);
+	return 0;
+}
+
 int config_parse(const char *file, const char *text, size_t len, struct config *ret, struct err *err)
 {
 	cleanup_config struct config c = CONFIG_INIT;
@@ -251,7 +264,7 @@ int config_parse(const char *file, const char *text, size_t len, struct config *
 	for (size_t i = 0; i < n_config_keys; i++)
 		if (read_key(&config_keys[i], file, root, base, &c, err) != 0)
 			return -1;
-	if (check_approval(file, &c, err) != 0)
+	if (check_approval(file, &c, err) != 0 || check_mounts(file, &c, err) != 0)
 		return -1;
 	*ret = c;
 	c = (struct config)CONFIG_INIT;

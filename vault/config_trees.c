@@ -3,6 +3,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "vault/config_keys.h"
+#include "vault/mount.h"
 #include "vault/name.h"
 #include <string.h>
 
@@ -68,35 +69,6 @@ static int read_map(const json_t *value, const char *base, json_t *(*entry)(cons
 	return 0;
 }
 
-/* Whether `path` is `folder` or lies in it. */
-static bool is_under(const char *path, const char *folder)
-{
-	size_t len = strlen(folder);
-
-	return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
-/* What the container needs for itself must not be covered. */
-static bool is_target(const char *s)
-{
-	static const char *const taken[] = {"/proc", "/sys", "/dev", "/run/secrets", "/run/disinto"};
-
-	if (s[0] != '/' || !s[1] || strlen(s) > 255 || strstr(s, "//") || strstr(s, "/./") || strstr(s, "/../") ||
-	    s[strlen(s) - 1] == '/' || strcmp(strrchr(s, '/'), "/..") == 0 || strcmp(strrchr(s, '/'), "/.") == 0 || strchr(s, ':') ||
-	    strchr(s, ','))
-		return false;
-	for (size_t i = 0; i < sizeof(taken) / sizeof(*taken); i++)
-		if (is_under(s, taken[i]) || is_under(taken[i], s))
-			return false;
-	return true;
-}
-
-/* A mount of Docker's socket, or of a folder that it usually lies in, would make every run root on this machine. */
-static bool reaches_docker(const char *source)
-{
-	return strcmp(source, "/") == 0 || is_under("/var/run/docker.sock", source) || is_under("/run/docker.sock", source);
-}
-
 static json_t *read_mount(const json_t *value, const char *base, struct err *err)
 {
 	struct json_reader r;
@@ -105,16 +77,10 @@ static json_t *read_mount(const json_t *value, const char *base, struct err *err
 	const char *source = json_get_string(&r, "source", 1, 4096, true, NULL);
 	const char *target = json_get_string(&r, "target", 1, 4096, true, NULL);
 	cleanup_free char *path = source ? path_join(base, source) : NULL;
-	cleanup_free char *shown_path = path ? check_quote(path) : NULL;
-	cleanup_free char *shown_target = target ? check_quote(target) : NULL;
+	cleanup_err struct err why = ERR_INIT;
 
-	if (target && !is_target(target))
-		json_reader_fail(&r, "target",
-		                 "%s is not allowed; an absolute path without . and .., not / and not in or above /proc, /sys, /dev, "
-		                 "/run/secrets, /run/disinto",
-		                 shown_target);
-	if (path && reaches_docker(path))
-		json_reader_fail(&r, "source", "%s would give runs Docker's socket, and with it this machine", shown_path);
+	if (target && mount_target_check(target, &why) != 0)
+		json_reader_fail(&r, "target", "%s", err_msg(&why));
 	if (json_reader_end(&r, err) != 0)
 		return NULL;
 	return json_pack("{ss ss}", "source", path, "target", target);

@@ -2,6 +2,7 @@
 #include "dispatcher/engine/image.h"
 
 #include "lib/cleanup.h"
+#include "lib/path.h"
 #include <string.h>
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -13,39 +14,9 @@ void image_free(struct image *i)
 	free(i->shown);
 	free(i->path);
 	json_decref(i->unset);
+	json_decref(i->labels);
 	json_decref(i->volumes);
 	*i = (struct image)IMAGE_INIT;
-}
-
-char *path_clean(const char *path)
-{
-	cleanup_buf struct buf out = BUF_INIT;
-	while (*path) {
-		size_t len = strcspn(path, "/");
-		if (len == 2 && strncmp(path, "..", 2) == 0) {
-			const char *slash = out.len ? strrchr(out.data, '/') : NULL;
-			size_t keep = slash ? (size_t)(slash - out.data) : 0;
-			cleanup_free char *rest = xstrdup(out.data);
-			buf_reset(&out);
-			buf_add(&out, rest, keep);
-		} else if (len > 0 && !(len == 1 && *path == '.')) {
-			buf_addc(&out, '/');
-			buf_add(&out, path, len);
-		}
-		path += len;
-		path += strspn(path, "/");
-	}
-	if (!out.len)
-		buf_addc(&out, '/');
-	return buf_steal(&out);
-}
-
-bool path_is_in(const char *path, const char *top)
-{
-	size_t len = strlen(top);
-	if (strcmp(top, "/") == 0)
-		return true;
-	return strncmp(path, top, len) == 0 && (path[len] == '\0' || path[len] == '/');
 }
 
 /* Where a volume of the image would stand in the way of what the runner needs, or of the kernel's own folders. */
@@ -101,6 +72,15 @@ static void read_environment(const json_t *config, struct image *image)
 	}
 }
 
+static void read_labels(const json_t *config, struct image *image)
+{
+	const char *name;
+	json_t *ignored;
+	image->labels = json_array();
+	json_object_foreach (json_object_get(config, "Labels"), name, ignored)
+		json_array_append_new(image->labels, json_string(name));
+}
+
 /* The digest under which the formula's own repository has it; else the first one there is. */
 static const char *choose_digest(const json_t *inspect, const char *ref)
 {
@@ -145,6 +125,7 @@ int image_read(const json_t *inspect, const char *ref, const char *arch, struct 
 	const char *digest = choose_digest(inspect, ref);
 	image.shown = xstrdup(digest ? digest : id);
 	read_environment(config, &image);
+	read_labels(config, &image);
 	if (read_volumes(config, &image, err) < 0)
 		return -1;
 	*ret = image;

@@ -13,6 +13,7 @@ struct image {
 	char *shown;     /* repository@digest where a registry gave one, else the id: what the result says */
 	char *path;      /* its PATH, or the usual one */
 	json_t *unset;   /* array: names of its other environment variables */
+	json_t *labels;  /* array: names of its labels */
 	json_t *volumes; /* array: clean absolute paths that it declares as volumes */
 };
 #define IMAGE_INIT \
@@ -55,10 +56,5 @@ void image_ref_free(struct image_ref *r);
  * the Engine API wants it. *ret NULL: the file has nothing for it. ERR_FAIL: the file is wrong; no message holds a credential.
  */
 int registry_auth_header(const char *text, size_t len, const char *registry, char **ret, struct err *err);
-
-/* path.Clean of Go for absolute paths; relative ones are taken from "/". Caller frees. */
-char *path_clean(const char *path);
-/* Is `path` the folder `top` or anything below it? Both clean. */
-bool path_is_in(const char *path, const char *top);
 
 #endif

@@ -91,3 +91,25 @@ int shared_network(struct engine *e, struct api *a, char **ret_id, struct err *e
 	pthread_mutex_unlock(&e->prepare_lock);
 	return r < 0 ? err_wrap(err, "network %s", TASK_NETWORK) : 0;
 }
+
+int named_network(struct api *a, const char *name, char **ret_id, struct err *err)
+{
+	cleanup_json json_t *network = NULL;
+	cleanup_err struct err why = ERR_INIT;
+	if (!api_is_name(name))
+		return err_set(err, ERR_FAIL, "networks: '%s' is not the name of a Docker network", name);
+	if (api_get(a, &network, &why, "/networks/%s", name) < 0) {
+		if (why.code == ERR_NOT_FOUND)
+			return err_set(err, ERR_FAIL, "networks: %s is not on this engine; make it there: docker network create %s", name,
+			               name);
+		err_move(err, &why);
+		return err_wrap(err, "network %s", name);
+	}
+	const char *driver = json_string_value(json_object_get(network, "Driver"));
+	const char *id = json_string_value(json_object_get(network, "Id"));
+	if (!driver || !id || strcmp(driver, "host") == 0)
+		return err_set(err, ERR_FAIL,
+		               "networks: '%s' can't be given to a task: it is the machine's own; name a Docker network of its own", name);
+	*ret_id = xstrdup(id);
+	return 0;
+}

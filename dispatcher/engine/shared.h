@@ -16,6 +16,12 @@ int shared_volume(struct engine *e, struct api *a, const char *image_id, struct 
 /* The id of the network for tasks; caller frees. */
 int shared_network(struct engine *e, struct api *a, char **ret_id, struct err *err);
 
+/*
+ * The id of a network that the operator made and the configuration names; caller frees. ERR_FAIL: it is not there, or it is the host's own,
+ * whatever name that goes by.
+ */
+int named_network(struct api *a, const char *name, char **ret_id, struct err *err);
+
 /* A tar archive (POSIX ustar) of one program, 0555, owned by root. */
 void shared_tar(const char *name, const void *data, size_t len, struct buf *ret);
 /* Is the first regular file of a tar archive exactly this? */

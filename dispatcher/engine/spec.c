@@ -3,29 +3,19 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "vault/mount.h"
 #include <inttypes.h>
 #include <string.h>
 
-#define LOG_MAX "256m" /* well above what the runner lets through, so that the head of the log is never lost */
+#define SHM_BYTES (64 << 20)
+#define LOG_MAX "288m" /* well above what the runner lets through, output and artifacts, so that the head of the log is never lost */
 
-/* Folders that a mount of the configuration must not cover, nor anything below the first ones. */
-static int mount_check(const char *source, const char *target, const char *socket_path, struct err *err)
+/* The configuration was checked when it was read; this is what the container is made of. */
+static int mount_check(const struct config *config, const char *source, const char *target, struct err *err)
 {
-	static const char *const kept_whole[] = {"/run", "/var/run", RUNNER_MOUNT, "/proc", "/sys", "/dev"};
-	static const char *const sockets[] = {"/run/docker.sock", "/var/run/docker.sock"};
-	cleanup_free char *from = path_clean(source);
-	cleanup_free char *to = path_clean(target);
-	cleanup_free char *socket = path_clean(socket_path);
-	if (source[0] != '/' || target[0] != '/')
-		return err_set(err, ERR_FAIL, "mounts: %s to %s: both paths must be absolute", source, target);
-	for (size_t i = 0; i < sizeof(kept_whole) / sizeof(kept_whole[0]); i++)
-		if (path_is_in(to, kept_whole[i]))
-			return err_set(err, ERR_FAIL, "mounts: target %s: nothing may be mounted below %s", target, kept_whole[i]);
-	if (strcmp(to, "/") == 0 || strcmp(to, "/tmp") == 0 || strcmp(to, "/task") == 0)
-		return err_set(err, ERR_FAIL, "mounts: target %s: would hide what the runner needs; mount below it or elsewhere", target);
-	if (path_is_in(socket, from) || path_is_in(sockets[0], from) || path_is_in(sockets[1], from))
-		return err_set(err, ERR_FAIL, "mounts: source %s: holds the Docker socket, which no task may have", source);
-	return 0;
+	if (mount_source_check(config, source, err) < 0)
+		return err_wrap(err, "mounts: source");
+	return mount_target_check(target, err) < 0 ? err_wrap(err, "mounts: target") : 0;
 }
 
 static int build_mounts(const struct spec_input *in, json_t **ret, struct err *err)
@@ -39,8 +29,11 @@ static int build_mounts(const struct spec_input *in, json_t **ret, struct err *e
 		const char *target = json_string_value(json_object_get(m, "target"));
 		if (!source || !target)
 			return err_set(err, ERR_FAIL, "mounts: each needs a source and a target");
-		if (mount_check(source, target, in->socket_path, err) < 0)
+		if (mount_check(in->config, source, target, err) < 0) {
+			if (err)
+				err->code = ERR_FAIL; /* the configuration's fault, not the action's */
 			return -1;
+		}
 		json_array_append_new(mounts,
 		                      json_pack("{s:s, s:s, s:s, s:b}", "Type", "bind", "Source", source, "Target", target, "ReadOnly", 1));
 	}
@@ -60,6 +53,8 @@ static json_t *build_tmpfs(const struct spec_input *in)
 		json_object_set_new(tmpfs, json_string_value(v), json_string(tmp));
 	json_object_set_new(tmpfs, "/tmp", json_string(tmp));
 	json_object_set_new(tmpfs, "/task", json_string(task));
+	/* Where the runner itself answers libc's questions for the name of the formula's user. */
+	json_object_set_new(tmpfs, "/var/run/nscd", json_string("noexec,nosuid,nodev,mode=0755,size=64k"));
 	json_object_set_new(tmpfs, "/run/secrets", json_string("noexec,nosuid,nodev,mode=0711,size=4m"));
 	return tmpfs;
 }
@@ -75,6 +70,12 @@ static json_t *build_host_config(const struct spec_input *in, json_t *mounts)
 	json_object_set_new(host, "NanoCpus", json_integer(f->nano_cpus));
 	json_object_set_new(host, "PidsLimit", json_integer(f->pids));
 	json_object_set_new(host, "NetworkMode", json_string(in->network));
+	json_object_set_new(host, "ShmSize", json_integer(SHM_BYTES));
+	/*
+	 * No core files, as they would hold secrets: with a limit of 0 a core_pattern that names a program would still be given
+	 * the whole of it; with exactly 1 the kernel refuses (core(5)).
+	 */
+	json_object_set_new(host, "Ulimits", json_pack("[{s:s, s:i, s:i}]", "Name", "core", "Soft", 1, "Hard", 1));
 	json_object_set_new(host, "IpcMode", json_string("private"));
 	json_object_set_new(host, "CgroupnsMode", json_string("private"));
 	json_object_set_new(host, "RestartPolicy", json_pack("{s:s}", "Name", "no"));
@@ -95,9 +96,23 @@ static json_t *build_env(const struct image *image)
 	return env;
 }
 
+/* Ours, and none of the image's: other programs on this machine may act on labels, and those can't be taken away, only emptied. */
+static json_t *build_labels(const struct spec_input *in)
+{
+	json_t *labels = json_object();
+	size_t i;
+	const json_t *name;
+	json_array_foreach (in->image->labels, i, name)
+		json_object_set_new(labels, json_string_value(name), json_string(""));
+	json_object_set_new(labels, "disinto.dispatcher", json_string(in->dispatcher_id));
+	json_object_set_new(labels, "disinto.action", json_string(in->action_id));
+	json_object_set_new(labels, "disinto.attempt", json_sprintf("%d", in->attempt));
+	json_object_set_new(labels, "disinto.claim", json_string(in->claim));
+	return labels;
+}
+
 int spec_build(const struct spec_input *in, json_t **ret, struct err *err)
 {
-	cleanup_free char *attempt = xasprintf("%d", in->attempt);
 	json_t *mounts = NULL;
 	if (build_mounts(in, &mounts, err) < 0)
 		return -1;
@@ -109,9 +124,7 @@ int spec_build(const struct spec_input *in, json_t **ret, struct err *err)
 	json_object_set_new(body, "StdinOnce", json_true());
 	json_object_set_new(body, "AttachStdin", json_true());
 	json_object_set_new(body, "Tty", json_false());
-	json_object_set_new(body, "Labels",
-	                    json_pack("{s:s, s:s, s:s, s:s}", "disinto.dispatcher", in->dispatcher_id, "disinto.action", in->action_id,
-	                              "disinto.attempt", attempt, "disinto.claim", in->claim));
+	json_object_set_new(body, "Labels", build_labels(in));
 	json_object_set_new(body, "HostConfig", build_host_config(in, mounts));
 	*ret = body;
 	return 0;

@@ -6,6 +6,7 @@
 
 #include "dispatcher/engine/image.h"
 #include "lib/err.h"
+#include "vault/config.h"
 #include "vault/formula.h"
 #include <jansson.h>
 
@@ -20,9 +21,9 @@ struct spec_input {
 	const char *dispatcher_id, *action_id, *claim;
 	int attempt;
 	const char *runner_volume;
-	const char *network;     /* as HostConfig.NetworkMode */
-	const json_t *mounts;    /* [{source, target}]: from the dispatcher's own configuration */
-	const char *socket_path; /* the engine's: never mounted */
+	const char *network;  /* as HostConfig.NetworkMode */
+	const json_t *mounts; /* [{source, target}]: from the dispatcher's own configuration */
+	const struct config *config;
 };
 
 /* The body of POST /containers/create; caller owns. ERR_FAIL: a mount of the configuration can't be allowed. */

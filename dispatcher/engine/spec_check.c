@@ -2,25 +2,53 @@
 #include "dispatcher/engine/spec.h"
 
 #include "lib/cleanup.h"
+#include "lib/path.h"
 #include <string.h>
 
-/* What a container has of its own, though nobody asked: each of these widens what a task can reach. */
-static const char *const must_be_empty[] = {
-    "AutoRemove", "Binds",      "Cgroup",       "CgroupParent",   "ContainerIDFile", "DeviceCgroupRules", "DeviceRequests",     "Devices",
-    "ExtraHosts", "GroupAdd",   "Links",        "OomKillDisable", "PidMode",         "PortBindings",      "Privileged",         "Sysctls",
-    "UTSMode",    "UsernsMode", "VolumeDriver", "VolumesFrom",    "PublishAllPorts", "CpuRealtimePeriod", "CpuRealtimeRuntime",
-};
+/*
+ * Members of HostConfig that may say something though nobody asked: what the engine's own configuration decides and no container gains by. All
+ * others that were not asked for must be empty, those too that a later engine may bring.
+ */
+static const char *const may_be_set[] = {"MaskedPaths", "ReadonlyPaths", "Runtime"};
 
 static const char *const must_not_be_empty[] = {"MaskedPaths", "ReadonlyPaths"};
 
+/* Zeros in an array too: ConsoleSize is [0, 0]. */
 static bool is_empty(const json_t *v)
 {
+	size_t i;
+	const json_t *entry;
+	json_array_foreach (v, i, entry)
+		if (!json_is_integer(entry) || json_integer_value(entry) != 0)
+			return false;
 	if (json_is_string(v))
 		return json_string_length(v) == 0;
 	if (json_is_integer(v))
 		return json_integer_value(v) == 0;
-	return !v || json_is_null(v) || json_is_false(v) || (json_is_array(v) && json_array_size(v) == 0) ||
-	       (json_is_object(v) && json_object_size(v) == 0);
+	return !v || json_is_null(v) || json_is_false(v) || json_is_array(v) || (json_is_object(v) && json_object_size(v) == 0);
+}
+
+static bool is_one_of(const char *key, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(key, list[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Every entry of `want` stands in `have`. */
+static bool has_all(const json_t *have, const json_t *want)
+{
+	size_t i, k;
+	const json_t *w, *h;
+	json_array_foreach (want, i, w) {
+		bool found = false;
+		json_array_foreach (have, k, h)
+			found = found || json_equal(h, w);
+		if (!found)
+			return false;
+	}
+	return true;
 }
 
 /* Everything in `want` stands in `have`; an engine may add members to objects. */
@@ -51,10 +79,26 @@ static int check_members(const char *where, const json_t *want, const json_t *ha
 	json_t *v;
 	json_object_foreach ((json_t *)want, key, v) {
 		const json_t *is = json_object_get(have, key);
-		bool whole = strcmp(key, "Tmpfs") == 0; /* nothing may be added here */
-		if (strcmp(key, "HostConfig") != 0 && !(whole ? json_equal(is, v) : covers(is, v)))
+		bool same = strcmp(key, "Tmpfs") == 0     ? json_equal(is, v) /* nothing may be added here */
+		            : strcmp(key, "Ulimits") == 0 ? has_all(is, v)    /* the engine may have more of its own */
+		                                          : covers(is, v);
+		if (strcmp(key, "HostConfig") != 0 && !same)
 			return differs(where, key, is, err);
 	}
+	return 0;
+}
+
+/* What nobody asked for, each of which might widen what a task can reach; and what keeps the kernel's folders closed. */
+static int check_host_extras(const json_t *want, const json_t *have, struct err *err)
+{
+	const char *key;
+	json_t *v;
+	json_object_foreach ((json_t *)have, key, v)
+		if (!json_object_get(want, key) && !is_one_of(key, may_be_set, sizeof(may_be_set) / sizeof(*may_be_set)) && !is_empty(v))
+			return differs("HostConfig.", key, v, err);
+	for (size_t i = 0; i < sizeof(must_not_be_empty) / sizeof(*must_not_be_empty); i++)
+		if (is_empty(json_object_get(have, must_not_be_empty[i])))
+			return differs("HostConfig.", must_not_be_empty[i], json_object_get(have, must_not_be_empty[i]), err);
 	return 0;
 }
 
@@ -97,11 +141,7 @@ int spec_check(const json_t *want, const json_t *inspect, struct err *err)
 	if (check_members("Config.", want, json_object_get(inspect, "Config"), err) < 0 ||
 	    check_members("HostConfig.", want_host, host, err) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof(must_be_empty) / sizeof(must_be_empty[0]); i++)
-		if (!is_empty(json_object_get(host, must_be_empty[i])))
-			return differs("HostConfig.", must_be_empty[i], json_object_get(host, must_be_empty[i]), err);
-	for (size_t i = 0; i < sizeof(must_not_be_empty) / sizeof(must_not_be_empty[0]); i++)
-		if (is_empty(json_object_get(host, must_not_be_empty[i])))
-			return differs("HostConfig.", must_not_be_empty[i], json_object_get(host, must_not_be_empty[i]), err);
+	if (check_host_extras(want_host, host, err) < 0)
+		return -1;
 	return check_mounts(json_object_get(want_host, "Mounts"), json_object_get(inspect, "Mounts"), err);
 }

@@ -33,13 +33,13 @@ static int order_read(const struct job *j, struct order *ret, struct err *err)
 	return formula_from_json(name ? name : "", formula, &ret->formula, err);
 }
 
-/* "default": our own; the host's and other containers' networks are never joined, whatever the configuration says. */
+/* "default": our own. "none": Docker's name for it. All else is the operator's. */
 static int choose_network(struct job *j, const char *wanted, char **ret, struct err *err)
 {
 	if (!wanted || strcmp(wanted, "default") == 0)
 		return shared_network(j->engine, &j->api, ret, err);
-	if (strcmp(wanted, "host") == 0 || !api_is_name(wanted))
-		return err_set(err, ERR_FAIL, "networks: '%s' can't be given to a task; name a Docker network of its own", wanted);
+	if (strcmp(wanted, "none") != 0)
+		return named_network(&j->api, wanted, ret, err);
 	*ret = xstrdup(wanted);
 	return 0;
 }
@@ -110,7 +110,7 @@ static int make_container(struct job *j, const struct order *o, struct err *err)
 	                              .runner_volume = e->volume,
 	                              .network = network,
 	                              .mounts = o->mounts,
-	                              .socket_path = e->args->config->docker_host};
+	                              .config = e->args->config};
 	if (spec_build(&in, &want, err) < 0 || create(j, want, err) < 0 || compare(j, want, err) < 0)
 		return -1;
 	return api_attach_stdin(e->args->config->docker_host, j->api.prefix, j->container, &j->stdin_fd, err);

@@ -178,7 +178,10 @@ static void everything(void **state)
 #define SOCKET_RULE "is not allowed; unix:// and the absolute path of Docker's socket, at most 107 bytes, as in unix:///var/run/docker.sock"
 #define LISTEN_RULE "is not an address: host:port with a port from 0 (any that is free) to 65535, or off"
 #define TARGET_RULE \
-	"is not allowed; an absolute path without . and .., not / and not in or above /proc, /sys, /dev, /run/secrets, /run/disinto"
+	"is not allowed; an absolute path without . and .., not /, /tmp or /task themselves, and not in or above /proc, /sys, /dev, " \
+	"/run, " \
+	"/var/run, /disinto"
+#define DOCKER_REACHED "would give runs Docker's socket or its data, and with it this machine"
 #define AGENT_RULE "must be a list of 1 to 64 strings, the command and its arguments, as in [claude, -p]"
 #define NETWORK_RULE "is not allowed; a Docker network's name, of letters, digits and _ . -, and not host, which is no network of its own"
 #define URL_RULE "is not a URL: https://… or http://…, without user, query and fragment"
@@ -240,10 +243,18 @@ static const struct {
     {"mounts: {ssh: {source: /a, target: /b/../proc}}", "mounts: ssh: target: \"/b/../proc\" " TARGET_RULE},
     {"mounts: {ssh: {source: /a, target: /run}}", "mounts: ssh: target: \"/run\" " TARGET_RULE},
     {"mounts: {ssh: {source: /a, target: /run/secrets/x}}", "mounts: ssh: target: \"/run/secrets/x\" " TARGET_RULE},
-    {"mounts: {d: {source: /var/run/docker.sock, target: /d.sock}}",
-     "mounts: d: source: \"/var/run/docker.sock\" would give runs Docker's socket, and with it this machine"},
-    {"mounts: {d: {source: /run, target: /host}}", "mounts: d: source: \"/run\" would give runs Docker's socket, and with it this machine"},
-    {"mounts: {d: {source: /, target: /host}}", "mounts: d: source: \"/\" would give runs Docker's socket, and with it this machine"},
+    {"mounts: {ssh: {source: /a, target: /task}}", "mounts: ssh: target: \"/task\" " TARGET_RULE},
+    {"mounts: {ssh: {source: /a, target: /disinto/x}}", "mounts: ssh: target: \"/disinto/x\" " TARGET_RULE},
+    {"mounts: {d: {source: /var/run/docker.sock, target: /d.sock}}", "mounts: d: source: \"/var/run/docker.sock\" " DOCKER_REACHED},
+    {"mounts: {d: {source: /run, target: /host}}", "mounts: d: source: \"/run\" " DOCKER_REACHED},
+    {"mounts: {d: {source: /, target: /host}}", "mounts: d: source: \"/\" " DOCKER_REACHED},
+    {"mounts: {d: {source: /var/lib/docker/volumes, target: /x}}", "mounts: d: source: \"/var/lib/docker/volumes\" " DOCKER_REACHED},
+    {"mounts: {d: {source: /proc/1, target: /x}}", "mounts: d: source: \"/proc/1\" would give runs what the kernel shows of this machine"},
+    {"mounts: {d: {source: ../a, target: /x}}",
+     "mounts: d: source: \"/etc/site/../a\" is not allowed; a path without .., since what it means depends on links"},
+    {"mounts: {d: {source: /var/lib/disinto/runs, target: /x}}",
+     "mounts: d: source: \"/var/lib/disinto/runs\" would give runs the dispatcher's spool"},
+    {"mounts: {d: {source: /var/lib, target: /x}}", "mounts: d: source: \"/var/lib\" " DOCKER_REACHED},
     {"networks: {a: host}", "networks: a: \"host\" " NETWORK_RULE},
     {"networks: {a: 'container:x'}", "networks: a: \"container:x\" " NETWORK_RULE},
     {"networks: {a: 5}", "networks: a: 5 " NETWORK_RULE},

@@ -127,7 +127,7 @@ static void test_halt_with_grace(void **state)
 	assert_non_null(strstr(w.log.data, "bye\n"));
 }
 
-static void test_kill(void **state)
+static void test_threat_33_term_ignored(void **state)
 {
 	(void)state;
 	world_start(&w, "trap '' TERM; echo on; while :; do sleep 0.1; done", NULL, NULL);
@@ -171,7 +171,7 @@ static void test_secret_too_short(void **state)
 	assert_int_equal(w.log.len, 0);
 }
 
-static void test_image_missing(void **state)
+static void test_threat_37_image_missing(void **state)
 {
 	(void)state;
 	world_start(&w, "true", NULL, json_pack("{s:s}", "image", "localhost:1/nobody/nothing:1"));
@@ -193,10 +193,11 @@ static void test_mount_source_missing(void **state)
 	world_start(&w, "true", NULL, json_pack("{s:[{s:s, s:s}]}", "mounts", "source", "/nowhere/at/all", "target", "/task/x"));
 	expect_failed(false, "/nowhere/at/all");
 	world_start(&w, "true", NULL, json_pack("{s:[{s:s, s:s}]}", "mounts", "source", engine_socket, "target", "/task/x"));
-	expect_failed(false, "Docker socket");
+	expect_failed(false, "Docker's socket");
 }
 
-static void test_name_taken(void **state)
+/* guard: api_remove in create(), dispatcher/engine/start.c */
+static void test_threat_32_name_taken(void **state)
 {
 	(void)state;
 	cleanup_json json_t *body =
@@ -253,7 +254,7 @@ static void expect_gone(const char *words)
 		fail_msg("'%s' lacks '%s'", text(m, "reason"), words);
 }
 
-static void test_container_removed_by_others(void **state)
+static void test_threat_36_removed_by_others(void **state)
 {
 	(void)state;
 	world_say(&w, MSG_FOLLOW, NULL, -1);
@@ -335,10 +336,11 @@ static void test_engine_comes_late_separated(void **state)
 static void make_hostile(const char *volume)
 {
 	cleanup_json json_t *empty = json_pack("{s:s}", "Image", IMAGE);
-	cleanup_json json_t *config = json_pack(
-	    "{s:[s], s:[s], s:s, s:s, s:[s,s,s,s], s:{s:{}}, s:{s:[s,s]}, s:s, s:{s:s}}", "Entrypoint", "/bin/false", "Cmd", "evil", "User",
-	    "1234", "WorkingDir", "/nowhere", "Env", "PATH=/evil:/bin", "EVIL=1", "LD_PRELOAD=/evil.so", "GLIBC_TUNABLES=x", "Volumes",
-	    volume, "Healthcheck", "Test", "CMD", "/bin/evil", "StopSignal", "SIGKILL", "Labels", "disinto.dispatcher", "fake");
+	cleanup_json json_t *config =
+	    json_pack("{s:[s], s:[s], s:s, s:s, s:[s,s,s,s], s:{s:{}}, s:{s:[s,s]}, s:s, s:{s:s, s:s, s:s}}", "Entrypoint", "/bin/false",
+	              "Cmd", "evil", "User", "1234", "WorkingDir", "/nowhere", "Env", "PATH=/evil:/bin", "EVIL=1", "LD_PRELOAD=/evil.so",
+	              "GLIBC_TUNABLES=x", "Volumes", volume, "Healthcheck", "Test", "CMD", "/bin/evil", "StopSignal", "SIGKILL", "Labels",
+	              "disinto.dispatcher", "fake", "disinto.action", "fake", "traefik.enable", "true");
 	assert_int_equal(api_post(&w.api, empty, NULL, NULL, "/containers/create?name=%s-base", w.name), 0);
 	assert_int_equal(api_post(&w.api, config, NULL, NULL, "/commit?container=%s-base&repo=hostile&tag=1", w.name), 0);
 	char base[80];
@@ -346,23 +348,28 @@ static void make_hostile(const char *volume)
 	assert_int_equal(api_remove(&w.api, base, NULL), 0);
 }
 
-static void test_hostile_image(void **state)
+/* guard: what spec_build in dispatcher/engine/spec.c sets; build_env and build_labels for what has to be taken away */
+static void test_threat_32_hostile_image(void **state)
 {
 	(void)state;
 	make_hostile("/tmp/cache");
 	world_start(&w,
 	            "pwd; echo \"$PATH|${EVIL:-none}|${LD_PRELOAD:-none}\"; id -u; grep -c ' /tmp/cache tmpfs ' /proc/mounts; "
-	            "tr '\\0' '\\n' </proc/self/environ | grep -c -e EVIL -e GLIBC || :",
+	            "tr '\\0' '\\n' </proc/self/environ | grep -c -e EVIL -e GLIBC || :; "
+	            "grep -c '^Max core file size  *1  *1 ' /proc/self/limits",
 	            NULL, json_pack("{s:s}", "image", "hostile:1"));
 	world_go(&w, NULL);
 	cleanup_json json_t *inspect = world_inspect(&w);
 	const json_t *config = json_object_get(inspect, "Config");
 	assert_string_equal(text(config, "StopSignal"), "SIGTERM");
 	assert_string_equal(text(config, "User"), "0:0");
-	assert_string_equal(text(json_object_get(config, "Labels"), "disinto.dispatcher"), "t");
+	const json_t *labels = json_object_get(config, "Labels");
+	assert_string_equal(text(labels, "disinto.dispatcher"), "t");
+	assert_string_equal(text(labels, "disinto.action"), w.id);
+	assert_string_equal(text(labels, "traefik.enable"), "");
 	assert_int_equal(json_array_size(json_object_get(inspect, "Mounts")), 1); /* no volume of the image */
 	expect_exit(0, "succeeded");
-	assert_string_equal(w.log.data, "/task\n/evil:/bin|none|none\n10001\n1\n0\n");
+	assert_string_equal(w.log.data, "/task\n/evil:/bin|none|none\n10001\n1\n0\n1\n");
 }
 
 /* guard: volume_check in dispatcher/engine/image.c */
@@ -421,10 +428,63 @@ static void test_network(void **state)
 	json_decref(world_hear(&w, MSG_REMOVED));
 	world_start(&w, "true", NULL, json_pack("{s:s}", "network", "host"));
 	expect_failed(false, "networks: 'host'");
+	world_start(&w, "true", NULL, json_pack("{s:s}", "network", "nowhere"));
+	expect_failed(false, "networks: nowhere is not on this engine; make it there");
+}
+
+/* One that the operator made; the host's own, by whatever name, is refused. guard: named_network in dispatcher/engine/network.c */
+static void test_named_network(void **state)
+{
+	(void)state;
+	cleanup_json json_t *body = json_pack("{s:s}", "Name", w.id);
+	cleanup_json json_t *made = NULL, *host = NULL;
+	assert_int_equal(api_post(&w.api, body, &made, NULL, "/networks/create"), 0);
+	world_start(&w, "cat /sys/class/net/*/address | wc -l", NULL, json_pack("{s:s}", "network", w.id));
+	world_go(&w, NULL);
+	cleanup_json json_t *inspect = world_inspect(&w);
+	assert_string_equal(text(json_object_get(inspect, "HostConfig"), "NetworkMode"), text(made, "Id"));
+	expect_exit(0, "succeeded");
+	assert_string_equal(w.log.data, "2\n");
+	world_say(&w, MSG_REMOVE, NULL, -1);
+	json_decref(world_hear(&w, MSG_REMOVED));
+	assert_int_equal(api_delete(&w.api, NULL, "/networks/%s", w.id), 0);
+	assert_int_equal(api_get(&w.api, &host, NULL, "/networks/host"), 0);
+	world_start(&w, "true", NULL, json_pack("{s:s}", "network", text(host, "Id")));
+	expect_failed(false, "it is the machine's own");
+}
+
+/* PidsLimit holds it, and the runner, which needs no process for that, ends it all. guard: PidsLimit in dispatcher/engine/spec.c */
+static void test_threat_33_fork_bomb(void **state)
+{
+	(void)state;
+	world_start(&w, "bomb() { bomb | bomb & }; echo on; bomb; while :; do sleep 1 || :; done", NULL,
+	            json_pack("{s:{s:{s:f, s:i}}}", "formula", "resources", "cpus", 0.3, "pids", 32));
+	world_go(&w, NULL);
+	world_log_has(&w, "on\n");
+	cleanup_json json_t *inspect = world_inspect(&w);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(inspect, "HostConfig"), "PidsLimit")), 32);
+	world_say(&w, MSG_HALT, json_pack("{s:i, s:b}", "grace_seconds", 1, "kill", 0), -1);
+	cleanup_json json_t *m = world_hear(&w, MSG_EXITED);
+	assert_int_equal(json_integer_value(json_object_get(m, "exit_code")), 130);
+	assert_string_equal(text(json_object_get(m, "report"), "outcome"), "cancelled");
+}
+
+/* Nothing that a step can write to is a disk, or without a bound. guard: ReadonlyRootfs and the sizes in build_tmpfs, dispatcher/engine/spec.c */
+static void test_threat_33_disk_filled(void **state)
+{
+	(void)state;
+	world_start(
+	    &w,
+	    "for d in /task /tmp /dev/shm; do dd if=/dev/zero of=$d/x bs=1M count=100 2>/dev/null && echo wrote $d; rm -f $d/x; done; "
+	    "for d in / /etc /var /disinto /run /run/secrets; do touch $d/x 2>/dev/null && echo touched $d; done; echo end",
+	    NULL, json_pack("{s:{s:{s:s, s:s}}}", "formula", "resources", "tmp", "8m", "memory", "256m"));
+	world_go(&w, NULL);
+	expect_exit(0, "succeeded");
+	assert_string_equal(w.log.data, "end\n");
 }
 
 /* Killed for memory: a child of PID 1, which itself ends in good order. */
-static void test_memory(void **state)
+static void test_threat_33_memory_bomb_in_a_child(void **state)
 {
 	(void)state;
 	world_start(&w, "tail /dev/zero", NULL, json_pack("{s:{s:{s:s}}}", "formula", "resources", "memory", "32m"));
@@ -483,7 +543,7 @@ static void test_many(void **state)
 }
 
 /* The engine is restarted under a run: it stops the container, and what that said is still read. */
-static void test_engine_restarted(void **state)
+static void test_threat_36_restarted_in_mid_run(void **state)
 {
 	(void)state;
 	if (!engine_dir[0])
@@ -511,26 +571,29 @@ static int all_tests(void)
 	    TEST(test_run_with_a_secret),
 	    TEST(test_long_log),
 	    TEST(test_halt_with_grace),
-	    TEST(test_kill),
+	    TEST(test_threat_33_term_ignored),
 	    TEST(test_halt_before_go),
 	    TEST(test_secrets_break_off),
 	    TEST(test_secret_too_short),
-	    TEST(test_image_missing),
+	    TEST(test_threat_37_image_missing),
 	    TEST(test_tool_missing),
 	    TEST(test_mount_source_missing),
-	    TEST(test_name_taken),
+	    TEST(test_threat_32_name_taken),
 	    TEST(test_role_killed),
 	    TEST(test_role_killed_before_go),
-	    TEST(test_container_removed_by_others),
+	    TEST(test_threat_36_removed_by_others),
 	    TEST(test_engine_comes_late),
 	    TEST(test_engine_comes_late_separated),
-	    TEST(test_hostile_image),
+	    TEST(test_threat_32_hostile_image),
 	    TEST(test_threat_25_volume_below_secrets),
 	    TEST(test_damaged_volume),
 	    TEST(test_network),
-	    TEST(test_memory),
+	    TEST(test_named_network),
+	    TEST(test_threat_33_fork_bomb),
+	    TEST(test_threat_33_disk_filled),
+	    TEST(test_threat_33_memory_bomb_in_a_child),
 	    TEST(test_many),
-	    TEST(test_engine_restarted),
+	    TEST(test_threat_36_restarted_in_mid_run),
 	};
 	cmocka_set_test_filter(getenv("DISINTO_TEST_ONLY")); /* NULL: all */
 	return cmocka_run_group_tests(tests, NULL, NULL);

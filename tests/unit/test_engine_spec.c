@@ -3,6 +3,7 @@
 #include "dispatcher/engine/shared.h"
 #include "dispatcher/engine/spec.h"
 #include "lib/cleanup.h"
+#include "lib/path.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,6 +46,8 @@ static void test_path_clean(void **state)
 	assert_true(path_is_in("/run", "/run"));
 	assert_true(path_is_in("/run/x", "/run"));
 	assert_false(path_is_in("/runner", "/run"));
+	assert_true(path_goes_up("/a/../b") && path_goes_up("..") && path_goes_up("/a/.."));
+	assert_false(path_goes_up("/..a/a..b/c..") || path_goes_up("/a/...") || path_goes_up("/"));
 	assert_true(path_is_in("/anything", "/"));
 }
 
@@ -168,6 +171,7 @@ struct kit {
 	struct formula formula;
 	struct image image;
 	json_t *mounts;
+	struct config config;
 	struct spec_input in;
 };
 
@@ -175,13 +179,17 @@ static struct kit *kit_new(const char *mounts)
 {
 	static struct kit kit;
 	kit = (struct kit){.formula = FORMULA_INIT, .image = IMAGE_INIT};
+	kit.config.docker_host = (char *)(uintptr_t) "/srv/engine/docker.sock";
+	kit.config.spool = (char *)(uintptr_t) "/srv/disinto/spool";
+	kit.config.identity_file = (char *)(uintptr_t) "/srv/disinto/keys/../identity.age";
 	kit.formula.user = 10001;
 	kit.formula.memory_bytes = 512 << 20;
 	kit.formula.nano_cpus = 1000000000;
 	kit.formula.tmp_bytes = 64 << 20;
 	kit.formula.pids = 256;
-	read_image("{\"Id\": \"sha256:1\", \"Config\": {\"Env\": [\"PATH=/bin\", \"EVIL=1\"], \"Volumes\": {\"/tmp/cache\": {}}}}", "x",
-	           &kit.image);
+	read_image("{\"Id\": \"sha256:1\", \"Config\": {\"Env\": [\"PATH=/bin\", \"EVIL=1\"], \"Volumes\": {\"/tmp/cache\": {}},"
+	           "\"Labels\": {\"traefik.enable\": \"true\", \"disinto.action\": \"another\"}}}",
+	           "x", &kit.image);
 	kit.mounts = parse(mounts);
 	kit.in = (struct spec_input){.formula = &kit.formula,
 	                             .image = &kit.image,
@@ -192,7 +200,7 @@ static struct kit *kit_new(const char *mounts)
 	                             .runner_volume = "disinto-runner-0123456789abcdef",
 	                             .network = "none",
 	                             .mounts = kit.mounts,
-	                             .socket_path = "/srv/engine/docker.sock"};
+	                             .config = &kit.config};
 	return &kit;
 }
 
@@ -222,7 +230,9 @@ static json_t *faithful(const json_t *want)
 	json_object_set_new(json_object_get(host, "RestartPolicy"), "MaximumRetryCount", json_integer(0));
 	json_object_del(config, "HostConfig");
 	json_object_set_new(config, "Cmd", json_null());
-	json_object_set_new(json_object_get(config, "Labels"), "of.the.image", json_string("x"));
+	json_object_set_new(host, "ConsoleSize", json_pack("[i,i]", 0, 0));
+	json_object_set_new(host, "Runtime", json_string("runc"));
+	json_array_append_new(json_object_get(host, "Ulimits"), json_pack("{s:s, s:i, s:i}", "Name", "nofile", "Soft", 1024, "Hard", 1024));
 	return json_pack("{s:O, s:o, s:o, s:o}", "Image", json_object_get(want, "Image"), "Config", config, "HostConfig", host, "Mounts",
 	                 mounts);
 }
@@ -236,8 +246,13 @@ static void test_spec(void **state)
 	assert_int_equal(spec_build(&k->in, &want, &err), 0);
 	cleanup_json json_t *env = parse("[\"PATH=/bin\", \"EVIL\"]");
 	assert_true(json_equal(json_object_get(want, "Env"), env));
+	cleanup_json json_t *labels = parse("{\"traefik.enable\": \"\", \"disinto.dispatcher\": \"d\", \"disinto.action\": \"a\","
+	                                    "\"disinto.attempt\": \"1\", \"disinto.claim\": \"c\"}");
+	assert_true(json_equal(json_object_get(want, "Labels"), labels));
 	const json_t *host = json_object_get(want, "HostConfig");
 	assert_int_equal(json_integer_value(json_object_get(host, "MemorySwap")), 512 << 20);
+	cleanup_json json_t *no_core = parse("[{\"Name\": \"core\", \"Soft\": 1, \"Hard\": 1}]");
+	assert_true(json_equal(json_object_get(host, "Ulimits"), no_core));
 	const json_t *tmpfs = json_object_get(host, "Tmpfs");
 	assert_string_equal(json_string_value(json_object_get(tmpfs, "/run/secrets")), "noexec,nosuid,nodev,mode=0711,size=4m");
 	assert_string_equal(json_string_value(json_object_get(tmpfs, "/tmp/cache")), "nosuid,nodev,exec,mode=1777,size=67108864");
@@ -250,7 +265,7 @@ static void test_spec(void **state)
 }
 
 /* Every difference is found, and named. guard: image->id, not its name, in dispatcher/engine/spec.c; compared in spec_check.c */
-static void test_threat_09_spec_check(void **state)
+static void test_threat_09_threat_32_spec_check(void **state)
 {
 	(void)state;
 	static const struct {
@@ -266,6 +281,11 @@ static void test_threat_09_spec_check(void **state)
 	    {"Config", "Healthcheck", "{\"Test\": [\"CMD\", \"x\"]}", "Config.Healthcheck"},
 	    {"Config", "Tty", "true", "Config.Tty"},
 	    {"Config", "Labels", "{}", "Config.Labels"},
+	    {"Config", "Labels",
+	     "{\"disinto.dispatcher\": \"d\", \"disinto.action\": \"another\", \"disinto.attempt\": \"1\", \"disinto.claim\": \"c\"}",
+	     "Config.Labels"},
+	    {"Config", "Hostname", "\"other\"", "Config.Hostname"},
+	    {"Config", "OpenStdin", "false", "Config.OpenStdin"},
 	    {"HostConfig", "Privileged", "true", "HostConfig.Privileged"},
 	    {"HostConfig", "CapAdd", "[\"CAP_SYS_ADMIN\"]", "HostConfig.CapAdd"},
 	    {"HostConfig", "CapDrop", "null", "HostConfig.CapDrop"},
@@ -273,7 +293,27 @@ static void test_threat_09_spec_check(void **state)
 	    {"HostConfig", "ReadonlyRootfs", "false", "HostConfig.ReadonlyRootfs"},
 	    {"HostConfig", "Tmpfs", "{\"/tmp\": \"\"}", "HostConfig.Tmpfs"},
 	    {"HostConfig", "Memory", "0", "HostConfig.Memory"},
+	    {"HostConfig", "MemorySwap", "-1", "HostConfig.MemorySwap"},
+	    {"HostConfig", "NanoCpus", "0", "HostConfig.NanoCpus"},
 	    {"HostConfig", "PidsLimit", "null", "HostConfig.PidsLimit"},
+	    {"HostConfig", "ShmSize", "0", "HostConfig.ShmSize"},
+	    {"HostConfig", "Ulimits", "null", "HostConfig.Ulimits"},
+	    {"HostConfig", "Ulimits", "[{\"Name\": \"core\", \"Soft\": 0, \"Hard\": -1}]", "HostConfig.Ulimits"},
+	    {"HostConfig", "RestartPolicy", "{\"Name\": \"always\"}", "HostConfig.RestartPolicy"},
+	    {"HostConfig", "CgroupnsMode", "\"host\"", "HostConfig.CgroupnsMode"},
+	    {"HostConfig", "UTSMode", "\"host\"", "HostConfig.UTSMode"},
+	    {"HostConfig", "UsernsMode", "\"host\"", "HostConfig.UsernsMode"},
+	    {"HostConfig", "CgroupParent", "\"/\"", "HostConfig.CgroupParent"},
+	    {"HostConfig", "OomScoreAdj", "-500", "HostConfig.OomScoreAdj"},
+	    {"HostConfig", "Sysctls", "{\"net.ipv4.ip_forward\": \"1\"}", "HostConfig.Sysctls"},
+	    {"HostConfig", "ExtraHosts", "[\"forge.example:10.0.0.1\"]", "HostConfig.ExtraHosts"},
+	    {"HostConfig", "Dns", "[\"10.0.0.1\"]", "HostConfig.Dns"},
+	    {"HostConfig", "PortBindings", "{\"80/tcp\": [{\"HostPort\": \"80\"}]}", "HostConfig.PortBindings"},
+	    {"HostConfig", "PublishAllPorts", "true", "HostConfig.PublishAllPorts"},
+	    {"HostConfig", "DeviceRequests", "[{\"Count\": -1}]", "HostConfig.DeviceRequests"},
+	    {"HostConfig", "OomKillDisable", "true", "HostConfig.OomKillDisable"},
+	    {"HostConfig", "ReadonlyPaths", "null", "HostConfig.ReadonlyPaths"},
+	    {"HostConfig", "OfALaterEngine", "[{\"Reach\": \"everything\"}]", "HostConfig.OfALaterEngine"},
 	    {"HostConfig", "NetworkMode", "\"host\"", "HostConfig.NetworkMode"},
 	    {"HostConfig", "IpcMode", "\"host\"", "HostConfig.IpcMode"},
 	    {"HostConfig", "LogConfig", "{\"Type\": \"syslog\"}", "HostConfig.LogConfig"},
@@ -316,7 +356,11 @@ static void test_mounts_refused(void **state)
 	static const char *const bad[] = {
 	    "[{\"source\": \"/srv/engine/docker.sock\", \"target\": \"/x\"}]",
 	    "[{\"source\": \"/srv/engine\", \"target\": \"/x\"}]",
-	    "[{\"source\": \"/srv/x/../engine/\", \"target\": \"/x\"}]",
+	    "[{\"source\": \"/srv/x/../y\", \"target\": \"/x\"}]",
+	    "[{\"source\": \"/srv/disinto\", \"target\": \"/x\"}]",
+	    "[{\"source\": \"/srv/disinto/spool/runs\", \"target\": \"/x\"}]",
+	    "[{\"source\": \"/srv/disinto/identity.age\", \"target\": \"/x\"}]",
+	    "[{\"source\": \"/dev\", \"target\": \"/x\"}]",
 	    "[{\"source\": \"/var/run\", \"target\": \"/x\"}]",
 	    "[{\"source\": \"/\", \"target\": \"/x\"}]",
 	    "[{\"source\": \"/srv/ssh\", \"target\": \"/run/secrets\"}]",
@@ -362,9 +406,15 @@ static void test_tar(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_path_clean),           cmocka_unit_test(test_references),     cmocka_unit_test(test_registry_auth),
-	    cmocka_unit_test(test_image_read),           cmocka_unit_test(test_image_refused),  cmocka_unit_test(test_spec),
-	    cmocka_unit_test(test_threat_09_spec_check), cmocka_unit_test(test_mounts_refused), cmocka_unit_test(test_tar),
+	    cmocka_unit_test(test_path_clean),
+	    cmocka_unit_test(test_references),
+	    cmocka_unit_test(test_registry_auth),
+	    cmocka_unit_test(test_image_read),
+	    cmocka_unit_test(test_image_refused),
+	    cmocka_unit_test(test_spec),
+	    cmocka_unit_test(test_threat_09_threat_32_spec_check),
+	    cmocka_unit_test(test_mounts_refused),
+	    cmocka_unit_test(test_tar),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
