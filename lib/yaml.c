@@ -1,4 +1,5 @@
 #include "lib/yaml.h"
+#include "lib/buf.h"
 #include "lib/cleanup.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -9,11 +10,42 @@ struct reader {
 	yaml_parser_t parser;
 	int depth;
 	int max_depth;
+	struct buf path; /* of the value that is being read */
+	json_t *lines;   /* path -> line */
 };
 
 static void cleanup_reader(struct reader *r)
 {
 	yaml_parser_delete(&r->parser);
+	buf_free(&r->path);
+	json_decref(r->lines);
+}
+
+/* Adds the last part of the path and notes where the value stands. Returns what leave() wants. */
+static size_t enter(struct reader *r, const char *part, const yaml_event_t *e)
+{
+	size_t before = r->path.len;
+	buf_adds(&r->path, part);
+	json_object_set_new(r->lines, r->path.data, json_integer((json_int_t)e->start_mark.line + 1));
+	return before;
+}
+
+static size_t enter_key(struct reader *r, const char *key, const yaml_event_t *e)
+{
+	cleanup_free char *part = xasprintf("%s%s", r->path.len > 0 ? "." : "", key);
+	return enter(r, part, e);
+}
+
+static size_t enter_item(struct reader *r, size_t i, const yaml_event_t *e)
+{
+	cleanup_free char *part = xasprintf("[%zu]", i);
+	return enter(r, part, e);
+}
+
+static void leave(struct reader *r, size_t before)
+{
+	r->path.len = before;
+	r->path.data[before] = '\0';
 }
 
 static void cleanup_event(yaml_event_t *e)
@@ -104,7 +136,9 @@ static json_t *read_sequence(struct reader *r, struct err *err)
 			return NULL;
 		if (e.type == YAML_SEQUENCE_END_EVENT)
 			return steal_ptr(&array);
+		size_t before = enter_item(r, json_array_size(array), &e);
 		json_t *value = read_node(r, &e, err);
+		leave(r, before);
 		if (!value || json_array_append_new(array, value))
 			return NULL;
 	}
@@ -141,7 +175,9 @@ static json_t *read_mapping(struct reader *r, struct err *err)
 			return steal_ptr(&map);
 		if (read_key(&k, map, &key, err) || next_event(r, &v, err))
 			return NULL;
+		size_t before = enter_key(r, json_string_value(key), &k);
 		json_t *value = read_node(r, &v, err);
+		leave(r, before);
 		if (!value || json_object_set_new(map, json_string_value(key), value))
 			return NULL;
 	}
@@ -232,16 +268,43 @@ static int check_text(const char *text, size_t len, struct err *err)
 	return 0;
 }
 
-int yaml_parse(const char *text, size_t len, const struct json_limits *limits, json_t **ret, struct err *err)
+int yaml_parse_lines(const char *text, size_t len, const struct json_limits *limits, json_t **ret, json_t **ret_lines, struct err *err)
 {
 	if (len > limits->max_bytes)
 		return err_set(err, ERR_INVALID, "larger than %zu bytes", limits->max_bytes);
 	if (check_text(text, len, err))
 		return -1;
-	__attribute__((cleanup(cleanup_reader))) struct reader r = {.max_depth = limits->max_depth};
+	__attribute__((cleanup(cleanup_reader))) struct reader r = {
+	    .max_depth = limits->max_depth, .path = BUF_INIT, .lines = json_object()};
 	if (!yaml_parser_initialize(&r.parser))
 		abort();
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-	return read_stream(&r, ret, err);
+	if (read_stream(&r, ret, err))
+		return -1;
+	*ret_lines = steal_ptr(&r.lines);
+	return 0;
+}
+
+int yaml_parse(const char *text, size_t len, const struct json_limits *limits, json_t **ret, struct err *err)
+{
+	cleanup_json json_t *lines = NULL;
+	return yaml_parse_lines(text, len, limits, ret, &lines, err);
+}
+
+size_t yaml_line_of(const json_t *lines, const char *message)
+{
+	const char *end = strstr(message, ": ");
+	cleanup_free char *path = xasprintf("%.*s", end ? (int)(end - message) : 0, message);
+
+	while (*path) {
+		const json_t *line = json_object_get(lines, path);
+		if (line)
+			return (size_t)json_integer_value(line);
+		size_t len = strlen(path) - 1;
+		while (len > 0 && path[len] != '.' && path[len] != '[')
+			len--;
+		path[len] = '\0';
+	}
+	return 0;
 }

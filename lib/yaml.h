@@ -15,4 +15,12 @@
 /* Caller owns *ret. An empty document is an empty object. */
 int yaml_parse(const char *text, size_t len, const struct json_limits *limits, json_t **ret, struct err *err);
 
+/*
+ * The same, and where each value stands: *ret_lines is an object from a value's path, as json_reader's messages begin with it
+ * ("steps[2].run"), to the line of its key, counted from 1. Caller owns both.
+ */
+int yaml_parse_lines(const char *text, size_t len, const struct json_limits *limits, json_t **ret, json_t **ret_lines, struct err *err);
+/* The line of what a message of a json_reader is about: of the longest part of the path at its beginning that is there. 0: none of it. */
+size_t yaml_line_of(const json_t *lines, const char *message);
+
 #endif
