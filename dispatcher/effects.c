@@ -145,7 +145,7 @@ static void do_decrypt(struct house *h, struct run *r)
 
 static void do_halt(struct house *h, struct run *r, bool kill)
 {
-	int grace = r->formula ? r->formula->grace_seconds : 0;
+	int grace = r->formula ? formula_stop_seconds(r->formula) : 0;
 
 	house_send(h, ROLE_ENGINE,
 	           msg_new(MSG_HALT, "{s:s, s:i, s:s, s:i, s:b}", "id", r->id, "attempt", r->attempt, "name", r->name, "grace_seconds",

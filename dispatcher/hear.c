@@ -215,6 +215,10 @@ static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, st
 			house_show_run(h, r);
 		}
 		break;
+	case MSG_OUTPUT:
+		if (r && r->transcript && r->attempt == number_of(m, "attempt"))
+			transcript_output(r->transcript, m->body);
+		break;
 	case MSG_REMOVED:
 		json_object_del(h->removing, id);
 		break;

@@ -4,6 +4,8 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "vault/frame.h"
+#include "vault/name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,7 @@ struct transcript {
 	int failed; /* errno of the first write that failed */
 	crypto_hash_sha256_state digest;
 	json_t *steps;
+	json_t *outputs;
 	char *current;
 };
 
@@ -29,6 +32,7 @@ int transcript_begin(int spool, const char *id, struct transcript **ret, struct 
 	struct transcript *t = xcalloc(1, sizeof *t);
 	t->fd = fd;
 	t->steps = json_array();
+	t->outputs = json_object();
 	crypto_hash_sha256_init(&t->digest);
 	*ret = t;
 	return 0;
@@ -40,6 +44,7 @@ void transcript_free(struct transcript *t)
 		return;
 	close(t->fd);
 	json_decref(t->steps);
+	json_decref(t->outputs);
 	free(t->current);
 	free(t);
 }
@@ -75,6 +80,17 @@ void transcript_step(struct transcript *t, const json_t *message)
 	if (json_array_size(t->steps) < FORMULA_MAX_STEPS)
 		json_array_append_new(t->steps, json_pack("{s:s, s:O, s:O}", "id", id, "exit_code", json_object_get(message, "exit_code"),
 		                                          "duration_ms", json_object_get(message, "duration_ms")));
+}
+
+void transcript_output(struct transcript *t, const json_t *message)
+{
+	const char *name = json_string_value(json_object_get(message, "name"));
+	json_t *value = json_object_get(message, "value");
+
+	if (!name || !vault_is_input(name) || !json_is_string(value) || json_string_length(value) > OUTPUT_VALUE_MAX)
+		return;
+	if (json_object_size(t->outputs) < OUTPUTS_MAX || json_object_get(t->outputs, name))
+		json_object_set(t->outputs, name, value);
 }
 
 const char *transcript_current_step(const struct transcript *t)
@@ -116,7 +132,6 @@ char *transcript_result(const struct run *r, struct transcript *t, const char *d
 {
 	char hex[2 * crypto_hash_sha256_BYTES + 1];
 	cleanup_free char *tail = t ? tail_of(t) : xstrdup("");
-	cleanup_json json_t *no_steps = json_array();
 
 	digest_of(t, hex);
 	struct result result = {
@@ -143,7 +158,8 @@ char *transcript_result(const struct run *r, struct transcript *t, const char *d
 	    .container = r->container,
 	    .claim = r->claim,
 	    .secrets = r->secret_blobs,
-	    .steps = t ? t->steps : no_steps,
+	    .steps = t ? t->steps : NULL,
+	    .outputs = t ? t->outputs : NULL,
 	    .logs = tail,
 	    .log_bytes = t ? t->bytes : 0,
 	    .log_sha256 = hex,

@@ -21,6 +21,8 @@ void transcript_free(struct transcript *t);
 void transcript_log(struct transcript *t, const char *text, size_t len);
 /* A `step` message: state "start" or "end". */
 void transcript_step(struct transcript *t, const json_t *message);
+/* An `output` message: the last value of a name counts. */
+void transcript_output(struct transcript *t, const json_t *message);
 /* The id of the step that runs, or NULL. */
 const char *transcript_current_step(const struct transcript *t);
 

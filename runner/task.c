@@ -48,12 +48,18 @@ static int check_supported(const struct formula *f, struct err *err)
 	if (json_object_size(f->git_auth) > 0)
 		return err_set(err, ERR_INVALID,
 		               "vault/formulas/%s.yaml: git_auth: this version of the runner does not answer git's prompts", f->name);
-	for (size_t i = 0; i < f->n_steps; i++)
+	for (size_t i = 0; i < f->n_steps; i++) {
+		if (f->steps[i].when != WHEN_SUCCESS || f->steps[i].timeout_minutes > 0)
+			return err_set(
+			    err, ERR_INVALID,
+			    "vault/formulas/%s.yaml: steps[%zu]: this version of the runner knows no `if` and `timeout_minutes` of steps",
+			    f->name, i);
 		if (!f->steps[i].run)
 			return err_set(
 			    err, ERR_INVALID,
 			    "vault/formulas/%s.yaml: steps[%zu]: this version of the runner runs no prompt steps; write step %s as `run`",
 			    f->name, i, f->steps[i].id);
+	}
 	return 0;
 }
 

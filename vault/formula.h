@@ -19,12 +19,16 @@
 enum formula_retry { RETRY_NEVER, RETRY_SAFE };
 enum formula_secrets_as { SECRETS_AS_BOTH, SECRETS_AS_FILE, SECRETS_AS_ENV };
 
+enum formula_when { WHEN_SUCCESS, WHEN_ALWAYS };
+
 struct formula_step {
 	const char *id;
-	const char *run;       /* script for /bin/sh -eu, or NULL */
-	const char *prompt;    /* or NULL; exactly one of the two */
-	const char *agent;     /* prompt steps: default "claude" */
-	const json_t *secrets; /* names, or NULL when not listed: all of the action's for run, none for prompt */
+	const char *run;        /* script for /bin/sh -eu, or NULL */
+	const char *prompt;     /* or NULL; exactly one of the two */
+	const char *agent;      /* prompt steps: default "claude" */
+	const json_t *secrets;  /* names, or NULL when not listed: all of the action's for run, none for prompt */
+	int timeout_minutes;    /* of this step alone, 1..1440; 0: none but the run's */
+	enum formula_when when; /* WHEN_ALWAYS: also after a failure, a timeout or a cancel */
 };
 
 struct formula {
@@ -47,10 +51,12 @@ struct formula {
 	size_t n_steps;
 };
 
-/* Parses and checks the text of vault/formulas/<name>.yaml. ERR_INVALID: "vault/formulas/<name>.yaml: <key>: <rule>". */
+/* Parses and checks the text of vault/formulas/<name>.yaml. ERR_INVALID: "vault/formulas/<name>.yaml: line <n>[, step <id>]: <key>: <rule>". */
 int formula_parse(const char *name, const char *text, size_t len, struct formula *ret, struct err *err);
 /* The same checks on a value (takes a new reference); what the runner and the engine role use on what they are sent. Unavailable parts: none. */
 int formula_from_json(const char *name, json_t *json, struct formula *ret, struct err *err);
+/* The same, with errors that do not name the file yet. */
+int formula_read(const char *name, json_t *json, struct formula *ret, struct err *err);
 void formula_free(struct formula *f);
 #define cleanup_formula __attribute__((cleanup(formula_free)))
 #define FORMULA_INIT \
@@ -66,5 +72,9 @@ void formula_free(struct formula *f);
 int formula_suits(const struct formula *f, const struct action *a, struct err *err);
 /* The action's timeout, else the formula's. */
 int formula_timeout_minutes(const struct formula *f, const struct action *a);
+/*
+ * The longest that a run may take from when it is told to stop: the grace, and once more the grace where there are steps that run always.
+ */
+int formula_stop_seconds(const struct formula *f);
 
 #endif

@@ -18,6 +18,7 @@
 #define CPUS_MAX 1024.0
 
 static const char *const retries[] = {"never", "safe", NULL};
+static const char *const whens[] = {"success", "always", NULL};
 static const char *const secret_ways[] = {"both", "file", "env", NULL};
 
 static const struct check_kind formula_name = {"a formula's name", vault_is_id, VAULT_ID_RULE};
@@ -172,6 +173,8 @@ static void read_step(struct json_reader *r, const struct formula *f, struct for
 			json_reader_fail(r, "id", "%s is the id of steps[%zu] too", step->id, i);
 	get_work(r, step);
 	step->secrets = check_get_names(r, "secrets", &check_secret, CHECK_SECRETS_MAX, false);
+	step->timeout_minutes = (int)json_get_int(r, "timeout_minutes", 1, 1440, false, 0);
+	step->when = (enum formula_when)json_get_enum(r, "if", whens, false, WHEN_SUCCESS);
 }
 
 static void get_steps(struct json_reader *r, struct formula *f)
@@ -219,21 +222,27 @@ static int add_defaults(struct formula *f, struct err *err)
 	return 0;
 }
 
-int formula_from_json(const char *name, json_t *json, struct formula *ret, struct err *err)
+int formula_read(const char *name, json_t *json, struct formula *ret, struct err *err)
 {
 	/* A copy of the outermost level: the caller's value gets no defaults, and strings below are shared, not doubled. */
 	cleanup_formula struct formula f = {.json = json_is_object(json) ? json_copy(json) : json_incref(json)};
-	cleanup_free char *path = vault_formula_path(name);
 	struct json_reader r;
 
 	json_reader_init(&r, f.json, "");
 	if (json_is_object(f.json))
 		read_formula(&r, name, &f);
 	if (json_reader_end(&r, err) != 0 || add_defaults(&f, err) != 0)
-		return err_wrap(err, "%s", path);
+		return -1;
 	*ret = f;
 	f.json = NULL;
 	return 0;
+}
+
+int formula_from_json(const char *name, json_t *json, struct formula *ret, struct err *err)
+{
+	cleanup_free char *path = vault_formula_path(name);
+
+	return formula_read(name, json, ret, err) != 0 ? err_wrap(err, "%s", path) : 0;
 }
 
 void formula_free(struct formula *f)
@@ -292,6 +301,14 @@ int formula_suits(const struct formula *f, const struct action *a, struct err *e
 			return -1;
 	}
 	return can_be_exported(f, a, err);
+}
+
+int formula_stop_seconds(const struct formula *f)
+{
+	for (size_t i = 0; i < f->n_steps; i++)
+		if (f->steps[i].when == WHEN_ALWAYS)
+			return 2 * f->grace_seconds;
+	return f->grace_seconds;
 }
 
 int formula_timeout_minutes(const struct formula *f, const struct action *a)

@@ -15,6 +15,12 @@
  *   step     {id, state}            state "start"
  *   step     {id, state, exit_code, duration_ms}   state "end"
  *   out      {s, d}                 redacted output; s: "o" or "e"; d: text
+ *   output   {step, name, value}    a line name=value that the step wrote to $DISINTO_OUTPUT: redacted, at most OUTPUT_VALUE_MAX bytes, no
+ *                                   control characters but tabs. A name may come again: the last value counts
+ *   artifact {name, size}           begins a file of /task/artifacts; after the last step. size: bytes, at most what ARTIFACTS_MAX_BYTES leaves
+ *   artifact_data {d}               base64 (RFC 4648, padded) of its next ARTIFACT_PIECE bytes; fewer only in the last piece
+ *   artifact_end {sha256}           of the whole, in hex; what came before it without this frame is no artifact
+ *   artifact_left_out {name, reason} a file that was not sent, and why; name as frames show text, not as an artifact is named
  *   report   {outcome, exit_code, reason, truncated}  last frame. outcome: succeeded, failed, timed_out, cancelled,
  *                                   refused (task can't run here; nothing ran), not_started (input ended before GO; nothing ran).
  *                                   exit_code and reason may be null.
@@ -29,6 +35,12 @@
 
 #define FRAME_MAX 12288
 #define FRAME_VERSION 1
+
+#define ARTIFACTS_MAX 64                       /* files of a run; what was left out is told of at most as often */
+#define ARTIFACTS_MAX_BYTES ((size_t)16 << 20) /* of all of them together */
+#define ARTIFACT_PIECE ((size_t)9000)          /* of a file, in one frame */
+#define OUTPUTS_MAX 64                         /* names, of a run */
+#define OUTPUT_VALUE_MAX ((size_t)4096)
 
 /* Appends `frame` and a newline. Frames made by this program always fit; a longer one ends the program (a bug). */
 void frame_add(struct buf *out, const json_t *frame);

@@ -24,6 +24,11 @@ bool vault_is_input(const char *s)
 	return vault_matches(s, CHARS_LOWER, CHARS_LOWER CHARS_DIGIT "_", VAULT_INPUT_MAX);
 }
 
+bool vault_is_artifact(const char *s)
+{
+	return vault_matches(s, CHARS_ALNUM "_", CHARS_ALNUM "._+-", VAULT_ARTIFACT_MAX);
+}
+
 bool vault_is_step_variable(const char *s)
 {
 	static const char *const names[] = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG"};

@@ -10,9 +10,11 @@
 #define VAULT_ID_MAX 96
 #define VAULT_SECRET_MAX 64
 #define VAULT_INPUT_MAX 64
+#define VAULT_ARTIFACT_MAX 128
 
 #define VAULT_ID_RULE "a-z, 0-9, _ and -, beginning with a letter or digit, at most 96 characters"
 #define VAULT_SECRET_RULE "A-Z, 0-9 and _, beginning with a letter, at most 64 characters"
+#define VAULT_ARTIFACT_RULE "letters, digits and . _ + -, beginning with a letter, digit or _, at most 128 characters"
 #define VAULT_INPUT_RULE "a-z, 0-9 and _, beginning with a letter, at most 64 characters"
 
 /*
@@ -25,9 +27,10 @@ bool vault_matches(const char *s, const char *first, const char *rest, size_t ma
 #define CHARS_UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define CHARS_ALNUM CHARS_LOWER CHARS_UPPER CHARS_DIGIT
 
-bool vault_is_id(const char *s);     /* actions, formulas and steps: [a-z0-9][a-z0-9_-]{0,95} */
-bool vault_is_secret(const char *s); /* [A-Z][A-Z0-9_]{0,63} */
-bool vault_is_input(const char *s);  /* [a-z][a-z0-9_]{0,63} */
+bool vault_is_id(const char *s);       /* actions, formulas and steps: [a-z0-9][a-z0-9_-]{0,95} */
+bool vault_is_secret(const char *s);   /* [A-Z][A-Z0-9_]{0,63} */
+bool vault_is_input(const char *s);    /* [a-z][a-z0-9_]{0,63} */
+bool vault_is_artifact(const char *s); /* [A-Za-z0-9_][A-Za-z0-9._+-]{0,127}: a plain file name on every system, and no option */
 
 /* A variable that every step gets from the runner: PATH, HOME, …, INPUT_*, DISINTO_*. A secret of that name can only be a file. */
 bool vault_is_step_variable(const char *s);

@@ -139,6 +139,7 @@ json_t *result_to_json(const struct result *r)
 	    {"claim", text_or_null(r->claim)},
 	    {"secrets", or_empty(r->secrets, json_object)},
 	    {"steps", or_empty(r->steps, json_array)},
+	    {"outputs", or_empty(r->outputs, json_object)},
 	    {"logs", text_or_null(r->logs ? r->logs : "")},
 	    {"log_bytes", json_integer(r->log_bytes)},
 	    {"log_sha256", text_or_null(r->log_sha256)},

@@ -34,6 +34,7 @@ struct result {
 	const char *image, *dispatcher, *engine, *container, *claim;
 	const json_t *secrets; /* object name -> blob */
 	const json_t *steps;   /* array of {id, exit_code, duration_ms} */
+	const json_t *outputs; /* object name -> value: what steps wrote to $DISINTO_OUTPUT */
 	const char *logs;      /* valid UTF-8, at most RESULT_LOG_TAIL bytes */
 	int64_t log_bytes;
 	const char *log_sha256;
@@ -42,7 +43,7 @@ struct result {
 
 /*
  * The JSON object, every key in the documented order. Without approval_mode, formula_name or a start, `approval`, `formula`, `started_at` and
- * `duration_ms` are null; secrets, steps and logs are empty rather than null. Invalid UTF-8 becomes U+FFFD. Caller owns.
+ * `duration_ms` are null; secrets, steps, outputs and logs are empty rather than null. Invalid UTF-8 becomes U+FFFD. Caller owns.
  */
 json_t *result_to_json(const struct result *r);
 

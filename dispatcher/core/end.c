@@ -12,7 +12,7 @@ static void set_deadline(struct core *c, struct run *r)
 {
 	int64_t minutes = formula_timeout_minutes(r->formula, &r->action);
 
-	r->deadline_ms = c->mono_ms + minutes * 60000 + r->formula->grace_seconds * 1000LL + OVERTIME_MS;
+	r->deadline_ms = c->mono_ms + minutes * 60000 + formula_stop_seconds(r->formula) * 1000LL + OVERTIME_MS;
 }
 
 /* `going` is on disk. */

@@ -62,6 +62,16 @@ static void on_step(struct job *j, const json_t *frame)
 	engine_send(j->engine, body);
 }
 
+/* NUL is nothing that a runner of ours sends here; it would end the text of the message. */
+static void on_output(struct job *j, const json_t *frame)
+{
+	json_t *body =
+	    msg_new(MSG_OUTPUT, "{s:s, s:i, s:O?, s:O?, s:O?}", "id", j->id, "attempt", j->attempt, "step", json_object_get(frame, "step"),
+	            "name", json_object_get(frame, "name"), "value", json_object_get(frame, "value"));
+	log_flush(j);
+	engine_send(j->engine, body);
+}
+
 static int on_hello(struct job *j, const json_t *frame, struct err *err)
 {
 	int64_t frames = json_integer_value(json_object_get(frame, "frames"));
@@ -83,6 +93,10 @@ static int on_frame(struct reading *r, const json_t *frame, struct err *err)
 		on_out(j, frame);
 	} else if (strcmp(t, "step") == 0) {
 		on_step(j, frame);
+	} else if (strcmp(t, "output") == 0) {
+		on_output(j, frame);
+	} else if (strncmp(t, "artifact", strlen("artifact")) == 0) {
+		return 0; /* not kept by this version */
 	} else if (strcmp(t, "hello") == 0) {
 		return on_hello(j, frame, err);
 	} else if (strcmp(t, "ready") == 0) {

@@ -204,7 +204,7 @@ static void bad_values(void **state)
 	(void)state;
 	for (size_t i = 0; i < LEN(bad_keys); i++) {
 		cleanup_free char *text = xasprintf(MINIMAL "%s\n", bad_keys[i].yaml);
-		cleanup_free char *message = xasprintf(PATH "%s", bad_keys[i].message);
+		cleanup_free char *message = xasprintf(PATH "line 3: %s", bad_keys[i].message);
 
 		assert_refused(text, message);
 	}
@@ -213,35 +213,89 @@ static void bad_values(void **state)
 static void bad_steps(void **state)
 {
 	static const struct {
-		const char *steps, *message;
+		const char *steps, *step, *message;
 	} cases[] = {
-	    {"5", "steps: must be an array, not 5"},
-	    {"[]", "steps: is empty; 1 to 64 steps"},
-	    {"[x]", "steps[0]: must be an object, not \"x\""},
-	    {"[{run: a}]", "steps[0].id: is required"},
-	    {"[{id: A, run: a}]", "steps[0].id: \"A\" is not an id: " ID_RULE},
-	    {"[{id: a, run: a}, {id: a, run: b}]", "steps[1].id: a is the id of steps[0] too"},
-	    {"[{id: a}]", "steps[0].run: is missing; a step has either run (a shell script) or prompt (text for an agent)"},
-	    {"[{id: a, run: x, prompt: y}]", "steps[0].prompt: stands beside run; a step has one of the two"},
-	    {"[{id: a, run: ''}]", "steps[0].run: must be a string of 1 to 262144 bytes, not \"\""},
-	    {"[{id: a, run: [ls]}]", "steps[0].run: must be a string of 1 to 262144 bytes, not an array"},
-	    {"[{id: a, prompt: ''}]", "steps[0].prompt: must be a string of 1 to 262144 bytes, not \"\""},
-	    {"[{id: a, run: x, agent: claude}]", "steps[0].agent: goes with prompt only; a run step is a shell script"},
-	    {"[{id: a, prompt: x, agent: /bin/sh}]", "steps[0].agent: \"/bin/sh\" is not an agent: claude, opencode, or a name that "
-	                                             "`agents` of the dispatcher's configuration has"},
-	    {"[{id: a, run: x, secrets: [t]}]", "steps[0].secrets[0]: \"t\" is not a secret's name: " SECRET_RULE},
-	    {"[{id: a, run: x, secrets: [T, T]}]", "steps[0].secrets[1]: T is listed twice"},
-	    {"[{id: a, run: x, secrets: T}]", "steps[0].secrets: must be an array, not \"T\""},
-	    {"[{id: a, run: x}, {id: b, run: x, if: y}]", "steps[1].if: unknown key; known keys are id, run, prompt, agent, secrets"},
+	    {"5", NULL, "steps: must be an array, not 5"},
+	    {"[]", NULL, "steps: is empty; 1 to 64 steps"},
+	    {"[x]", NULL, "steps[0]: must be an object, not \"x\""},
+	    {"[{run: a}]", NULL, "steps[0].id: is required"},
+	    {"[{id: A, run: a}]", NULL, "steps[0].id: \"A\" is not an id: " ID_RULE},
+	    {"[{id: a, run: a}, {id: a, run: b}]", "a", "steps[1].id: a is the id of steps[0] too"},
+	    {"[{id: a}]", "a", "steps[0].run: is missing; a step has either run (a shell script) or prompt (text for an agent)"},
+	    {"[{id: a, run: x, prompt: y}]", "a", "steps[0].prompt: stands beside run; a step has one of the two"},
+	    {"[{id: a, run: ''}]", "a", "steps[0].run: must be a string of 1 to 262144 bytes, not \"\""},
+	    {"[{id: a, run: [ls]}]", "a", "steps[0].run: must be a string of 1 to 262144 bytes, not an array"},
+	    {"[{id: a, prompt: ''}]", "a", "steps[0].prompt: must be a string of 1 to 262144 bytes, not \"\""},
+	    {"[{id: a, run: x, agent: claude}]", "a", "steps[0].agent: goes with prompt only; a run step is a shell script"},
+	    {"[{id: a, prompt: x, agent: /bin/sh}]", "a",
+	     "steps[0].agent: \"/bin/sh\" is not an agent: claude, opencode, or a name that "
+	     "`agents` of the dispatcher's configuration has"},
+	    {"[{id: a, run: x, secrets: [t]}]", "a", "steps[0].secrets[0]: \"t\" is not a secret's name: " SECRET_RULE},
+	    {"[{id: a, run: x, secrets: [T, T]}]", "a", "steps[0].secrets[1]: T is listed twice"},
+	    {"[{id: a, run: x, secrets: T}]", "a", "steps[0].secrets: must be an array, not \"T\""},
+	    {"[{id: a, run: x}, {id: b, run: x, needs: y}]", "b",
+	     "steps[1].needs: unknown key; known keys are id, run, prompt, agent, secrets, timeout_minutes, if"},
+	    {"[{id: a, run: x, if: never}]", "a", "steps[0].if: must be one of success, always, not \"never\""},
+	    {"[{id: a, run: x, if: true}]", "a", "steps[0].if: must be one of success, always, not true"},
+	    {"[{id: a, run: x, timeout_minutes: 0}]", "a", "steps[0].timeout_minutes: must be an integer from 1 to 1440, not 0"},
+	    {"[{id: a, run: x, timeout_minutes: 1441}]", "a", "steps[0].timeout_minutes: must be an integer from 1 to 1440, not 1441"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < LEN(cases); i++) {
 		cleanup_free char *text = xasprintf("name: f\nsteps: %s\n", cases[i].steps);
+		cleanup_free char *message =
+		    xasprintf(PATH "line 2%s%s: %s", cases[i].step ? ", step " : "", cases[i].step ? cases[i].step : "", cases[i].message);
+
+		assert_refused(text, message);
+	}
+}
+
+/* Each value at its own line, also where the key that is wrong is missing. */
+static void errors_name_line_and_step(void **state)
+{
+	static const char head[] = "name: f\n# a comment\nsteps:\n  - id: one\n    run: |\n      true\n      false\n";
+	static const struct {
+		const char *tail, *message;
+	} cases[] = {
+	    {"  - id: two\n    run: x\n    timeout_minutes: 0\n",
+	     "line 10, step two: steps[1].timeout_minutes: must be an integer from 1 to 1440, not 0"},
+	    {"\n  -\n    id: two\n",
+	     "line 10, step two: steps[1].run: is missing; a step has either run (a shell script) or prompt (text for an agent)"},
+	    {"  - id: two\n    run: x\n    secrets:\n      - A\n      - a\n",
+	     "line 12, step two: steps[1].secrets[1]: \"a\" is not a secret's name: " SECRET_RULE},
+	    {"  - id: Two\n    run: x\n", "line 8: steps[1].id: \"Two\" is not an id: " ID_RULE},
+	    {"\nresources:\n  cpus: 1\n  tmp: 1\n", "line 11: resources.tmp: 1 is not allowed; 64k " SIZES},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		cleanup_free char *text = xasprintf("%s%s", head, cases[i].tail);
 		cleanup_free char *message = xasprintf(PATH "%s", cases[i].message);
 
 		assert_refused(text, message);
 	}
+}
+
+static void steps_that_run_always(void **state)
+{
+	cleanup_formula struct formula f = FORMULA_INIT, plain = FORMULA_INIT;
+	cleanup_err struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(
+	    parse("name: f\ngrace_seconds: 7\nsteps:\n  - {id: a, run: x, timeout_minutes: 3}\n  - {id: b, run: x, if: always}\n"
+	          "  - {id: c, run: x, if: success}\n",
+	          &f, &err),
+	    0);
+	assert_int_equal(f.steps[0].timeout_minutes, 3);
+	assert_int_equal(f.steps[1].timeout_minutes, 0);
+	assert_int_equal(f.steps[0].when, WHEN_SUCCESS);
+	assert_int_equal(f.steps[1].when, WHEN_ALWAYS);
+	assert_int_equal(f.steps[2].when, WHEN_SUCCESS);
+	assert_int_equal(formula_stop_seconds(&f), 14);
+	assert_int_equal(parse(MINIMAL "grace_seconds: 7\n", &plain, &err), 0);
+	assert_int_equal(formula_stop_seconds(&plain), 7);
 }
 
 static void bad_documents(void **state)
@@ -263,8 +317,8 @@ static void bad_documents(void **state)
 	assert_refused("", PATH "name: is required");
 	assert_refused("- x\n", PATH "must be an object, not an array");
 	assert_refused("steps: [{id: s, run: x}]\n", PATH "name: is required");
-	assert_refused("name: g\nsteps: [{id: s, run: x}]\n", PATH "name: \"g\" is not the file's name; it must be \"f\"");
-	assert_refused("name: F\n", PATH "name: \"F\" is not a formula's name: " ID_RULE);
+	assert_refused("name: g\nsteps: [{id: s, run: x}]\n", PATH "line 1: name: \"g\" is not the file's name; it must be \"f\"");
+	assert_refused("name: F\n", PATH "line 1: name: \"F\" is not a formula's name: " ID_RULE);
 	assert_refused("name: f\n", PATH "steps: is required");
 	for (size_t i = 0; i < LEN(somehow); i++) {
 		cleanup_err struct err err = ERR_INIT;
@@ -289,7 +343,7 @@ static void step_count(void **state)
 			buf_addf(&text, "  - {id: s%zu, run: x}\n", i);
 		assert_int_equal(parse(text.data, &f, &err), n > FORMULA_MAX_STEPS ? -1 : 0);
 		if (n > FORMULA_MAX_STEPS)
-			assert_string_equal(err_msg(&err), PATH "steps: must have at most 64 entries, not 65");
+			assert_string_equal(err_msg(&err), PATH "line 2: steps: must have at most 64 entries, not 65");
 	}
 }
 
@@ -452,10 +506,20 @@ static void documented(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(defaults),   cmocka_unit_test(everything), cmocka_unit_test(survives_the_journey),
-	    cmocka_unit_test(bad_values), cmocka_unit_test(bad_steps),  cmocka_unit_test(bad_documents),
-	    cmocka_unit_test(step_count), cmocka_unit_test(sizes),      cmocka_unit_test(cpus),
-	    cmocka_unit_test(suits),      cmocka_unit_test(timeouts),   cmocka_unit_test(templates),
+	    cmocka_unit_test(defaults),
+	    cmocka_unit_test(everything),
+	    cmocka_unit_test(survives_the_journey),
+	    cmocka_unit_test(bad_values),
+	    cmocka_unit_test(bad_steps),
+	    cmocka_unit_test(errors_name_line_and_step),
+	    cmocka_unit_test(steps_that_run_always),
+	    cmocka_unit_test(bad_documents),
+	    cmocka_unit_test(step_count),
+	    cmocka_unit_test(sizes),
+	    cmocka_unit_test(cpus),
+	    cmocka_unit_test(suits),
+	    cmocka_unit_test(timeouts),
+	    cmocka_unit_test(templates),
 	    cmocka_unit_test(documented),
 	};
 

@@ -68,6 +68,19 @@ static void inputs(void **state)
 	check_length(vault_is_input, 'a', 64);
 }
 
+static void artifacts(void **state)
+{
+	static const char *const good[] = {"a", "A.tar.gz", "_x", "0-1+2", "report.json"};
+	static const char *const bad[] = {".a", "..", "-rf", "+a", "a/b", "a b", "a\n", "a\\b", "\xc3\xa4", "a:b", "~a"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		assert_true(vault_is_artifact(good[i]));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(vault_is_artifact(bad[i]));
+	check_length(vault_is_artifact, 'a', 128);
+}
+
 static void step_variables(void **state)
 {
 	static const char *const good[] = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "INPUT_A", "DISINTO_CONTEXT"};
@@ -147,8 +160,8 @@ static void paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(ids),          cmocka_unit_test(secrets), cmocka_unit_test(inputs),         cmocka_unit_test(file_kinds),
-	    cmocka_unit_test(longest_file), cmocka_unit_test(paths),   cmocka_unit_test(step_variables),
+	    cmocka_unit_test(ids),        cmocka_unit_test(secrets),      cmocka_unit_test(inputs), cmocka_unit_test(artifacts),
+	    cmocka_unit_test(file_kinds), cmocka_unit_test(longest_file), cmocka_unit_test(paths),  cmocka_unit_test(step_variables),
 	};
 
 	return cmocka_run_group_tests_name("name", tests, NULL, NULL);

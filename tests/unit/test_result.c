@@ -29,6 +29,7 @@ static void whole_result(void **state)
 {
 	cleanup_json json_t *secrets = json_pack("{ss}", "CLAWHUB_TOKEN", "5ecd");
 	cleanup_json json_t *steps = json_pack("[{ss si si}]", "id", "preflight", "exit_code", 0, "duration_ms", 12);
+	cleanup_json json_t *outputs = json_pack("{ss}", "url", "https://hub.example/42");
 	const struct result r = {
 	    .id = "publish-skill-20260331",
 	    .outcome = OUTCOME_SUCCEEDED,
@@ -53,6 +54,7 @@ static void whole_result(void **state)
 	    .claim = "n0",
 	    .secrets = secrets,
 	    .steps = steps,
+	    .outputs = outputs,
 	    .logs = "done\n",
 	    .log_bytes = 5,
 	    .log_sha256 = "ab",
@@ -69,7 +71,8 @@ static void whole_result(void **state)
 	          "\"commit\":\"c2\",\"action\":\"b1\",\"policy\":\"b2\",\"formula\":{\"name\":\"clawhub-publish\",\"blob\":\"b3\"},"
 	          "\"image\":\"debian@sha256:00\",\"dispatcher\":\"edge-1\",\"engine\":\"docker\",\"container\":\"d0c\","
 	          "\"claim\":\"n0\",\"secrets\":{\"CLAWHUB_TOKEN\":\"5ecd\"},"
-	          "\"steps\":[{\"id\":\"preflight\",\"exit_code\":0,\"duration_ms\":12}],\"logs\":\"done\\n\",\"log_bytes\":5,"
+	          "\"steps\":[{\"id\":\"preflight\",\"exit_code\":0,\"duration_ms\":12}],\"outputs\":{\"url\":\"https://hub.example/"
+	          "42\"},\"logs\":\"done\\n\",\"log_bytes\":5,"
 	          "\"log_sha256\":\"ab\",\"log_truncated\":false}");
 }
 
@@ -86,7 +89,7 @@ static void bare_result(void **state)
 	                          "\"timestamp\":\"2026-03-31T10:00:03Z\",\"started_at\":null,\"duration_ms\":null,\"attempt\":1,"
 	                          "\"tier\":null,\"approval\":null,\"commit\":null,\"action\":null,\"policy\":null,\"formula\":null,"
 	                          "\"image\":null,\"dispatcher\":null,\"engine\":null,\"container\":null,\"claim\":null,"
-	                          "\"secrets\":{},\"steps\":[],\"logs\":\"\",\"log_bytes\":0,\"log_sha256\":null,"
+	                          "\"secrets\":{},\"steps\":[],\"outputs\":{},\"logs\":\"\",\"log_bytes\":0,\"log_sha256\":null,"
 	                          "\"log_truncated\":false}");
 }
 

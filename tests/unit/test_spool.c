@@ -4,6 +4,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include "vault/frame.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -179,6 +180,50 @@ static void test_folder_without_a_state_is_nothing(void **state)
 	assert_int_equal(f.n + f.n_bad, 0);
 }
 
+static json_t *outputs_of(const struct run *r, struct transcript *t)
+{
+	cleanup_free char *text = transcript_result(r, t, "d1");
+	cleanup_json json_t *result = json_loads(text, 0, NULL);
+
+	return json_incref(json_object_get(result, "outputs"));
+}
+
+static void say_output(struct transcript *t, const char *name, const char *value)
+{
+	cleanup_json json_t *message = json_pack("{s:s, s:s, s:s}", "step", "s", "name", name, "value", value);
+
+	transcript_output(t, message);
+}
+
+static void test_outputs_are_bounded(void **state)
+{
+	struct place *p = *state;
+	struct run *r = make_run("a");
+	struct transcript *t = NULL;
+	cleanup_free char *huge = xcalloc(1, OUTPUT_VALUE_MAX + 2);
+
+	memset(huge, 'x', OUTPUT_VALUE_MAX + 1);
+	assert_int_equal(transcript_begin(p->spool, "a", &t, NULL), 0);
+	say_output(t, "version", "1");
+	say_output(t, "Version", "no name of an input");
+	say_output(t, "huge", huge);
+	say_output(t, "version", "2");
+	cleanup_json json_t *few = outputs_of(r, t);
+	assert_int_equal(json_object_size(few), 1);
+	assert_string_equal(json_string_value(json_object_get(few, "version")), "2");
+
+	for (int i = 0; i < OUTPUTS_MAX; i++) {
+		cleanup_free char *name = xasprintf("n%d", i);
+		say_output(t, name, "x");
+	}
+	say_output(t, "version", "3");
+	cleanup_json json_t *many = outputs_of(r, t);
+	assert_int_equal(json_object_size(many), OUTPUTS_MAX);
+	assert_string_equal(json_string_value(json_object_get(many, "version")), "3");
+	transcript_free(t);
+	run_free(r);
+}
+
 static void test_transcript_becomes_a_result(void **state)
 {
 	struct place *p = *state;
@@ -240,6 +285,8 @@ int main(void)
 	    T(test_damaged_state_is_told_and_disturbs_nobody),
 	    T(test_folder_without_a_state_is_nothing),
 	    T(test_transcript_becomes_a_result),
+
+	    T(test_outputs_are_bounded),
 	    T(test_following_again_writes_the_log_anew),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
