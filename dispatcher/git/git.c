@@ -73,21 +73,33 @@ static int hear_all(struct git_state *g, int timeout_ms, struct err *err)
 	}
 }
 
+/* While other actions run, one more result may come any moment. */
+static bool more_may_come(const struct git_state *g)
+{
+	return json_object_size(g->announced) > g->n_outbox;
+}
+
+/* What nothing can join any more waits for a failed push's pause only. */
+static int64_t push_at_ms(const struct git_state *g)
+{
+	return g->push_backoff.failures || more_may_come(g) ? g->push_at_ms : 0;
+}
+
 static int wait_ms(const struct git_state *g)
 {
 	int64_t now = now_mono_ms(), next = g->poll_at_ms;
 	if (!g->remembered)
 		return -1;
-	if (record_due(g) && g->push_at_ms < next)
-		next = g->push_at_ms;
+	if (record_due(g) && push_at_ms(g) < next)
+		next = push_at_ms(g);
 	return next > now ? (int)(next - now) : 0;
 }
 
-/* Results first: they are what a server that was away has to get. While other actions run, one more may come any moment. */
+/* Results first: they are what a server that was away has to get. */
 static int work(struct git_state *g, struct err *err)
 {
-	if (record_due(g) && g->push_at_ms <= now_mono_ms()) {
-		if (json_object_size(g->announced) > g->n_outbox && hear_all(g, GATHER_MS, err) < 0)
+	if (record_due(g) && push_at_ms(g) <= now_mono_ms()) {
+		if (more_may_come(g) && hear_all(g, GATHER_MS, err) < 0)
 			return -1;
 		record_flush(g);
 	}

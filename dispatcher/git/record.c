@@ -13,6 +13,7 @@
 
 #define BATCH_MAX 512   /* results in one commit */
 #define REBUILDS_MAX 16 /* lost races before the next pause */
+#define SPACING_MS 500  /* between two pushes while more results may come: a push costs the server more than a result costs us */
 #define RETRY_FIRST_MS 500
 #define RETRY_MOST_MS 60000
 
@@ -237,7 +238,7 @@ void record_flush(struct git_state *g)
 		g->poll_at_ms = 0; /* somebody else's push was fetched on the way: tell core at once */
 	if (rc == 0) {
 		g->push_backoff.failures = 0;
-		g->push_at_ms = 0;
+		g->push_at_ms = now_mono_ms() + SPACING_MS;
 		say_state(g, NULL);
 		return;
 	}

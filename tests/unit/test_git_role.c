@@ -193,6 +193,25 @@ static void test_group_commit(void **state)
 	assert_true(git_oid_equal(git_commit_parent_id(tip, 0), &before));
 }
 
+/* Guard: SPACING_MS in dispatcher/git/record.c. While others run, the next push waits until the last one is half a second old. */
+static void test_pushes_are_spaced(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	land_action(h, "a", "");
+	land_action(h, "b", "");
+	land_action(h, "c", "");
+	expect_first(h, "landed a\nlanded b\nlanded c\npolled yes\n");
+	int64_t before = now_mono_ms();
+	send_msg(h, record("a", "{}"));
+	expect_next(h, "recorded", "a", NULL);
+	send_msg(h, record("b", "{}"));
+	expect_next(h, "recorded", "b", NULL);
+	assert_true(now_mono_ms() - before >= 500);
+	send_msg(h, record("c", "{}"));
+	expect_next(h, "recorded", "c", NULL);
+}
+
 /* Somebody pushed since the last poll: our result goes on top of theirs, and theirs is announced. */
 static void lost_race(struct house *h)
 {
@@ -560,6 +579,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_only, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_records, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_group_commit, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_pushes_are_spaced, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_lost_race, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_over_http, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_result_by_another, setup, teardown),
