@@ -106,6 +106,9 @@ $(SAN)/bin/disinto-dispatcher: $(SAN)/dispatcher/main.o $(SAN)/dispatcher.a $(SA
 	$(call say,LINK,$@)$(CC) $(SAN_CFLAGS) -o $@ $^ $(LIBS)
 $(SAN)/test_%: $(SAN)/tests/unit/test_%.o $(SAN)/support.a $(SAN)/dispatcher.a $(SAN)/lib.a
 	$(link_san)
+# Servers that the end-to-end tests talk to.
+$(SAN)/forge_server: $(SAN)/tests/servers/forge_server.o $(SAN)/support.a $(SAN)/lib.a
+	$(link_san)
 $(SAN)/sim: $(patsubst %.c,$(SAN)/%.o,$(wildcard tests/sim/*.c)) $(SAN)/dispatcher.a $(SAN)/lib.a
 	$(link_san)
 
@@ -157,7 +160,8 @@ demo: deps
 test: test-deps
 	$(again) programs-for-tests
 	$(Q)CC=$(CC) SAN=$(SAN) FUZZ=$(FUZZ) tests/run
-programs-for-tests: all $(UNIT_TESTS) $(SAN)/bin/disinto-dispatcher $(SAN)/sim $(FUZZ_TESTS)
+programs-for-tests: all $(UNIT_TESTS) $(FUZZ_TESTS) $(SAN)/sim $(SAN)/bin/disinto-dispatcher \
+                    $(SAN)/forge_server
 
 bench: test-deps
 	$(again) all $(BUILD)/bare $(BUILD)/redact

@@ -20,6 +20,8 @@ struct fake_forge {
 	json_t *counts;  /* path -> number */
 	json_t *bodies;  /* "POST /path" -> the last one */
 	char *token, *url, *violation;
+	fake_forge_fn fn; /* or NULL */
+	void *arg;
 };
 
 /* A request as it comes in. */
@@ -128,10 +130,9 @@ static enum MHD_Result check_query(void *arg, enum MHD_ValueKind kind, const cha
 	return MHD_YES;
 }
 
-static void check(struct fake_forge *f, struct MHD_Connection *c, const char *method, const char *path, const struct buf *text)
+static void check(struct fake_forge *f, struct MHD_Connection *c, const char *method, const char *path, const json_t *body)
 {
 	const json_t *operation = operation_of(f, method, path);
-	cleanup_json json_t *body = text->len ? json_loadb(text->data, text->len, 0, NULL) : NULL;
 	cleanup_free char *wanted = xasprintf("token %s", f->token ? f->token : "");
 	const char *auth = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
 	struct query q = {operation, false};
@@ -156,7 +157,7 @@ static void check(struct fake_forge *f, struct MHD_Connection *c, const char *me
 	}
 	cleanup_free char *key = xasprintf("%s %s", method, path);
 	if (body)
-		json_object_set(f->bodies, key, body);
+		json_object_set(f->bodies, key, (json_t *)(uintptr_t)body);
 }
 
 /* Pages after the first are empty. */
@@ -166,13 +167,22 @@ static bool is_later_page(struct MHD_Connection *c)
 	return page && strcmp(page, "1") != 0;
 }
 
-static char *answer_text(struct fake_forge *f, struct MHD_Connection *c, const char *method, const char *path, unsigned *ret_status)
+static const char *token_of(struct MHD_Connection *c)
 {
-	cleanup_free char *key = xasprintf("%s %s", method, path);
-	const json_t *answer = json_object_get(f->answers, key), *body = json_object_get(answer, "body");
+	const char *auth = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
 
-	*ret_status = answer ? (unsigned)json_integer_value(json_object_get(answer, "status")) : 404;
-	if (!answer)
+	return auth && strncmp(auth, "token ", 6) == 0 ? auth + 6 : "";
+}
+
+static char *answer_text(struct fake_forge *f, struct MHD_Connection *c, const struct fake_forge_call *call, unsigned *ret_status)
+{
+	cleanup_free char *key = xasprintf("%s %s", call->method, call->path);
+	cleanup_json json_t *made = f->fn ? f->fn(f->arg, call, ret_status) : NULL;
+	const json_t *answer = json_object_get(f->answers, key), *body = made ? made : json_object_get(answer, "body");
+
+	if (!made)
+		*ret_status = answer ? (unsigned)json_integer_value(json_object_get(answer, "status")) : 404;
+	if (!made && !answer)
 		return xstrdup("{\"message\":\"not found\"}");
 	if (json_is_array(body) && is_later_page(c))
 		return xstrdup("[]");
@@ -201,9 +211,11 @@ static enum MHD_Result serve(void *arg, struct MHD_Connection *c, const char *ur
 	pthread_mutex_lock(&f->lock);
 	if (path == url)
 		violate(f, method, url, "is not below " PREFIX);
-	check(f, c, method, path, &in->body);
+	cleanup_json json_t *body = in->body.len ? json_loadb(in->body.data, in->body.len, 0, NULL) : NULL;
+	check(f, c, method, path, body);
 	json_object_set_new(f->counts, path, json_integer(json_integer_value(json_object_get(f->counts, path)) + 1));
-	char *text = answer_text(f, c, method, path, &status);
+	const struct fake_forge_call call = {method, path, token_of(c), body};
+	char *text = answer_text(f, c, &call, &status);
 	pthread_mutex_unlock(&f->lock);
 	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
 	MHD_add_response_header(r, "Content-Type", "application/json");
@@ -272,6 +284,14 @@ void fake_forge_answer(struct fake_forge *f, const char *method, const char *pat
 
 	pthread_mutex_lock(&f->lock);
 	json_object_set_new(f->answers, key, json_pack("{s:i, s:o}", "status", (int)status, "body", body));
+	pthread_mutex_unlock(&f->lock);
+}
+
+void fake_forge_on(struct fake_forge *f, fake_forge_fn fn, void *arg)
+{
+	pthread_mutex_lock(&f->lock);
+	f->fn = fn;
+	f->arg = arg;
 	pthread_mutex_unlock(&f->lock);
 }
 

@@ -19,6 +19,17 @@ const char *fake_forge_url(const struct fake_forge *f);
 /* What the path (without /api/v1 and query) answers from now on. Takes the body. */
 void fake_forge_answer(struct fake_forge *f, const char *method, const char *path, unsigned status, json_t *body);
 
+/*
+ * A forge that remembers: asked about every call before the answers above; NULL: it has none, else the body (owned by the caller) and *ret_status. Called by the
+ * server's thread, one call at a time. `token` is what came with the call, "" without one.
+ */
+struct fake_forge_call {
+	const char *method, *path, *token;
+	const json_t *body; /* NULL: none */
+};
+typedef json_t *(*fake_forge_fn)(void *arg, const struct fake_forge_call *call, unsigned *ret_status);
+void fake_forge_on(struct fake_forge *f, fake_forge_fn fn, void *arg);
+
 /* The first request that the description does not allow, or that came without the token; NULL: none. Borrowed. */
 const char *fake_forge_violation(struct fake_forge *f);
 /* How many requests came for this path. */

@@ -174,6 +174,35 @@ server() { # path|daemon|http|ssh: serves $WORK/repos; sets URL and the lines th
 	esac || bail "no $1 server"
 }
 
+# A forge beside $SERVER (tests/servers/forge_server.c), after `site http`: sets FORGE to its address and FORGE_REPO, changes URL; users human, agent and bot have their tokens in
+# $WORK/token.<login>. Its address is no git server: git goes where it went before.
+forge() {
+	local login url=$WORK/forge.url
+	for login in human agent bot; do
+		(umask 077 && echo "token-$login" >"$WORK/token.$login")
+		echo "token-$login $login"
+	done >"$WORK/forge.users"
+	rm -f "$url"
+	# A forge's repositories have owners.
+	[ -e "$WORK/repos/org" ] || ln -s . "$WORK/repos/org"
+	FORGE_REPO=org/ops
+	URL=${URL%/ops.git}/org/ops.git
+	sed -i "s|^ops_repo: .*|ops_repo: $URL|" "$CONFIG"
+	"$ROOT/${SAN:-build/gcc/san}/forge_server" "$SERVER" "$FORGE_REPO" "$WORK/forge.users" "$url" "$WORK/forge.violation" &
+	FORGE_PID=$!
+	CHILDREN+=("$FORGE_PID")
+	wait_for test -s "$url" || bail "no forge"
+	FORGE=$(cat "$url")
+}
+forge_api() { # LOGIN METHOD PATH [BODY]: path below the repository
+	curl -sS --fail-with-body -X "$2" -H "Authorization: token token-$1" -H 'Content-Type: application/json' ${4:+-d "$4"} "$FORGE/api/v1/repos/$FORGE_REPO$3"
+}
+# Ends it; whatever was asked of it was asked as its API wants it.
+forge_stop() {
+	kill "$FORGE_PID" && wait "$FORGE_PID"
+	is "the forge was asked as its API is described" "$(cat "$WORK/forge.violation" 2>/dev/null)" ''
+}
+
 # A fresh ops repo, an identity and a configuration; further lines of it come on standard input when there are any.
 site() { # [path|daemon|http|ssh]
 	[ -z "$DISPATCHER" ] || dispatcher_stop
