@@ -104,6 +104,13 @@ static const struct cli_option logs_options[] = {
     END,
 };
 
+static const struct cli_option protect_options[] = {
+    {"check", 0, NULL, "change nothing, say what is not as it should be"},
+    {"pusher", 0, "LOGIN", "the dispatcher's account (default: the token's owner)"},
+    JSON,
+    END,
+};
+
 const struct command commands[] = {
     {"init", "[DIR]", 0, 1, "make a working site: ops repo, configuration, identity, spool", init_options, "disinto init ~/site", cmd_init,
      0},
@@ -127,6 +134,8 @@ const struct command commands[] = {
      cmd_approve, 0},
     {"validate", "[FILE…]", 0, ANY, "check actions, formulas and policy as the dispatcher would", only_json,
      "disinto validate vault/actions/hello-1.json", cmd_validate, 0},
+    {"branch-protect", "", 0, 0, "set up and check the protection of the ops repo's branches on the forge", protect_options,
+     "disinto branch-protect --check", cmd_branch_protect, 0},
     {"verify", "[REPO]", 0, 1, "audit the ops repo, or a repository on this disk: what ran, and whether its approval holds", verify_options,
      "disinto verify --since 3f2c9ab", cmd_verify, 0},
     {"run", "ID", 1, 1, "run a landed action now, follow its log, return its exit code", run_options, "disinto run hello-1", cmd_run, 125},
@@ -134,13 +143,6 @@ const struct command commands[] = {
     {"show", "ID", 1, 1, "show one action, its state and its result", only_json, "disinto show hello-1", cmd_show, 0},
     {"logs", "ID", 1, 1, "print the log of an action", logs_options, "disinto logs -f hello-1", cmd_logs, 0},
     {"cancel", "ID", 1, 1, "cancel an action that waits or runs", none, "disinto cancel hello-1", cmd_cancel, 0},
-    {"settle", "ID lost|rerun", 2, 2, "decide about a claimed action whose run nobody can tell of", none, "disinto settle hello-1 lost",
-     cmd_settle, 0},
-    {"accept-backlog", "", 0, 0, "let what had landed before the ledger was made run", none, "disinto accept-backlog", cmd_accept_backlog,
-     0},
-    {"accept-history", "", 0, 0, "take a branch that was rewritten as it stands now", none, "disinto accept-history", cmd_accept_history,
-     0},
-    {"drain", "", 0, 0, "take nothing new; end the dispatcher once the last result has landed", only_json, "disinto drain", cmd_drain, 0},
     {"status", "", 0, 0, "show the dispatcher: roles, engine, last poll, capacity", only_json, "disinto status", cmd_status, 0},
     {"version", "", 0, 0, "print the version", only_json, "disinto version", cmd_version, 0},
     {"help", "[COMMAND…]", 0, 2, "explain a command", none, "disinto help propose", cmd_help, 0},

@@ -46,7 +46,7 @@ json_t *risk_json(const struct judged *j, const struct config *config);
 int risk_add_last_run(json_t *risk, git_repository *git, const git_oid *commit, const struct judged *j, struct err *err);
 void risk_print(const json_t *risk, FILE *to);
 
-/* approve.c: the proposals that have not landed, as `disinto pending --json` prints them. Caller owns. */
+/* pending.c: the proposals that have not landed, as `disinto pending --json` prints them. Caller owns. */
 json_t *pending_rows(const struct repo *r);
 
 #endif

@@ -5,6 +5,7 @@
 #include "cli/judge.h"
 #include "cli/repo.h"
 #include "cli/sign.h"
+#include "cli/through_forge.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -216,30 +217,54 @@ static int make_landing(struct repo *r, void *arg, git_oid *ret, struct err *err
 	return commit_landing(r->git, &commit, ret, err);
 }
 
-static void report_proposal(const struct args *args, const struct repo *r, const struct proposal *p, const struct judged *j,
-                            const char *status, const git_oid *commit)
+/* What came of it. */
+struct proposed {
+	const char *status; /* proposed, exists, landed */
+	git_oid commit;
+	struct forge_pull pull; /* .number 0: there is no forge */
+};
+
+static json_t *risk_of(const struct repo *r, const struct judged *j)
 {
-	cleanup_json json_t *risk = j->action.json && j->formula.json ? risk_json(j, r->config) : NULL;
 	cleanup_err struct err why = ERR_INIT;
-	char hex[OID_TEXT];
+	json_t *risk = j->action.json && j->formula.json ? risk_json(j, r->config) : NULL;
 
 	if (risk && risk_add_last_run(risk, r->git, &r->tip, j, &why) < 0)
 		note("propose: %s", err_msg(&why));
-	oid_text(commit, hex);
-	if (args_has(args, "json")) {
-		cleanup_json json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:O?}", "id", p->id, "status", status, "branch",
-		                                     p->ref + strlen("refs/heads/"), "commit", hex, "risk", risk);
+	return risk;
+}
 
-		print_json(all);
+static void report_json(const struct proposal *p, const struct proposed *done, const json_t *risk, const char *hex)
+{
+	cleanup_json json_t *pull =
+	    done->pull.number ? json_pack("{s:I, s:s}", "number", (json_int_t)done->pull.number, "url", done->pull.url) : NULL;
+	cleanup_json json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:O*, s:O?}", "id", p->id, "status", done->status, "branch",
+	                                     p->ref + strlen("refs/heads/"), "commit", hex, "pull", pull, "risk", risk);
+
+	print_json(all);
+}
+
+static void report_proposal(const struct args *args, const struct repo *r, const struct proposal *p, const json_t *risk,
+                            const struct proposed *done)
+{
+	bool exists = strcmp(done->status, "exists") == 0;
+	char hex[OID_TEXT];
+
+	oid_text(&done->commit, hex);
+	if (args_has(args, "json")) {
+		report_json(p, done, risk, hex);
 		return;
 	}
 	if (risk)
 		risk_print(risk, stdout);
-	if (strcmp(status, "landed") == 0)
+	if (strcmp(done->status, "landed") == 0)
 		printf("%s is landed on %s as %.10s: a dispatcher may run it now\n", p->id, r->config->branch, hex);
+	else if (done->pull.number)
+		printf("%s %s pull request %lld, %s: merging it approves it\n", p->id,
+		       exists ? "is proposed already, same content, in" : "is proposed in", (long long)done->pull.number, done->pull.url);
 	else
 		printf("%s %s branch vault/%s (%.10s); a human approves it with: disinto approve %s\n", p->id,
-		       strcmp(status, "exists") == 0 ? "is proposed already, same content, on" : "is proposed on", p->id, hex, p->id);
+		       exists ? "is proposed already, same content, on" : "is proposed on", p->id, hex, p->id);
 }
 
 /* Pushes the branch; somebody else's push of the same bytes in the same moment is as good. */
@@ -260,30 +285,50 @@ static int push_proposal(struct repo *r, const struct proposal *p, const git_oid
 	return same < 0 ? -1 : 0;
 }
 
+/* The branch's pull request, where there is a forge. */
+static int request(const struct repo *r, const struct proposal *p, const json_t *risk, struct proposed *done, struct err *err)
+{
+	cleanup_forge struct forge *forge = NULL;
+	bool made;
+
+	if (site_forge(r->config, &forge, err) < 0)
+		return -1;
+	return forge ? forge_request_proposal(forge, r, p->id, risk, &done->pull, &made, err) : 0;
+}
+
+/* Lands it, or brings its branch and request about. */
+static int carry_out(const struct args *args, struct repo *r, struct proposal *p, const json_t *risk, struct proposed *done,
+                     struct err *err)
+{
+	int same = 0;
+
+	if (args_has(args, "land")) {
+		done->status = "landed";
+		return repo_land(r, make_landing, p, &done->commit, err);
+	}
+	done->status = "exists";
+	same = find_same(r, p, err);
+	if (same < 0 || (same == 0 && push_proposal(r, p, &done->commit, &done->status, err) < 0))
+		return -1;
+	if (strcmp(done->status, "exists") == 0)
+		done->commit = *git_refs_find(&r->refs, p->ref);
+	return request(r, p, risk, done, err);
+}
+
 static int propose(const struct args *args, struct repo *r, struct proposal *p, struct err *err)
 {
 	cleanup_judged struct judged judged = JUDGED_INIT;
-	const char *status = "exists";
-	git_oid commit;
-	int same = 0;
+	cleanup_json json_t *risk = NULL;
+	struct proposed done = {.status = NULL};
 
-	if (check_free(r, p, err) < 0)
+	if (check_free(r, p, err) < 0 || make_judged(r, p, &done.commit, &judged, err) < 0)
 		return -1;
-	if (!args_has(args, "land"))
-		same = find_same(r, p, err);
-	if (same < 0 || make_judged(r, p, &commit, &judged, err) < 0)
-		return -1;
-	if (args_has(args, "land")) {
-		status = "landed";
-		if (repo_land(r, make_landing, p, &commit, err) < 0)
-			return -1;
-	} else if (same == 0 && push_proposal(r, p, &commit, &status, err) < 0) {
-		return -1;
-	}
-	if (strcmp(status, "exists") == 0)
-		commit = *git_refs_find(&r->refs, p->ref);
-	report_proposal(args, r, p, &judged, status, &commit);
-	return 0;
+	risk = risk_of(r, &judged);
+	int code = carry_out(args, r, p, risk, &done, err);
+	if (code == 0)
+		report_proposal(args, r, p, risk, &done);
+	forge_pull_free(&done.pull);
+	return code;
 }
 
 int cmd_propose(const struct args *args, struct err *err)

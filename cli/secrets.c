@@ -2,6 +2,7 @@
  * secrets: one age file for each, in the ops repo. Plaintext lives in guarded memory only, never in argv or in a file.
  */
 #include "cli/secrets.h"
+#include "cli/through_forge.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -118,14 +119,16 @@ static int make_change(struct repo *r, void *arg, git_oid *ret, struct err *err)
 	return sealed_commit(&files, r, message, ret, err);
 }
 
-static int land_change(struct repo *r, struct change *c, const char *done, struct err *err)
+static int land_change(const struct args *args, struct repo *r, struct change *c, const char *done, struct err *err)
 {
-	git_oid commit;
-	char hex[OID_TEXT];
+	struct landed_change landed = {.pull = {0}};
+	cleanup_free char *title = xasprintf("vault: secret %s %s", c->name, done);
 
-	if (repo_land(r, make_change, c, &commit, err) < 0)
+	if (land_or_request(args, r, make_change, c, title, &landed, err) < 0)
 		return CLI_FAILED;
-	note("secrets: %s %s, landed on %s as %.10s", c->name, done, r->config->branch, oid_text(&commit, hex));
+	cleanup_free char *where = landed_text(r, &landed);
+	note("secrets: %s %s, %s", c->name, done, where);
+	forge_pull_free(&landed.pull);
 	return CLI_DONE;
 }
 
@@ -178,7 +181,7 @@ int cmd_secrets_add(const struct args *args, struct err *err)
 	if ((change.was_there && may_replace(args, change.name, err) < 0) || read_value(change.name, &value, &change.len, err) < 0)
 		return CLI_FAILED;
 	change.value = value;
-	return land_change(&repo, &change, change.was_there ? "replaced" : "added", err);
+	return land_change(args, &repo, &change, change.was_there ? "replaced" : "added", err);
 }
 
 int cmd_secrets_remove(const struct args *args, struct err *err)
@@ -198,7 +201,7 @@ int cmd_secrets_remove(const struct args *args, struct err *err)
 		err_set(err, ERR_NOT_FOUND, "there is no secret %s; disinto secrets list shows what there is", change.name);
 		return CLI_FAILED;
 	}
-	return land_change(&repo, &change, "removed (history still holds it: change it where it is used)", err);
+	return land_change(args, &repo, &change, "removed (history still holds it: change it where it is used)", err);
 }
 
 /* show */

@@ -2,6 +2,7 @@
  * secrets migrate: from a dotenv file, or from a folder of age files, to one file for each secret in the ops repo.
  */
 #include "cli/secrets.h"
+#include "cli/through_forge.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include <dirent.h>
@@ -320,15 +321,15 @@ static void tell(const json_t *names, const char *what)
 		note("secrets migrate: %s: %s", what, text.data);
 }
 
-static int report(const struct args *args, const struct repo *r, const struct migration *m, const git_oid *commit)
+static int report(const struct args *args, const struct repo *r, const struct migration *m, const struct landed_change *landed)
 {
 	char hex[OID_TEXT] = "";
 
-	if (commit)
-		oid_text(commit, hex);
+	if (landed)
+		oid_text(&landed->commit, hex);
 	if (args_has(args, "json")) {
 		cleanup_json json_t *all =
-		    json_pack("{s:s?, s:O, s:O, s:O, s:b}", "commit", commit ? hex : NULL, "added", m->added, "replaced", m->replaced,
+		    json_pack("{s:s?, s:O, s:O, s:O, s:b}", "commit", landed ? hex : NULL, "added", m->added, "replaced", m->replaced,
 		              "unchanged", m->unchanged, "deleted", args_has(args, "delete"));
 
 		return print_json(all);
@@ -336,9 +337,10 @@ static int report(const struct args *args, const struct repo *r, const struct mi
 	tell(m->added, "added");
 	tell(m->replaced, "replaced");
 	tell(m->unchanged, "there already with the same value");
-	if (commit)
-		note("secrets migrate: read back and landed on %s as %.10s", r->config->branch, hex);
-	else
+	if (landed) {
+		cleanup_free char *where = landed_text(r, landed);
+		note("secrets migrate: read back and %s", where);
+	} else
 		note("secrets migrate: nothing to do");
 	if (m->n_left > 0)
 		note("secrets migrate: %zu other names of %s were left alone", m->n_left, m->path);
@@ -365,15 +367,21 @@ int cmd_secrets_migrate(const struct args *args, struct err *err)
 	cleanup_repo struct repo repo = REPO_INIT;
 	cleanup_sealed struct sealed files = {NULL, 0};
 	__attribute__((cleanup(migration_free))) struct migration m = {.path = args_operand(args, 0), .force = args_has(args, "force")};
-	git_oid commit;
+	struct landed_change landed = {.pull = {0}};
 
 	if (cli_config(args, &config, err) < 0 || prepare(args, &config, &m, err) < 0 || repo_ready(&config, &repo, err) < 0 ||
 	    collect(&repo, &m, &files, err) < 0)
 		return CLI_FAILED;
 	bool changes = files.n > 0;
-	if (changes && repo_land(&repo, make_migration, &m, &commit, err) < 0)
+	if (args_has(args, "delete") && config.approval.forge_url && !args_has(args, "land"))
+		return err_set(err, ERR_INVALID,
+		               "--delete: nothing is deleted before the secrets have landed; give --land too, or migrate again "
+		               "with --delete once the request is merged");
+	if (changes && land_or_request(args, &repo, make_migration, &m, "vault: take secrets over", &landed, err) < 0)
 		return CLI_FAILED;
-	if (args_has(args, "delete") && verify_and_delete(&repo, &m, err) < 0)
-		return CLI_FAILED;
-	return report(args, &repo, &m, changes ? &commit : NULL);
+	int code = CLI_FAILED;
+	if (!args_has(args, "delete") || verify_and_delete(&repo, &m, err) == 0)
+		code = report(args, &repo, &m, changes ? &landed : NULL);
+	forge_pull_free(&landed.pull);
+	return code;
 }

@@ -2,6 +2,7 @@
  * secrets rotate: all secrets encrypted to the present recipients, in one commit.
  */
 #include "cli/secrets.h"
+#include "cli/through_forge.h"
 #include "lib/cleanup.h"
 #include "vault/ops_names.h"
 #include <stdlib.h>
@@ -151,27 +152,28 @@ static void tell(const struct rotation *t)
 	}
 }
 
-/* commit NULL: nothing had to be done. */
-static int report(const struct args *args, const struct repo *r, const struct rotation *t, const git_oid *commit)
+/* landed NULL: nothing had to be done. */
+static int report(const struct args *args, const struct repo *r, const struct rotation *t, const struct landed_change *landed)
 {
 	size_t unchanged = json_array_size(t->unchanged), rotated = json_array_size(t->rotated);
 	char hex[OID_TEXT] = "";
 
-	if (commit)
-		oid_text(commit, hex);
+	if (landed)
+		oid_text(&landed->commit, hex);
 	if (args_has(args, "json")) {
-		cleanup_json json_t *all = json_pack("{s:s?, s:O, s:O, s:O}", "commit", commit ? hex : NULL, "rotated", t->rotated,
+		cleanup_json json_t *all = json_pack("{s:s?, s:O, s:O, s:O}", "commit", landed ? hex : NULL, "rotated", t->rotated,
 		                                     "unchanged", t->unchanged, "misnamed", t->left);
 
 		return print_json(all);
 	}
 	tell(t);
-	if (commit)
-		note("secrets rotate: %zu encrypted anew, %zu were up to date; landed on %s as %.10s. Who had the old files keeps what "
-		     "they held: "
-		     "change values at their source where somebody left",
-		     rotated, unchanged, r->config->branch, hex);
-	else if (unchanged > 0)
+	if (landed) {
+		cleanup_free char *where = landed_text(r, landed);
+		note("secrets rotate: %zu encrypted anew, %zu were up to date; %s. Who had the old files keeps what they held: change "
+		     "values at "
+		     "their source where somebody left",
+		     rotated, unchanged, where);
+	} else if (unchanged > 0)
 		note("secrets rotate: nothing to do: %s encrypted to the present %zu of " VAULT_RECIPIENTS,
 		     unchanged == 1 ? "the one secret is" : "all secrets are", t->to.n);
 	else
@@ -185,7 +187,7 @@ int cmd_secrets_rotate(const struct args *args, struct err *err)
 	cleanup_repo struct repo repo = REPO_INIT;
 	cleanup_identities struct age_identities *ids = NULL;
 	__attribute__((cleanup(rotation_free))) struct rotation t = {.ids = NULL};
-	git_oid commit;
+	struct landed_change landed = {.pull = {0}};
 
 	if (cli_config(args, &config, err) < 0 || secrets_identities(&config, NULL, &ids, err) < 0 || repo_ready(&config, &repo, err) < 0)
 		return CLI_FAILED;
@@ -194,7 +196,9 @@ int cmd_secrets_rotate(const struct args *args, struct err *err)
 		return CLI_FAILED;
 	if (t.files.n == 0)
 		return report(args, &repo, &t, NULL);
-	if (repo_land(&repo, make_rotation, &t, &commit, err) < 0)
+	if (land_or_request(args, &repo, make_rotation, &t, "vault: rotate secrets", &landed, err) < 0)
 		return CLI_FAILED;
-	return report(args, &repo, &t, &commit);
+	int code = report(args, &repo, &t, &landed);
+	forge_pull_free(&landed.pull);
+	return code;
 }

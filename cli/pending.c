@@ -1,0 +1,125 @@
+/* What stands on branches vault/<id> and has not landed. */
+#include "cli/candidate.h"
+#include "cli/cli.h"
+#include "cli/through_forge.h"
+#include "lib/cleanup.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char *secrets_text(const struct judged *j, struct buf *buf)
+{
+	const json_t *secret;
+	size_t i;
+
+	json_array_foreach (j->action.secrets, i, secret) {
+		buf_addf(buf, "%s%s", i > 0 ? " " : "", json_string_value(secret));
+	}
+	return buf->len > 0 ? buf->data : "-";
+}
+
+static json_t *pending_row(const struct repo *r, const char *id, const git_oid *head)
+{
+	cleanup_candidate struct candidate c = CANDIDATE_INIT;
+	cleanup_judged struct judged judged = JUDGED_INIT;
+	cleanup_git(git_commit) git_commit *commit = NULL;
+	cleanup_err struct err why = ERR_INIT;
+	const char *problem = NULL;
+	char hex[OID_TEXT], time[21];
+	json_t *row;
+
+	if (candidate_look(r, id, head, &c, &why) < 0 || candidate_judge(r, &c, &judged, &why) < 0)
+		problem = err_msg(&why);
+	else
+		problem = judged.problem;
+	row = json_pack("{s:s, s:s, s:s?, s:s?, s:O?, s:s?}", "id", id, "head", oid_text(head, hex), "formula", judged.action.formula,
+	                "context", judged.action.context, "secrets", judged.action.secrets, "problem", problem);
+	if (row && git_commit_lookup(&commit, r->git, head) == 0) {
+		if (judged.verdict.why)
+			json_object_set_new(row, "tier", json_string(tier_name(judged.verdict.tier)));
+		json_object_set_new(row, "by", json_string(git_commit_author(commit)->name));
+		json_object_set_new(row, "proposed", json_string(time_format((int64_t)git_commit_time(commit) * 1000, time)));
+	}
+	return row;
+}
+
+json_t *pending_rows(const struct repo *r)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < r->refs.n; i++) {
+		const char *name = r->refs.v[i].name;
+		const char *id = name + strlen(PROPOSAL_REFS);
+
+		if (strncmp(name, PROPOSAL_REFS, strlen(PROPOSAL_REFS)) == 0 && vault_is_id(id) && !proposal_has_landed(r, id))
+			json_array_append_new(rows, pending_row(r, id, &r->refs.v[i].oid));
+	}
+	return rows;
+}
+
+static void pending_print(const json_t *rows)
+{
+	static const char *const headers[] = {"ID", "FORMULA", "SECRETS", "BY", "HEAD", "CONTEXT", NULL};
+	cleanup_table struct table table;
+	const json_t *row;
+	size_t i;
+
+	table_init(&table, headers);
+	json_array_foreach (rows, i, row) {
+		cleanup_buf struct buf secrets = BUF_INIT;
+		cleanup_free char *problem = text_of(row, "problem") ? xasprintf("INVALID: %s", text_of(row, "problem")) : NULL;
+		cleanup_free char *head = xasprintf("%.10s", text_of(row, "head"));
+		struct judged judged = {.action = {.secrets = json_object_get(row, "secrets")}};
+		const char *url = text_of(json_object_get(row, "pull"), "url");
+		cleanup_free char *context = url && *url && !problem ? xasprintf("%s  %s", url, text_of(row, "context")) : NULL;
+
+		table_add(&table, (const char *const[]){text_of(row, "id"), text_of(row, "formula"), secrets_text(&judged, &secrets),
+		                                        text_of(row, "by"), head,
+		                                        problem   ? problem
+		                                        : context ? context
+		                                                  : text_of(row, "context")});
+	}
+	table_print(&table, stdout);
+}
+
+/* Adds each proposal's request. A forge that does not answer takes nothing away from the list. */
+static void add_pulls(const struct config *config, json_t *rows)
+{
+	struct forge_pulls pulls __attribute__((cleanup(forge_pulls_free))) = {0};
+	cleanup_forge struct forge *forge = NULL;
+	cleanup_err struct err why = ERR_INIT;
+	json_t *row;
+	size_t i;
+
+	if (site_forge(config, &forge, &why) < 0 || (forge && forge_open_pulls(forge, &pulls, &why) < 0))
+		note("pending: without the links of the pull requests: %s", err_msg(&why));
+	json_array_foreach (rows, i, row) {
+		cleanup_free char *branch = xasprintf("vault/%s", text_of(row, "id"));
+
+		for (size_t k = 0; k < pulls.n; k++)
+			if (strcmp(pulls.v[k].branch, branch) == 0)
+				json_object_set_new(row, "pull",
+				                    json_pack("{s:I, s:s, s:s}", "number", (json_int_t)pulls.v[k].number, "url",
+				                              pulls.v[k].url, "author", pulls.v[k].author));
+	}
+}
+
+int cmd_pending(const struct args *args, struct err *err)
+{
+	cleanup_config struct config config = CONFIG_INIT;
+	cleanup_repo struct repo repo = REPO_INIT;
+	cleanup_json json_t *rows = NULL;
+
+	if (cli_config(args, &config, err) < 0 || repo_ready(&config, &repo, err) < 0)
+		return CLI_FAILED;
+	rows = pending_rows(&repo);
+	add_pulls(&config, rows);
+	if (args_has(args, "json"))
+		return print_json(rows);
+	if (json_array_size(rows) == 0)
+		note("pending: nothing waits for approval");
+	else
+		pending_print(rows);
+	return CLI_DONE;
+}
