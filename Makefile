@@ -121,7 +121,7 @@ test-age: $(SAN)/test_age
 
 # The dispatcher that the fault harness ends at its named points, and what it puts in the way of it (tests/torture/run).
 TORTURE = $(BUILD)/torture
-$(TORTURE)/%.o: BASE_CFLAGS += -DDISINTO_TEST
+$(TORTURE)/%.o: BASE_CFLAGS += -DDISINTO_CRASH
 $(TORTURE)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,'$< (torture)')$(CC) $(ALL_CFLAGS) -c -o $@ $<

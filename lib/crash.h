@@ -8,7 +8,7 @@
 #ifndef LIB_CRASH_H
 #define LIB_CRASH_H
 
-#ifdef DISINTO_TEST
+#ifdef DISINTO_CRASH
 /* Dies here, alone or with the whole dispatcher, if the environment says so: see tests/torture/crash.c. */
 __attribute__((format(printf, 1, 2))) void crash_point(const char *name, ...);
 #define CRASH_POINT(...) crash_point(__VA_ARGS__)
