@@ -97,9 +97,12 @@ static void print_result(const json_t *result)
 	print_pair(stdout, "finished", text_of(result, "timestamp"));
 	print_pair(stdout, "image ran", text_of(result, "image"));
 	json_array_foreach (json_object_get(result, "steps"), i, step) {
-		cleanup_free char *line = xasprintf("%s: exit %lld, %lld ms", text_of(step, "id") ? text_of(step, "id") : "?",
-		                                    (long long)json_integer_value(json_object_get(step, "exit_code")),
-		                                    (long long)json_integer_value(json_object_get(step, "duration_ms")));
+		const json_t *cost = json_object_get(step, "cost_usd");
+		cleanup_free char *price = json_is_number(cost) ? xasprintf(", $%.4f", json_number_value(cost)) : NULL;
+		cleanup_free char *line =
+		    xasprintf("%s: exit %lld, %lld ms%s", text_of(step, "id") ? text_of(step, "id") : "?",
+		              (long long)json_integer_value(json_object_get(step, "exit_code")),
+		              (long long)json_integer_value(json_object_get(step, "duration_ms")), price ? price : "");
 
 		print_pair(stdout, "step", line);
 	}

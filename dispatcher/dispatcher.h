@@ -103,8 +103,8 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(READY, "ready", ROLE_ENGINE, ROLE_CORE, 0)           /* {id, attempt, container, image}: the runner is ready; image as in the result */ \
 	MSG(DELIVERED, "delivered", ROLE_ENGINE, ROLE_CORE, 0)   /* {id, attempt}: the runner was sent every secret frame; waits for GO */ \
 	MSG(GOING, "going", ROLE_ENGINE, ROLE_CORE, 0)           /* {id, attempt}: the runner saw GO */ \
-	MSG(STEP, "step", ROLE_ENGINE, ROLE_CORE, 0)             /* {id, attempt, step, state, exit_code, duration_ms} */ \
 	MSG(OUTPUT, "output", ROLE_ENGINE, ROLE_CORE, 0)         /* {id, attempt, step, name, value}: of $DISINTO_OUTPUT, redacted */ \
+	MSG(STEP, "step", ROLE_ENGINE, ROLE_CORE, 0)             /* {id, attempt, step, state, exit_code, duration_ms, cost_usd if its agent said one} */ \
 	MSG(LOG, "log", ROLE_ENGINE, ROLE_CORE, 0)               /* {id, attempt, d}: text of the log in order, from its first byte after START and after FOLLOW */ \
 	MSG(EXITED, "exited", ROLE_ENGINE, ROLE_CORE, 0)         /* {id, attempt, container, image, going, report: object|null, exit_code: int|null, oom, reason}: the container ended and its \
 	                                                             log was read to the end, or it is not there (exit_code null) */ \

@@ -77,9 +77,13 @@ void transcript_step(struct transcript *t, const json_t *message)
 		t->current = xstrdup(id);
 		return;
 	}
-	if (json_array_size(t->steps) < FORMULA_MAX_STEPS)
-		json_array_append_new(t->steps, json_pack("{s:s, s:O, s:O}", "id", id, "exit_code", json_object_get(message, "exit_code"),
-		                                          "duration_ms", json_object_get(message, "duration_ms")));
+	if (json_array_size(t->steps) >= FORMULA_MAX_STEPS)
+		return;
+	json_t *end = json_pack("{s:s, s:O, s:O}", "id", id, "exit_code", json_object_get(message, "exit_code"), "duration_ms",
+	                        json_object_get(message, "duration_ms"));
+	if (json_object_get(message, "cost_usd"))
+		json_object_set(end, "cost_usd", json_object_get(message, "cost_usd"));
+	json_array_append_new(t->steps, end);
 }
 
 void transcript_output(struct transcript *t, const json_t *message)

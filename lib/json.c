@@ -119,7 +119,7 @@ int json_parse_strict(const char *text, size_t len, const struct json_limits *li
 
 static char *dump(const json_t *value, size_t flags)
 {
-	char *s = json_dumps(value, flags | JSON_ENCODE_ANY);
+	char *s = json_dumps(value, flags | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)); /* 0.0421 stays 0.0421 */
 	if (!s)
 		abort();
 	return s;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define CLOSE "\"}\n"
+#define FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15)) /* digits that every number keeps: 0.0421 stays 0.0421 */
 #define REPLACEMENT "\xef\xbf\xbd"
 
 /* buf_room() that leaves no copy of the old bytes behind. */
@@ -40,12 +41,12 @@ void frame_wipe(struct buf *b)
 
 void frame_add(struct buf *out, const json_t *frame)
 {
-	size_t len = json_dumpb(frame, NULL, 0, JSON_COMPACT);
+	size_t len = json_dumpb(frame, NULL, 0, FLAGS);
 	if (len == 0 || len + 1 > FRAME_MAX) {
 		fprintf(stderr, "frame_add: a frame of %zu bytes can't be sent (at most %d)\n", len + 1, FRAME_MAX);
 		abort();
 	}
-	json_dumpb(frame, buf_room(out, len), len, JSON_COMPACT);
+	json_dumpb(frame, buf_room(out, len), len, FLAGS);
 	buf_grew(out, len);
 	buf_addc(out, '\n');
 }

@@ -13,7 +13,7 @@
  *   ready    {}                     task read, tools, tmpfs and steps checked: may have secrets
  *   going    {}                     GO was read; from here on something may have happened
  *   step     {id, state}            state "start"
- *   step     {id, state, exit_code, duration_ms}   state "end"
+ *   step     {id, state, exit_code, duration_ms, cost_usd}   state "end"; cost_usd (a number) only where the step's agent said one
  *   out      {s, d}                 redacted output; s: "o" or "e"; d: text
  *   output   {step, name, value}    a line name=value that the step wrote to $DISINTO_OUTPUT: redacted, at most OUTPUT_VALUE_MAX bytes, no
  *                                   control characters but tabs. A name may come again: the last value counts

@@ -58,6 +58,8 @@ static void on_step(struct job *j, const json_t *frame)
 	json_t *body = msg_new(MSG_STEP, "{s:s, s:i, s:O?, s:O?, s:O?, s:O?}", "id", j->id, "attempt", j->attempt, "step",
 	                       json_object_get(frame, "id"), "state", json_object_get(frame, "state"), "exit_code",
 	                       json_object_get(frame, "exit_code"), "duration_ms", json_object_get(frame, "duration_ms"));
+	if (json_is_number(json_object_get(frame, "cost_usd")))
+		json_object_set(body, "cost_usd", json_object_get(frame, "cost_usd"));
 	log_flush(j);
 	engine_send(j->engine, body);
 }
