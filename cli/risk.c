@@ -25,6 +25,12 @@ static json_t *missing(const struct judged *j, const struct config *config)
 	}
 	if (strcmp(network, "default") != 0 && strcmp(network, "none") != 0 && !json_object_get(config->networks, network))
 		json_array_append_new(list, json_sprintf("network %s is not in %s", network, config->file));
+	for (i = 0; i < j->formula.n_steps; i++) {
+		const char *agent = j->formula.steps[i].agent;
+
+		if (agent && !formula_agent_is_known(agent) && !json_object_get(config->agents, agent))
+			json_array_append_new(list, json_sprintf("agent %s is not in %s", agent, config->file));
+	}
 	return list;
 }
 

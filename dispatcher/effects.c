@@ -91,6 +91,11 @@ static char *lacks(const struct house *h, const struct run *r)
 	const char *network = r->formula->network;
 	if (strcmp(network, "default") != 0 && strcmp(network, "none") != 0 && !json_object_get(config->networks, network))
 		return xasprintf("network: '%s' is not configured here; add it under `networks` in %s", network, config->file);
+	for (i = 0; i < r->formula->n_steps; i++) {
+		const char *agent = r->formula->steps[i].agent;
+		if (agent && !formula_agent_is_known(agent) && !json_object_get(config->agents, agent))
+			return xasprintf("agent: '%s' is not configured here; add it under `agents` in %s", agent, config->file);
+	}
 	return NULL;
 }
 

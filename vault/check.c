@@ -124,3 +124,10 @@ const char *check_get_text(struct json_reader *r, const char *key, size_t min, s
 		return json_string_value(value);
 	return NULL;
 }
+
+bool check_is_assignment(const char *s)
+{
+	size_t n = strspn(s, CHARS_ALNUM "_");
+
+	return n > 0 && s[n] == '=' && !strchr(CHARS_DIGIT, s[0]);
+}

@@ -34,6 +34,9 @@ const char *check_get_name(struct json_reader *r, const char *key, const struct 
 const json_t *check_get_names(struct json_reader *r, const char *key, const struct check_kind *kind, size_t max, bool required);
 #define CHECK_SECRETS_MAX 32
 
+/* NAME=value, as a shell takes it before a command. */
+bool check_is_assignment(const char *s);
+
 /* Whether an array of strings holds s. */
 bool check_list_has(const json_t *list, const char *s);
 

@@ -116,14 +116,21 @@ int read_networks(const struct config_key *key, const json_t *value, const char 
 
 static json_t *read_agent(const json_t *value, const char *base, struct err *err)
 {
-	bool good = json_is_array(value) && json_array_size(value) >= 1 && json_array_size(value) <= 64;
+	bool good = json_is_array(value) && json_array_size(value) <= 64;
+	const char *command = NULL; /* the first that is no variable */
 
 	(void)base;
-	for (size_t i = 0; good && i < json_array_size(value); i++)
-		good = json_is_string(json_array_get(value, i)) && (i > 0 || json_string_length(json_array_get(value, i)) > 0);
-	if (good)
+	for (size_t i = 0; good && i < json_array_size(value); i++) {
+		const char *s = json_string_value(json_array_get(value, i));
+
+		good = s != NULL;
+		if (s && !command && !check_is_assignment(s))
+			command = s;
+	}
+	if (good && command && *command)
 		return json_deep_copy(value);
-	err_set(err, ERR_INVALID, "must be a list of 1 to 64 strings, the command and its arguments, as in [claude, -p]");
+	err_set(err, ERR_INVALID,
+	        "must be a list of 1 to 64 strings: variables as NAME=value if any, the command, its arguments; as in [claude, -p]");
 	return NULL;
 }
 

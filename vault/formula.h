@@ -70,6 +70,8 @@ void formula_free(struct formula *f);
  * ERR_INVALID names both files.
  */
 int formula_suits(const struct formula *f, const struct action *a, struct err *err);
+/* Whether a runner knows this agent (claude, opencode) without being told of it by the configuration. */
+bool formula_agent_is_known(const char *name);
 /* The action's timeout, else the formula's. */
 int formula_timeout_minutes(const struct formula *f, const struct action *a);
 /*

@@ -311,6 +311,16 @@ int formula_stop_seconds(const struct formula *f)
 	return f->grace_seconds;
 }
 
+bool formula_agent_is_known(const char *name)
+{
+	static const char *const known[] = {"claude", "opencode"};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strcmp(name, known[i]) == 0)
+			return true;
+	return false;
+}
+
 int formula_timeout_minutes(const struct formula *f, const struct action *a)
 {
 	return a->timeout_minutes > 0 ? a->timeout_minutes : f->timeout_minutes;

@@ -110,7 +110,7 @@ static const char everything_text[] = "ops_repo: https://forge.example/org/ops.g
                                       "runner_image: registry.example/runner@sha256:00\n"
                                       "mounts: {ssh: {source: ssh, target: /home/task/.ssh}}\n"
                                       "networks: {staging: compose_staging}\n"
-                                      "agents: {claude: [claude, -v, '']}\n"
+                                      "agents: {claude: [A=b, claude, '']}\n"
                                       "approval:\n"
                                       "  minimum: landed\n"
                                       "  allow_direct: true\n"
@@ -182,7 +182,7 @@ static void everything(void **state)
 	"/run, " \
 	"/var/run, /disinto"
 #define DOCKER_REACHED "would give runs Docker's socket or its data, and with it this machine"
-#define AGENT_RULE "must be a list of 1 to 64 strings, the command and its arguments, as in [claude, -p]"
+#define AGENT_RULE "must be a list of 1 to 64 strings: variables as NAME=value if any, the command, its arguments; as in [claude, -p]"
 #define NETWORK_RULE "is not allowed; a Docker network's name, of letters, digits and _ . -, and not host, which is no network of its own"
 #define URL_RULE "is not a URL: https://… or http://…, without user, query and fragment"
 
@@ -262,6 +262,8 @@ static const struct {
     {"agents: {claude: claude}", "agents: claude: " AGENT_RULE},
     {"agents: {claude: []}", "agents: claude: " AGENT_RULE},
     {"agents: {claude: ['']}", "agents: claude: " AGENT_RULE},
+    {"agents: {claude: [A=b]}", "agents: claude: " AGENT_RULE},
+    {"agents: {claude: [A=b, '']}", "agents: claude: " AGENT_RULE},
     {"agents: {claude: [5]}", "agents: claude: " AGENT_RULE},
     {"approval: signed", "approval: must be a map of keys, as in `approval: {…}`"},
     {"approval: {minimum: none}", "approval.minimum: \"none\" is not allowed; one of landed, signed, forge"},
