@@ -76,6 +76,8 @@ static bool is_program(const char *path)
 
 static bool is_on_path(const char *tool, const char *path)
 {
+	if (strchr(tool, '/'))
+		return is_program(tool);
 	for (const char *at = path;; at++) {
 		size_t len = strcspn(at, ":");
 		char *file cleanup_free = len ? xasprintf("%.*s/%s", (int)len, at, tool) : xasprintf("./%s", tool);
@@ -111,6 +113,19 @@ static int check_tools(const struct runner *r, struct err *err)
 	return 0;
 }
 
+static int check_agents(const struct runner *r, struct err *err)
+{
+	for (size_t i = 0; i < r->formula.n_steps; i++) {
+		const struct formula_step *step = &r->formula.steps[i];
+		const char *program = step->prompt ? agent_program(r, step->agent) : NULL;
+		if (program && !is_on_path(program, r->path))
+			return err_set(err, ERR_INVALID,
+			               "the image lacks the agent of step %s: %s (PATH is %.500s); use an image that has it", step->id,
+			               program, r->path);
+	}
+	return 0;
+}
+
 /* As the step's user. */
 static int check_as_user(const struct runner *r, struct err *err)
 {
@@ -124,7 +139,7 @@ static int check_as_user(const struct runner *r, struct err *err)
 	if (!is_program(SHELL))
 		return err_set(err, ERR_INVALID,
 		               "the image has no %s that user %u may run, and `run` steps need one; use an image with a shell", SHELL, uid);
-	return check_tools(r, err);
+	return check_tools(r, err) < 0 ? -1 : check_agents(r, err);
 }
 
 static int try_as_user(const struct runner *r, struct err *err)

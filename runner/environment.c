@@ -1,6 +1,8 @@
 /* The environment of a step: these variables and no others. vault_is_step_variable() keeps secrets from taking their names. */
 #include "runner/runner.h"
 
+#include "lib/cleanup.h"
+#include "runner/askpass.h"
 #include <ctype.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -50,6 +52,28 @@ static void add_input(struct environment *e, const char *name, const char *value
 	free(upper);
 }
 
+/* Where git_auth has something for the step, the helper answers for the terminal at which nobody sits. */
+static void add_git(struct environment *e, const struct runner *r, const struct formula_step *step)
+{
+	char *map cleanup_free = askpass_map(r, step);
+
+	if (*map) {
+		add_text(e, "GIT_TERMINAL_PROMPT", "0");
+		add_text(e, "GIT_ASKPASS", ASKPASS_PATH);
+		add_text(e, ASKPASS_MAP, map);
+	}
+}
+
+static void add_agent(struct environment *e, const struct runner *r, const struct formula_step *step)
+{
+	const char *variable;
+
+	for (size_t i = 0; step->agent && (variable = agent_variable(r, step->agent, i)); i++) {
+		char *name cleanup_free = xasprintf("%.*s", (int)strcspn(variable, "="), variable);
+		add_text(e, name, variable + strlen(name) + 1);
+	}
+}
+
 static void add_all(struct environment *e, const struct runner *r, const struct formula_step *step)
 {
 	const char *name;
@@ -65,12 +89,14 @@ static void add_all(struct environment *e, const struct runner *r, const struct 
 	add_text(e, "DISINTO_ACTION_ID", r->action.id);
 	add_text(e, "DISINTO_CONTEXT", r->action.context);
 	add_text(e, "DISINTO_STEP", step->id);
+	add_git(e, r, step);
 	json_object_foreach (inputs, name, value) {
 		add_input(e, name, json_string_value(value));
 	}
 	for (size_t i = 0; r->formula.secrets_as != SECRETS_AS_FILE && i < r->secrets.n; i++)
 		if (secrets_granted(step, r->secrets.items[i].name))
 			add(e, "", r->secrets.items[i].name, r->secrets.items[i].value, r->secrets.items[i].len);
+	add_agent(e, r, step); /* last: of two variables with one name most programs take the first, and a secret is meant */
 }
 
 char **environment_make(const struct runner *r, const struct formula_step *step)

@@ -1,4 +1,5 @@
 /* disinto-runner: the sequence of a run. See runner.h. */
+#include "runner/askpass.h"
 #include "runner/runner.h"
 
 #include "lib/cleanup.h"
@@ -71,6 +72,7 @@ static void runner_free(struct runner *r)
 	frame_reader_free(&r->in);
 	secrets_free(&r->secrets);
 	redactor_free(r->redactor);
+	json_decref(r->agents);
 	formula_free(&r->formula);
 	action_free(&r->action);
 }
@@ -87,6 +89,8 @@ int main(int argc, char **argv)
 	struct ending end = {.outcome = NULL};
 	struct err err cleanup_err = ERR_INIT;
 
+	if (argc == 4 && strcmp(argv[1], ASKPASS_WORD) == 0)
+		return askpass_main(argv[3]);
 	if (argc > 1) {
 		bool asked = strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "--help") == 0;
 		fputs(usage, asked ? stdout : stderr);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -85,10 +86,9 @@ static void default_signals(void)
 }
 
 /* In the child. Returns only on failure, with errno. */
-static const char *become_step(const char *script_path, char *const *env, uint32_t uid, int null_fd, const struct ends *e)
+static const char *become_step(char *const *argv, char *const *env, uint32_t uid, int null_fd, const struct ends *e)
 {
-	static const char name[] = "sh", flags[] = "-eu";
-	char *const argv[] = {(char *)name, (char *)flags, (char *)script_path, NULL}; /* execve takes them so and changes nothing */
+	static char doing[64];
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -103,8 +103,10 @@ static const char *become_step(const char *script_path, char *const *env, uint32
 		return "become the step's user";
 	if (chdir(TASK_DIR) < 0)
 		return "enter " TASK_DIR;
-	execve(SHELL, argv, env);
-	return "run " SHELL;
+	environ = (char **)env; /* execvp looks for a name without a slash on this PATH */
+	execvp(argv[0], argv);
+	snprintf(doing, sizeof(doing), "run %s", argv[0]);
+	return doing;
 }
 
 /* Waits until the child has become the step, or reads why it could not. */
@@ -134,23 +136,26 @@ static void tell_why(const struct ends *e, int number, const char *doing)
 		char doing[64];
 	} why = {.number = number};
 
-	strncpy(why.doing, doing, sizeof(why.doing) - 1);
+	snprintf(why.doing, sizeof(why.doing), "%s", doing);
 	fd_write_all(e->why[1], &why, sizeof(why), NULL);
 }
 
-int process_start(const char *script, char *const *env, uint32_t uid, int null_fd, struct process *ret, struct err *err)
+int process_start(const struct command *command, char *const *env, uint32_t uid, int null_fd, struct process *ret, struct err *err)
 {
+	static const char shell[] = SHELL, flags[] = "-eu";
 	struct ends e __attribute__((cleanup(cleanup_ends))) = ENDS_INIT;
-	int script_fd cleanup_fd = script_open(script, err);
-	if (script_fd < 0 || ends_open(&e, uid, err) < 0)
+	int script_fd cleanup_fd = command->script ? script_open(command->script, err) : -1;
+	if ((command->script && script_fd < 0) || ends_open(&e, uid, err) < 0)
 		return -1;
 
 	char *script_path cleanup_free = xasprintf("/proc/self/fd/%d", script_fd);
+	char *const script_argv[] = {(char *)shell, (char *)flags, script_path, NULL}; /* exec takes them so and changes nothing */
+	char *const *argv = command->script ? script_argv : command->argv;
 	pid_t pid = fork();
 	if (pid < 0)
 		return err_errno(err, errno, "make a process");
 	if (pid == 0) {
-		const char *doing = become_step(script_path, env, uid, null_fd, &e);
+		const char *doing = become_step(argv, env, uid, null_fd, &e);
 		tell_why(&e, errno, doing);
 		_exit(EXIT_NOT_STARTED);
 	}

@@ -11,6 +11,8 @@
  *   go           standard input is closed for good
  *   going        is out before anything of the formula runs
  *   steps        spawn, follow, kill what is left over                    steps.c, process.c, environment.c
+ *                prompt steps: agents, what they are told, what they say  agent.c, prompt.c, progress.h
+ *                git's questions for credentials                          askpass.h
  *   report       last frame; then the exit status says it again           output.c
  *
  * There is one thread and, from GO on, one place that waits: turn() in steps.c. Nothing blocks on standard output: what can't be
@@ -21,6 +23,7 @@
 
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "runner/progress.h"
 #include "vault/action.h"
 #include "vault/formula.h"
 #include "vault/frame.h"
@@ -136,15 +139,17 @@ struct runner {
 	struct frame_reader in;
 	struct action action;
 	struct formula formula;
+	json_t *agents; /* name -> command line, of the dispatcher's configuration; NULL or an object */
 	struct secrets secrets;
 	struct redactor *redactor;
-	const char *path;    /* PATH of the steps, from the container's environment */
-	int signal_fd;       /* TERM, INT, CHLD */
-	int null_fd;         /* /dev/null */
-	int secrets_fd;      /* SECRETS_DIR */
-	int terms;           /* TERM and INT seen */
-	int64_t moved_ms;    /* when standard output last moved or had nothing to do, and not before the first TERM */
-	int64_t deadline_ms; /* of the run, from GO on */
+	struct progress *progress; /* of the present step, when its agent speaks events */
+	const char *path;          /* PATH of the steps, from the container's environment */
+	int signal_fd;             /* TERM, INT, CHLD */
+	int null_fd;               /* /dev/null */
+	int secrets_fd;            /* SECRETS_DIR */
+	int terms;                 /* TERM and INT seen */
+	int64_t moved_ms;          /* when standard output last moved or had nothing to do, and not before the first TERM */
+	int64_t deadline_ms;       /* of the run, from GO on */
 };
 
 /* How the run ended, for the report. */
@@ -175,6 +180,28 @@ int task_read_go(struct runner *r, struct err *err);
 /* check.c: what the image and the engine must give, looked at before a secret is asked for. Opens null_fd and secrets_fd. */
 int check_machine(struct runner *r, struct err *err);
 
+/* agent.c: the agents of prompt steps; those that we know, and the configuration's. */
+
+/* What step needs of its agent, as far as it can be said before the machine is looked at. ERR_INVALID. */
+int agent_check(const struct runner *r, const struct formula_step *step, struct err *err);
+/* A prompt that no argument can hold: ERR_INVALID. */
+int agent_check_prompt(const struct formula_step *step, const char *prompt, struct err *err);
+/* The program that must be on the PATH, or NULL for an agent that nobody knows. Borrowed. */
+const char *agent_program(const struct runner *r, const char *name);
+/* The i-th NAME=value that the agent gets besides what every step gets; NULL after the last. Borrowed. */
+const char *agent_variable(const struct runner *r, const char *name, size_t i);
+bool agent_speaks_events(const char *name);
+/* The whole command line, NULL-terminated. Caller frees with agent_argv_free. */
+char **agent_argv(const struct runner *r, const struct formula_step *step, const char *prompt);
+void agent_argv_free(char **argv);
+
+/* prompt.c: what the agent is told. Caller frees. */
+char *prompt_make(const struct runner *r, const struct formula_step *step);
+
+/* askpass.c: see askpass.h. The map's text, "" where the step has none of the secrets (caller frees); and the helper itself. */
+char *askpass_map(const struct runner *r, const struct formula_step *step);
+int askpass_place(const struct runner *r, struct err *err);
+
 /* environment.c: the whole environment of a step, NULL-terminated, in one block of guarded memory. Caller frees with sodium_free. */
 char **environment_make(const struct runner *r, const struct formula_step *step);
 
@@ -183,8 +210,13 @@ struct process {
 	pid_t pid;
 	int pipes[N_STREAMS]; /* read ends, non-blocking; -1 once closed */
 };
-/* Starts SHELL on the script as the user, with stdin from null_fd. On -1 nothing runs. */
-int process_start(const char *script, char *const *env, uint32_t uid, int null_fd, struct process *ret, struct err *err);
+/* What a step runs: SHELL on a script, or where that is NULL a command line, whose program is looked for on the step's PATH. */
+struct command {
+	const char *script;
+	char *const *argv;
+};
+/* Starts it as the user, with stdin from null_fd. On -1 nothing runs. */
+int process_start(const struct command *command, char *const *env, uint32_t uid, int null_fd, struct process *ret, struct err *err);
 /* A signal to every other process of the container. */
 void process_signal_all(int sig);
 /* Takes the ends of all that ended. Returns false when no child is left at all. *ret_status is set when `pid` was among them. */

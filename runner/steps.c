@@ -4,6 +4,7 @@
  */
 #include "runner/runner.h"
 
+#include "lib/cleanup.h"
 #include "lib/file.h"
 #include <errno.h>
 #include <limits.h>
@@ -29,6 +30,7 @@ struct step_run {
 	int terms;        /* that were seen when it was told to stop */
 	int64_t kill_ms;  /* when it was told to stop: the end of the grace */
 	int64_t swept_ms; /* last time when all was killed */
+	double cost_usd;  /* as its agent said; negative: it said nothing */
 };
 
 void take_signals(struct runner *r)
@@ -43,6 +45,19 @@ void take_signals(struct runner *r)
 	}
 }
 
+/* Events of an agent become lines for people before anything else sees them. */
+static void take_output(struct runner *r, enum stream s, const char *data, size_t len)
+{
+	struct buf lines cleanup_buf = BUF_INIT;
+
+	if (!r->progress || s != STREAM_OUT) {
+		output_add(&r->out, s, data, len);
+		return;
+	}
+	progress_feed(r->progress, data, len, &lines);
+	output_add(&r->out, s, lines.data, lines.len);
+}
+
 /* Reads once. False when there was nothing. */
 static bool pump(struct runner *r, struct process *p, enum stream s)
 {
@@ -50,7 +65,7 @@ static bool pump(struct runner *r, struct process *p, enum stream s)
 
 	ssize_t n = read(p->pipes[s], piece, sizeof(piece));
 	if (n > 0)
-		output_add(&r->out, s, piece, (size_t)n);
+		take_output(r, s, piece, (size_t)n);
 	if (n == 0) {
 		close(p->pipes[s]);
 		p->pipes[s] = -1;
@@ -175,14 +190,50 @@ static void drain_pipes(struct runner *r, struct process *p)
 	}
 }
 
+static int start_script(struct runner *r, struct step_run *s, char *const *env, struct err *err)
+{
+	const struct command command = {.script = s->step->run};
+	return process_start(&command, env, r->formula.user, r->null_fd, &s->process, err);
+}
+
+static int start_agent(struct runner *r, struct step_run *s, char *const *env, struct err *err)
+{
+	char *prompt cleanup_free = prompt_make(r, s->step);
+
+	if (agent_check_prompt(s->step, prompt, err) < 0)
+		return -1;
+	char **argv = agent_argv(r, s->step, prompt);
+	const struct command command = {.argv = argv};
+	int started = process_start(&command, env, r->formula.user, r->null_fd, &s->process, err);
+	agent_argv_free(argv);
+	if (started == 0 && agent_speaks_events(s->step->agent))
+		r->progress = progress_new(r->redactor);
+	return started;
+}
+
 static int start(struct runner *r, struct step_run *s, struct err *err)
 {
-	if (secrets_place(&r->secrets, r->secrets_fd, s->step, r->formula.user, r->formula.secrets_as, err) < 0)
+	if (secrets_place(&r->secrets, r->secrets_fd, s->step, r->formula.user, r->formula.secrets_as, err) < 0 ||
+	    askpass_place(r, err) < 0)
 		return -1;
 	char **env = environment_make(r, s->step);
-	int started = process_start(s->step->run, env, r->formula.user, r->null_fd, &s->process, err);
+	int started = s->step->run ? start_script(r, s, env, err) : start_agent(r, s, env, err);
 	sodium_free(env);
 	return started;
+}
+
+/* What the agent's last line said, and its price. */
+static void end_progress(struct runner *r, struct step_run *s)
+{
+	struct buf lines cleanup_buf = BUF_INIT;
+
+	if (!r->progress)
+		return;
+	progress_end(r->progress, &lines);
+	output_add(&r->out, STREAM_OUT, lines.data, lines.len);
+	progress_cost(r->progress, &s->cost_usd);
+	progress_free(r->progress);
+	r->progress = NULL;
 }
 
 static int exit_code_of(const struct step_run *s)
@@ -200,8 +251,11 @@ static void say_step_start(struct runner *r, const struct formula_step *step)
 static void say_step_end(struct runner *r, const struct step_run *s, int64_t started_ms)
 {
 	json_int_t duration = (json_int_t)(now_mono_ms() - started_ms);
-	output_frame(&r->out, json_pack("{s:s, s:o, s:s, s:i, s:I}", "t", "step", "id", output_string(&r->out, s->step->id), "state", "end",
-	                                "exit_code", exit_code_of(s), "duration_ms", duration));
+	json_t *frame = json_pack("{s:s, s:o, s:s, s:i, s:I}", "t", "step", "id", output_string(&r->out, s->step->id), "state", "end",
+	                          "exit_code", exit_code_of(s), "duration_ms", duration);
+	if (s->cost_usd >= 0)
+		json_object_set_new(frame, "cost_usd", json_real(s->cost_usd));
+	output_frame(&r->out, frame);
 }
 
 /* 0: the step ran, whatever came of it. -1: it could not begin. */
@@ -215,6 +269,7 @@ static int run_step(struct runner *r, struct step_run *s, struct err *err)
 	if (started == 0) {
 		follow(r, s);
 		drain_pipes(r, &s->process);
+		end_progress(r, s);
 	}
 	output_end_step(&r->out);
 	say_step_end(r, s, started_ms);
@@ -258,7 +313,7 @@ static void end_failed(const struct step_run *s, struct ending *ret)
 static bool run_and_judge(struct runner *r, const struct formula_step *step, struct ending *ret)
 {
 	struct err err cleanup_err = ERR_INIT;
-	struct step_run s = {.step = step, .process = {.pid = -1, .pipes = {-1, -1}}};
+	struct step_run s = {.step = step, .process = {.pid = -1, .pipes = {-1, -1}}, .cost_usd = -1};
 
 	take_signals(r); /* one may have come since the last turn */
 	enum stop why = wanted_stop(r);

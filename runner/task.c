@@ -45,21 +45,24 @@ static int read_text(struct runner *r, struct buf *ret, struct err *err)
 /* What a later version may do and this one must not pass over in silence. */
 static int check_supported(const struct formula *f, struct err *err)
 {
-	if (json_object_size(f->git_auth) > 0)
-		return err_set(err, ERR_INVALID,
-		               "vault/formulas/%s.yaml: git_auth: this version of the runner does not answer git's prompts", f->name);
-	for (size_t i = 0; i < f->n_steps; i++) {
+	for (size_t i = 0; i < f->n_steps; i++)
 		if (f->steps[i].when != WHEN_SUCCESS || f->steps[i].timeout_minutes > 0)
 			return err_set(
 			    err, ERR_INVALID,
 			    "vault/formulas/%s.yaml: steps[%zu]: this version of the runner knows no `if` and `timeout_minutes` of steps",
 			    f->name, i);
-		if (!f->steps[i].run)
-			return err_set(
-			    err, ERR_INVALID,
-			    "vault/formulas/%s.yaml: steps[%zu]: this version of the runner runs no prompt steps; write step %s as `run`",
-			    f->name, i, f->steps[i].id);
-	}
+	return 0;
+}
+
+/* A copy of the agents' command lines, which the checks below and the steps read. */
+static int take_agents(struct runner *r, json_t *agents, struct err *err)
+{
+	if (agents && !json_is_object(agents))
+		return err_set(err, ERR_INVALID, "the task that the dispatcher sent holds agents that are no map");
+	r->agents = json_incref(agents);
+	for (size_t i = 0; i < r->formula.n_steps; i++)
+		if (r->formula.steps[i].prompt && agent_check(r, &r->formula.steps[i], err) < 0)
+			return err_wrap(err, "vault/formulas/%s.yaml", r->formula.name);
 	return 0;
 }
 
@@ -80,7 +83,9 @@ int task_read(struct runner *r, struct err *err)
 		return -1;
 	if (formula_from_json(r->action.formula, formula, &r->formula, err) < 0)
 		return -1;
-	return formula_suits(&r->formula, &r->action, err) < 0 ? -1 : check_supported(&r->formula, err);
+	if (formula_suits(&r->formula, &r->action, err) < 0 || check_supported(&r->formula, err) < 0)
+		return -1;
+	return take_agents(r, json_object_get(task, "agents"), err);
 }
 
 static void make_redactor(struct runner *r)

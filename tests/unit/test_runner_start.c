@@ -303,9 +303,6 @@ static void action_and_formula_are_checked_again(void **state)
 	    {"", ",\"user\":0" MARK, "vault/formulas/job.yaml: user"},
 	    {"", ",\"steps\":[]", "steps: is empty"},
 	    {"", ",\"steps\":[{\"id\":\"a\",\"run\":\"true\",\"secrets\":[\"TOKEN\"]}]", "secrets: TOKEN is missing"},
-	    {"", ",\"steps\":[{\"id\":\"a\",\"run\":\"echo ran >/shared/ran\"},{\"id\":\"b\",\"prompt\":\"hello\"}]",
-	     "runs no prompt steps"},
-	    {",\"secrets\":[\"TOKEN\"]", ",\"git_auth\":{\"forge.example\":\"TOKEN\"}" MARK, "git_auth: "},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
