@@ -3,6 +3,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include "tests/scratch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -248,7 +249,7 @@ static void make_dirs(struct box *b, const struct box_options *o)
 {
 	/* Not on a tmpfs if it can be helped: one test wants a folder that is on a disk. */
 	snprintf(b->dir, sizeof(b->dir), "%s/disinto-box-XXXXXX", o->secrets_on_disk ? "/var/tmp" : "/tmp");
-	assert_non_null(mkdtemp(b->dir));
+	assert_non_null(scratch_dir(b->dir));
 	assert_int_equal(chmod(b->dir, 0755), 0);
 	static const char *const names[] = {"root", "shared", "disk"};
 	for (size_t i = 0; i < 3; i++) {

@@ -18,6 +18,7 @@
 #include "lib/file.h"
 #include "lib/git_remote.h"
 #include "lib/git_repo.h"
+#include "tests/scratch.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -77,7 +78,7 @@ static inline void fixture_begin(struct fixture *f)
 	struct err err = ERR_INIT;
 	*f = (struct fixture){.dir = "/tmp/disinto-test-git-XXXXXX"};
 	assert_ok(git_remote_setup(&err), &err);
-	assert_non_null(mkdtemp(f->dir));
+	assert_non_null(scratch_dir(f->dir));
 	chmod(f->dir, 0755);
 	snprintf(f->root, sizeof(f->root), "%s/root", f->dir);
 	assert_int_equal(mkdir(f->root, 0755), 0);

@@ -16,6 +16,7 @@
 #include "lib/err.h"
 #include "lib/file.h"
 #include "vault/ssh_key.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -141,7 +142,7 @@ static inline int begin_dir(void **state)
 {
 	(void)state;
 	snprintf(dir, sizeof(dir), "/tmp/disinto-test-sign-XXXXXX");
-	return mkdtemp(dir) ? 0 : -1;
+	return scratch_dir(dir) ? 0 : -1;
 }
 
 static inline int end_dir(void **state)

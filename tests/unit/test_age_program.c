@@ -2,6 +2,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "vault/age.h"
+#include "tests/scratch.h"
 #include <fcntl.h>
 #include <setjmp.h>
 #include <sodium.h>
@@ -252,7 +253,7 @@ static void test_keygen(void **state)
 static int setup(void **state)
 {
 	(void)state;
-	return sodium_init() < 0 || !mkdtemp(dir);
+	return sodium_init() < 0 || !scratch_dir(dir);
 }
 
 static int teardown(void **state)

@@ -2,6 +2,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "vault/config.h"
+#include "tests/scratch.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -490,10 +491,10 @@ static int enter_folder(void **state)
 {
 	struct place *p = xcalloc(1, sizeof(*p));
 
-	strcpy(p->dir, "/tmp/vault-config-XXXXXX");
+	snprintf(p->dir, sizeof(p->dir), "/tmp/vault-config-XXXXXX");
 	p->before = getcwd(NULL, 0);
 	*state = p;
-	return p->before && mkdtemp(p->dir) && chdir(p->dir) == 0 ? 0 : -1;
+	return p->before && scratch_dir(p->dir) && chdir(p->dir) == 0 ? 0 : -1;
 }
 
 static int leave_folder(void **state)

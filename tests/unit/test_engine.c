@@ -3,6 +3,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "tests/engine_world.h"
+#include "tests/scratch.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -279,7 +280,7 @@ static void late_open(void)
 {
 	world_close(&w);
 	snprintf(late.dir, sizeof(late.dir), "/tmp/disinto-test-late.XXXXXX");
-	assert_non_null(mkdtemp(late.dir));
+	assert_non_null(scratch_dir(late.dir));
 	assert_int_equal(chmod(late.dir, 0755), 0);
 	snprintf(late.path, sizeof(late.path), "%s/sock", late.dir);
 	world_open(&w, late.path);

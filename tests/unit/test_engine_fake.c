@@ -1,6 +1,7 @@
 /* The engine role on an engine that is out of its mind: errors, half answers, logs that are none. */
 #include "lib/cleanup.h"
 #include "tests/engine_world.h"
+#include "tests/scratch.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -90,7 +91,7 @@ static void fake_start(const struct answer *rows)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	snprintf(fake.dir, sizeof(fake.dir), "/tmp/disinto-test-fake.XXXXXX");
-	assert_non_null(mkdtemp(fake.dir));
+	assert_non_null(scratch_dir(fake.dir));
 	snprintf(fake.path, sizeof(fake.path), "%s/sock", fake.dir);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", fake.path);
 	fake.seen = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -1,6 +1,7 @@
 /* Files: bounds, atomic replacement, trees, secrets' modes, time. */
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include "tests/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,7 +27,7 @@ static int make_dir(void **state)
 {
 	(void)state;
 	snprintf(dir.path, sizeof(dir.path), "/tmp/disinto-test-file-XXXXXX");
-	if (!mkdtemp(dir.path))
+	if (!scratch_dir(dir.path))
 		return -1;
 	dir.fd = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return dir.fd < 0 ? -1 : 0;

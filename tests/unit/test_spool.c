@@ -5,6 +5,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "vault/frame.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -27,7 +28,7 @@ static int setup(void **state)
 	struct place *p = xcalloc(1, sizeof *p);
 
 	snprintf(p->path, sizeof p->path, "/tmp/disinto-spool.XXXXXX");
-	if (!mkdtemp(p->path) || spool_open(p->path, &p->spool, &p->lock, NULL) < 0)
+	if (!scratch_dir(p->path) || spool_open(p->path, &p->spool, &p->lock, NULL) < 0)
 		return -1;
 	*state = p;
 	return 0;

@@ -5,6 +5,7 @@
 #include "lib/file.h"
 #include "lib/http.h"
 #include "lib/json.h"
+#include "tests/scratch.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -58,7 +59,7 @@ static int setup(void **state)
 	int pair[2];
 
 	snprintf(s->dir, sizeof s->dir, "/tmp/disinto-web.XXXXXX");
-	if (!mkdtemp(s->dir) || msg_pair(pair, NULL) < 0)
+	if (!scratch_dir(s->dir) || msg_pair(pair, NULL) < 0)
 		return -1;
 	snprintf(s->socket, sizeof s->socket, "%s/api.sock", s->dir);
 	int api = listen_unix(s->socket), tcp = listen_loopback(s->tcp, sizeof s->tcp);
