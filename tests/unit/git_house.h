@@ -51,9 +51,8 @@ static inline int stop(struct house *h)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static inline int setup(void **state)
+static inline void house_begin(struct house *h)
 {
-	struct house *h = xcalloc(1, sizeof(*h));
 	fixture_begin(&h->f);
 	h->conn.fd = -1;
 	h->config.ops_repo = h->f.repo_path;
@@ -63,20 +62,30 @@ static inline int setup(void **state)
 	h->args.config = &h->config;
 	h->args.dispatcher_id = "edge1";
 	assert_int_equal(mkdir(h->config.spool, 0700), 0);
-	*state = h;
-	return 0;
 }
 
-static inline int teardown(void **state)
+static inline void house_end(struct house *h)
 {
-	struct house *h = *state;
 	msg_conn_close(&h->conn);
 	if (h->pid > 0)
 		end_process(h->pid);
 	fixture_end(&h->f);
 	free(h->config.spool);
 	json_decref(h->memory);
-	free(h);
+}
+
+static inline int setup(void **state)
+{
+	struct house *h = xcalloc(1, sizeof(*h));
+	house_begin(h);
+	*state = h;
+	return 0;
+}
+
+static inline int teardown(void **state)
+{
+	house_end(*state);
+	free(*state);
 	return 0;
 }
 
@@ -154,10 +163,14 @@ static inline void expect_first(struct house *h, const char *want)
 	assert_string_equal(got, want);
 }
 
+static inline char *action_text(const char *id, const char *secrets)
+{
+	return xasprintf("{\"id\": \"%s\", \"formula\": \"f\", \"context\": \"why\", \"secrets\": [%s]}", id, secrets);
+}
+
 static inline git_oid land_action(struct house *h, const char *id, const char *secrets)
 {
-	cleanup_free char *path = xasprintf("vault/actions/%s.json", id);
-	cleanup_free char *text = xasprintf("{\"id\": \"%s\", \"formula\": \"f\", \"context\": \"why\", \"secrets\": [%s]}", id, secrets);
+	cleanup_free char *path = xasprintf("vault/actions/%s.json", id), *text = action_text(id, secrets);
 	return land(h->f.repo, path, text);
 }
 

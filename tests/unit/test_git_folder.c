@@ -92,7 +92,7 @@ static void change(struct tree *t)
 		t->v[at + 1] = item;
 	}
 	if (t->n > 0 && roll(24) == 0)
-		strcpy(t->v[roll((unsigned)t->n)].name, odd[roll(5)]); /* NOLINT: they fit */
+		snprintf(t->v[roll((unsigned)t->n)].name, sizeof(t->v->name), "%s", odd[roll(5)]);
 	if (t->n > 0 && roll(24) == 0)
 		t->v[roll((unsigned)t->n)].mode = 0100600;
 }
