@@ -25,16 +25,26 @@ void api_close(struct api *a)
 	*a = (struct api)API_INIT;
 }
 
-int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)
+static int call(struct api *a, const char *method, const char *path, int timeout_ms, long *ret_status, json_t **ret, struct err *err)
 {
 	cleanup_http_response struct http_response response = HTTP_RESPONSE_INIT;
-	struct http_request request = {.method = method, .path = path, .timeout_ms = CALL_MS, .wake_fd = -1};
+	struct http_request request = {.method = method, .path = path, .timeout_ms = timeout_ms, .wake_fd = -1};
 
 	if (http_send(a->http, &request, &response, err) < 0)
 		return -1;
 	*ret_status = response.status;
 	*ret = json_loadb(response.body.data, response.body.len, JSON_REJECT_DUPLICATES, NULL);
 	return 0;
+}
+
+int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)
+{
+	return call(a, method, path, CALL_MS, ret_status, ret, err);
+}
+
+int api_wait(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)
+{
+	return call(a, method, path, 0, ret_status, ret, err);
 }
 
 bool api_answers(struct api *a)

@@ -34,6 +34,8 @@ bool api_answers(struct api *a);
  * listens.
  */
 int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err);
+/* The same for what takes as long as it takes: ends with the answer, or when the dispatcher does. */
+int api_wait(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err);
 /*
  * Adds to rows of /actions that are queued the reason why nothing starts, if there is one: rows speak of their own action only, what stops
  * all of them (no engine, no space) is in /status.

@@ -52,8 +52,41 @@ static int unknown(size_t argc, char *const *argv)
 	return 2;
 }
 
+/* `disinto --config FILE list` is `disinto list --config FILE`: what stands before the command goes behind its words. */
+static size_t options_in_front(size_t n, char *const *argv)
+{
+	size_t i = 0;
+
+	while (i < n && argv[i][0] == '-') {
+		bool config = strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "-c") == 0;
+
+		if (!config && strncmp(argv[i], "--config=", 9) != 0)
+			break;
+		i += config ? 2 : 1;
+	}
+	return i < n ? i : 0;
+}
+
+static char **with_options_behind(size_t n, char **argv)
+{
+	size_t front = options_in_front(n, argv), words = 0;
+	const struct command *c = command_find(n - front, (const char *const *)(uintptr_t)(argv + front), &words);
+	char **moved = xcalloc(n + 1, sizeof(*moved));
+
+	if (!c)
+		words = n - front;
+	for (size_t i = 0; i < words; i++)
+		moved[i] = argv[front + i];
+	for (size_t i = 0; i < front; i++)
+		moved[words + i] = argv[i];
+	for (size_t i = front + words; i < n; i++)
+		moved[i] = argv[i];
+	return moved;
+}
+
 int main(int argc, char **argv)
 {
+	cleanup_free char **words_first = NULL;
 	static char version[] = "version";
 	const struct command *c;
 	size_t words = 0;
@@ -73,8 +106,9 @@ int main(int argc, char **argv)
 	}
 	if (n > 0 && strcmp(argv[1], "--version") == 0)
 		argv[1] = version;
-	c = command_find(n, (const char *const *)(uintptr_t)(argv + 1), &words);
-	code = c ? run_command(c, n - words, argv + 1 + words) : unknown(n, argv + 1);
+	words_first = with_options_behind(n, argv + 1);
+	c = command_find(n, (const char *const *)(uintptr_t)words_first, &words);
+	code = c ? run_command(c, n - words, words_first + words) : unknown(n, words_first);
 	if (fflush(stdout) != 0 && code == 0) {
 		note("output: it could not be written: %s", strerror(errno));
 		return 1;

@@ -13,9 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* After TERM, how long results that are on their way to the server are waited for. */
-#define LEAVE_MS 10000
-
 void house_step(struct house *h, struct event *ev)
 {
 	struct event now = *ev;
@@ -99,26 +96,6 @@ static void not_recovered(const char *id, const char *why, void *arg)
 		struct event ev = {.kind = EV_RECOVERED, .run = r};
 		house_step(h, &ev);
 	}
-}
-
-void house_stop(struct house *h, bool fast)
-{
-	struct event ev = {.kind = EV_STOP};
-
-	log_info(fast ? "leaving at once" : "stopping: nothing new starts; what runs goes on and is followed by the next start", NULL);
-	house_step(h, &ev);
-	h->quit_at_ms = now_mono_ms() + (fast ? 0 : LEAVE_MS);
-}
-
-static void maybe_quit(struct house *h)
-{
-	if (!h->quit_at_ms || h->quit_sent)
-		return;
-	/* What has ended is brought to its end, so that no container stays for a start that may never come. */
-	if ((core_recording(h->core) > 0 || json_object_size(h->removing) > 0) && now_mono_ms() < h->quit_at_ms)
-		return;
-	h->quit_sent = true;
-	house_send(h, ROLE_PARENT, msg_new(MSG_QUIT, "{s:i}", "exit_code", 0), -1);
 }
 
 static void drop_role(struct house *h, enum role role, const char *reason)
@@ -252,7 +229,7 @@ static int turn(struct house *h)
 	if (h->prune_at_ms <= now_mono_ms())
 		prune(h);
 	house_pulse(h);
-	maybe_quit(h);
+	house_leave(h);
 	house_show_status(h);
 	for (int r = 0; r < N_ROLES; r++) {
 		if (h->conn[r].fd < 0 || !msg_wants_write(&h->conn[r]))
@@ -277,6 +254,7 @@ int core_role(const struct role_args *args)
 	h.core = core_new(&options);
 	h.strangers = json_object();
 	h.removing = json_object();
+	h.drain_asks = json_array();
 	if (spool_load_git(args->spool_fd, &h.git_memory, &err) < 0) {
 		log_error("can't read the spool", "error", err_msg(&err), NULL);
 		return 1;

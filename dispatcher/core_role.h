@@ -26,7 +26,13 @@ struct house {
 	json_t *git_memory; /* what the git role asked to have remembered; NULL: nothing yet */
 	json_t *strangers;  /* names of containers that were reported as unknown */
 	json_t *removing;   /* ids whose container engine was told to remove and did not say it has */
-	int64_t quit_at_ms; /* monotonic: leave then at the latest; 0: not leaving */
+	/* leave.c */
+	int64_t quit_at_ms;   /* monotonic: leave then at the latest; 0: no such limit */
+	bool draining;        /* an operator's drain */
+	bool calling, called; /* git was told to call on_drained; what became of it is known */
+	bool call_ok;
+	char *call_reason;
+	json_t *drain_asks; /* numbers of those who wait for the end of the drain */
 	bool quit_sent;
 	int64_t prune_at_ms; /* monotonic: old runs leave the spool then */
 	/* as last heard */
@@ -53,9 +59,21 @@ void house_step(struct house *h, struct event *ev);
 /* core_role.c */
 void house_remove(struct house *h, const struct run *r);
 void house_tidy(struct house *h, const json_t *containers);
-void house_stop(struct house *h, bool fast);
 /* Once in each turn: a sign of life to the parent, and a question for one to every role; one that hangs is replaced. */
 void house_pulse(struct house *h);
+
+/* leave.c */
+void house_stop(struct house *h, bool fast);
+/* called: a core before this one had on_drained called. */
+void house_drain(struct house *h, bool called);
+/* What became of on_drained; the first word counts. */
+void house_called(struct house *h, bool ok, const char *reason);
+/* Leaves, if it is to leave and nothing is left to wait for. */
+void house_leave(struct house *h);
+/* Tells the parent to end all; the first word counts. */
+void house_quit(struct house *h, int exit_code);
+/* What it waits for, in a sentence, caller frees; NULL: it does not leave. */
+char *house_leaving(const struct house *h);
 
 /* show.c: what web is told. */
 json_t *house_row(const struct run *r);

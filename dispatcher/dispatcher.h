@@ -50,7 +50,8 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	/* parent and core */ \
 	MSG(ROLE_UP, "role_up", ROLE_PARENT, ROLE_CORE, 1)       /* {role}: a fresh process of that role; fd: our end of its socket */ \
 	MSG(ROLE_DOWN, "role_down", ROLE_PARENT, ROLE_CORE, 0)   /* {role, reason}: it died; a ROLE_UP follows */ \
-	MSG(STOP, "stop", ROLE_PARENT, ROLE_CORE, 0)             /* {fast}: TERM came (drain), or came again (fast) */ \
+	MSG(STOP, "stop", ROLE_PARENT, ROLE_CORE, 0)             /* {fast}: TERM came, or came again (fast); {drain: true, called}: DRAINING, said to the core that replaces the one that said it */ \
+	MSG(DRAINING, "draining", ROLE_CORE, ROLE_PARENT, 0)     /* {called}: an operator wants it to drain; called: on_drained is about to be called */ \
 	MSG(ALIVE, "alive", ROLE_CORE, ROLE_PARENT, 0)           /* {}: once in each turn (pulse.h); without it the parent takes core for hung */ \
 	MSG(KILL_ROLE, "kill_role", ROLE_CORE, ROLE_PARENT, 0)   /* {role, reason}: it hangs or talks nonsense */ \
 	MSG(QUIT, "quit", ROLE_CORE, ROLE_PARENT, 0)             /* {exit_code}: end the whole dispatcher */ \
@@ -115,7 +116,8 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(RUN, "run", ROLE_CORE, ROLE_WEB, 0)                  /* {id, state, …} one row of /actions, at each change; {id, forgotten: true}: it left the spool */ \
 	MSG(ANSWER, "answer", ROLE_CORE, ROLE_WEB, 0)            /* {ask, code, body}: to ASK */ \
 	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs"}; fd: the log, read-only */ \
-	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"show"|"drain"|"lost"|"rerun"|"backlog"|"history", id: null for the last two and drain} */
+	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"show"|"drain"|"drained"|"lost"|"rerun"|"backlog"|"history", id: null for the last two, drain and \
+	                                                             drained}. drain is answered at once; drained drains too, and is answered at the end */
 /* clang-format on */
 
 enum msg_kind {

@@ -264,6 +264,8 @@ static void hear_role(struct house *h, enum msg_kind kind, struct msg *m)
 	if (kind == MSG_ROLE_DOWN) {
 		msg_conn_close(&h->conn[role]);
 		house_step(h, &ev);
+		if (role == ROLE_GIT)
+			house_called(h, false, "the git role was replaced meanwhile; whether on_drained was called is not known");
 		return;
 	}
 	msg_conn_close(&h->conn[role]);
@@ -292,7 +294,13 @@ int house_hear(struct house *h, enum role from, struct msg *m, struct err *err)
 		hear_pong(h, from, m);
 		return 0;
 	case MSG_STOP:
-		house_stop(h, flag_of(m, "fast"));
+		if (flag_of(m, "drain"))
+			house_drain(h, flag_of(m, "called"));
+		else
+			house_stop(h, flag_of(m, "fast"));
+		return 0;
+	case MSG_CALLED:
+		house_called(h, flag_of(m, "ok"), text_of(m, "reason"));
 		return 0;
 	case MSG_POLLED:
 		hear_polled(h, m);

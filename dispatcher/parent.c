@@ -36,6 +36,7 @@ struct parent {
 	struct pulse pulse; /* of core; and, under the parent's own name, of core's leaving at once */
 	int signals;
 	bool stopping, fast, quitting;
+	bool draining, called; /* as core said: DRAINING */
 	int exit_code;
 };
 
@@ -107,6 +108,8 @@ static void start_role(struct parent *p, enum role r)
 	if (r == ROLE_CORE) {
 		msg_conn_init(&p->core, sock);
 		pulse_begin(&p->pulse, ROLE_CORE);
+		if (p->draining)
+			tell(p, msg_new(MSG_STOP, "{s:b, s:b}", "drain", 1, "called", p->called), -1);
 		if (p->stopping)
 			tell(p, msg_new(MSG_STOP, "{s:b}", "fast", p->fast), -1);
 	} else {
@@ -213,6 +216,9 @@ static void hear_core(struct parent *p)
 		}
 		if (kind == MSG_ALIVE) {
 			pulse_heard(&p->pulse, ROLE_CORE);
+		} else if (kind == MSG_DRAINING) {
+			p->draining = true;
+			p->called = json_is_true(json_object_get(m.body, "called"));
 		} else if (kind == MSG_QUIT) {
 			p->quitting = true;
 			p->exit_code = (int)json_integer_value(json_object_get(m.body, "exit_code"));

@@ -92,7 +92,8 @@ static json_t *status(const struct house *h)
 	json_t *outbox = health(h->outbox_ok, h->outbox_reason);
 	json_object_set_new(outbox, "waiting", json_integer(h->outbox_waiting));
 	json_object_set_new(o, "outbox", outbox);
-	json_object_set_new(o, "hold", opt_string(hold));
+	cleanup_free char *leaving = house_leaving(h);
+	json_object_set_new(o, "hold", opt_string(leaving ? leaving : hold));
 	json_object_set_new(o, "ops_repo", opt_string(config->ops_repo));
 	json_object_set_new(o, "roles", roles(h));
 	json_object_set_new(o, "misnamed", h->misnamed ? json_incref(h->misnamed) : json_array());
@@ -218,14 +219,31 @@ static void ask_logs(struct house *h, json_int_t ask, const char *id)
 		house_send(h, ROLE_WEB, msg_new(MSG_LOG_FILE, "{s:I}", "ask", ask), fd);
 }
 
+static void ask_drain(struct house *h, json_int_t ask, bool wait)
+{
+	house_drain(h, false);
+	if (wait)
+		json_array_append_new(h->drain_asks, json_integer(ask));
+	else
+		answer(h, ask, 202, json_pack("{s:s}", "status", "draining"));
+}
+
 int house_ask(struct house *h, const json_t *body, struct err *err)
 {
 	const char *op = json_string_value(json_object_get(body, "op"));
 	const char *id = json_string_value(json_object_get(body, "id"));
 	json_int_t ask = json_integer_value(json_object_get(body, "ask"));
 
-	if (!op || !id)
-		return err_set(err, ERR_INVALID, "'ask' without op or id");
+	if (!op)
+		return err_set(err, ERR_INVALID, "'ask' without op");
+	if (strcmp(op, "drain") == 0 || strcmp(op, "drained") == 0) {
+		ask_drain(h, ask, strcmp(op, "drained") == 0);
+		return 0;
+	}
+	if (!id) {
+		answer(h, ask, 404, error_body("not found"));
+		return 0;
+	}
 	struct run *r = vault_is_id(id) ? core_find(h->core, id) : NULL;
 	if (!vault_is_id(id))
 		answer(h, ask, 404, error_body("not found"));

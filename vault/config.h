@@ -44,8 +44,9 @@ struct config {
 	json_t *allowed_repos;
 	char *webhook_secret_file;
 	int max_pending, archive_after_days, keep_runs_days;
+	int drain_seconds; /* 0..86400, default 8 */
 	char *known_hosts_file, *ssh_key_file, *signing_key_file, *ca_file;
-	json_t *on_drained; /* or NULL */
+	json_t *on_drained; /* {url, method, headers_file or none, body: text or none}, or NULL */
 	enum log_level log_level;
 	bool log_json;
 };

@@ -52,11 +52,12 @@ const struct config_key config_keys[] = {
     {"max_pending", PLAIN(max_pending), .read = read_int, .fallback = "1000", .min = 1, .max = 100000},
     {"archive_after_days", PLAIN(archive_after_days), .read = read_int, .fallback = "0", .min = 0, .max = 36500, .later = NOT_YET},
     {"keep_runs_days", PLAIN(keep_runs_days), .read = read_int, .fallback = "30", .min = 1, .max = 36500},
+    {"drain_seconds", PLAIN(drain_seconds), .read = read_int, .fallback = "8", .min = 0, .max = 86400},
     {"known_hosts_file", STRING(known_hosts_file), .read = read_path},
     {"ssh_key_file", STRING(ssh_key_file), .read = read_path},
     {"signing_key_file", STRING(signing_key_file), .read = read_path},
     {"ca_file", STRING(ca_file), .read = read_path},
-    {"on_drained", TREE(on_drained), .read = read_object, .later = NOT_YET},
+    {"on_drained", TREE(on_drained), .read = read_drained},
     {"log.level", PLAIN(log_level), .read = read_choice, .fallback = "info", .choices = levels},
     {"log.format", PLAIN(log_json), .read = read_second, .fallback = "logfmt", .choices = formats},
 };

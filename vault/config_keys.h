@@ -43,7 +43,7 @@ config_read read_list;   /* json_t *: strings of the key's kind */
 config_read read_mounts;
 config_read read_networks;
 config_read read_agents;
-config_read read_object;
+config_read read_drained;
 
 extern const struct check_kind config_branch, config_dispatcher_id, config_listen, config_url, config_approver, config_repo_name;
 

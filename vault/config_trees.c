@@ -30,18 +30,6 @@ int read_list(const struct config_key *key, const json_t *value, const char *bas
 	return 0;
 }
 
-int read_object(const struct config_key *key, const json_t *value, const char *base, void *ret, struct err *err)
-{
-	cleanup_free char *shown = config_shown(value);
-
-	(void)key;
-	(void)base;
-	if (!json_is_object(value))
-		return err_set(err, ERR_INVALID, "%s is not a map", shown);
-	*(json_t **)ret = json_deep_copy(value);
-	return 0;
-}
-
 /* A map from names by the rule of ids to what `entry` makes of each value. */
 static int read_map(const json_t *value, const char *base, json_t *(*entry)(const json_t *value, const char *base, struct err *err),
                     void *ret, struct err *err)
@@ -138,4 +126,54 @@ int read_agents(const struct config_key *key, const json_t *value, const char *b
 {
 	(void)key;
 	return read_map(value, base, read_agent, ret, err);
+}
+
+/* A whole URL, without a user: what proves who asks stands in headers_file. */
+static bool is_call(const char *s)
+{
+	size_t scheme = strncmp(s, "https://", 8) == 0 ? 8 : strncmp(s, "http://", 7) == 0 ? 7 : 0;
+	size_t host = scheme ? strcspn(s + scheme, "/?") : 0;
+
+	for (const char *c = s; *c; c++)
+		if (*c <= ' ' || *c == 0x7f || *c == '#')
+			return false;
+	return host > 0 && !memchr(s + scheme, '@', host);
+}
+
+/* Text as it is; anything else as JSON. NULL: none. */
+static json_t *body_of(const json_t *value)
+{
+	cleanup_free char *text = json_is_object(value) || json_is_array(value) ? json_dumps(value, JSON_COMPACT) : NULL;
+
+	return text ? json_string(text) : json_is_string(value) ? json_string(json_string_value(value)) : NULL;
+}
+
+int read_drained(const struct config_key *key, const json_t *value, const char *base, void *ret, struct err *err)
+{
+	static const char *const methods[] = {"POST", "PUT", "PATCH", "DELETE", "GET", NULL};
+	cleanup_free char *shown = config_shown(value);
+	struct json_reader r;
+
+	(void)key;
+	if (!json_is_object(value))
+		return err_set(err, ERR_INVALID, "%s is not a map", shown);
+	json_reader_init(&r, value, "");
+	const char *url = json_get_string(&r, "url", 1, 4096, true, NULL);
+	const char *method = methods[json_get_enum(&r, "method", methods, false, 0)];
+	const char *headers = json_get_string(&r, "headers_file", 1, 4096, false, NULL);
+	const json_t *given = json_get(&r, "body");
+	json_t *body = body_of(given);
+	cleanup_free char *path = headers ? path_join(base, headers) : NULL;
+
+	if (url && !is_call(url))
+		json_reader_fail(&r, "url", "is not allowed; https://… or http://…, without a user, spaces and fragment");
+	if (given && !body && !json_is_null(given))
+		json_reader_fail(&r, "body", "is neither text nor a map");
+	json_t *call = json_pack("{s:s?, s:s, s:s?, s:o?}", "url", url, "method", method, "headers_file", path, "body", body);
+	if (json_reader_end(&r, err) != 0 || !call) {
+		json_decref(call);
+		return -1;
+	}
+	*(json_t **)ret = call;
+	return 0;
 }

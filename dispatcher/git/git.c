@@ -44,6 +44,10 @@ static int hear(struct git_state *g, const struct msg *m, struct err *err)
 		tell_core(g, msg_new(MSG_PONG, "{s:O}", "n", json_object_get(m->body, "n")));
 		return 0;
 	}
+	if (kind == MSG_DRAINED) {
+		drained_call(g);
+		return 0;
+	}
 	if (kind == MSG_POLL) {
 		g->poll_at_ms = 0;
 		return 0;

@@ -144,6 +144,9 @@ int approve_file(struct git_state *g, enum approval_mode mode, const struct appr
 /* Reads the list of signers anew, if the configuration names one. */
 void approve_refresh(struct git_state *g);
 
+/* drained.c: calls on_drained, if there is one, and tells core what became of it. */
+void drained_call(struct git_state *g);
+
 /* record.c */
 void record_add(struct git_state *g, const char *id, const char *text);
 /* Whether anything waits that could be pushed, were it time to. */

@@ -4,6 +4,7 @@
 #include "lib/json.h"
 #include "vault/name.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,7 +46,7 @@ static struct request *request_new(struct web *w, struct MHD_Connection *c, cons
 	q->web = w;
 	q->connection = c;
 	q->log_fd = -1;
-	q->id = xstrdup(id);
+	q->id = id ? xstrdup(id) : NULL;
 	LIST_INSERT_HEAD(&w->requests, q, link);
 	return q;
 }
@@ -69,7 +70,7 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 void web_ask(struct request *q, const char *op)
 {
 	q->ask = ++q->web->asks;
-	json_t *body = msg_new(MSG_ASK, "{s:I, s:s, s:s}", "ask", q->ask, "op", op, "id", q->id);
+	json_t *body = msg_new(MSG_ASK, "{s:I, s:s, s:s?}", "ask", q->ask, "op", op, "id", q->id);
 	msg_queue(&q->web->core, body, -1);
 	json_decref(body);
 }
@@ -132,7 +133,7 @@ static bool match(const char *url, const char *prefix, const char *suffix, char 
 	return vault_is_id(id);
 }
 
-/* Begins what needs core. The state pointer then names the request. */
+/* Begins what needs core; id NULL: about no action. The state pointer then names the request. */
 static enum MHD_Result ask(struct web *w, struct MHD_Connection *c, const char *id, const char *op, void **state)
 {
 	struct request *q = request_new(w, c, id);
@@ -151,6 +152,31 @@ static enum MHD_Result ask(struct web *w, struct MHD_Connection *c, const char *
 	return MHD_YES;
 }
 
+static enum MHD_Result route_post(struct web *w, struct MHD_Connection *c, const char *url, void **state)
+{
+	/* What is done to one action, and what to the whole. */
+	static const char *const to_one[] = {"run", "lost", "rerun"};
+	static const struct {
+		const char *url, *op;
+	} to_all[] = {{"/drain", "drain"}, {"/accept-backlog", "backlog"}, {"/accept-history", "history"}};
+	char id[VAULT_ID_MAX + 1];
+
+	for (size_t i = 0; i < sizeof to_one / sizeof *to_one; i++) {
+		char suffix[16];
+		snprintf(suffix, sizeof suffix, "/%s", to_one[i]);
+		if (match(url, "/actions/", suffix, id))
+			return ask(w, c, id, to_one[i], state);
+	}
+	for (size_t i = 0; i < sizeof to_all / sizeof *to_all; i++) {
+		if (strcmp(url, to_all[i].url) != 0)
+			continue;
+		const char *wait = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "wait");
+		bool drained = strcmp(to_all[i].op, "drain") == 0 && wait && strcmp(wait, "1") == 0;
+		return ask(w, c, NULL, drained ? "drained" : to_all[i].op, state);
+	}
+	return reply_error(c, 404, "not found");
+}
+
 static enum MHD_Result route_socket(struct web *w, struct MHD_Connection *c, const char *url, const char *method, void **state)
 {
 	char id[VAULT_ID_MAX + 1];
@@ -166,8 +192,8 @@ static enum MHD_Result route_socket(struct web *w, struct MHD_Connection *c, con
 		return ask(w, c, id, "show", state);
 	if (strcmp(method, "DELETE") == 0 && match(url, "/workers/", "", id))
 		return ask(w, c, id, "cancel", state);
-	if (strcmp(method, "POST") == 0 && match(url, "/actions/", "/run", id))
-		return ask(w, c, id, "run", state);
+	if (strcmp(method, "POST") == 0)
+		return route_post(w, c, url, state);
 	return reply_error(c, 404, "not found");
 }
 

@@ -2,6 +2,7 @@
 #include "dispatcher/web/web.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include "lib/log.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 
 #define MAX_CONNECTIONS 512
 #define IDLE_SECONDS 60
+#define END_MS 1000
 #define FOLLOW_MS 100 /* how often logs that are followed are looked at */
 
 static struct request *find(struct web *w, json_int_t ask)
@@ -171,6 +173,30 @@ static int turn(struct web *w)
 	return msg_flush(&w->core, NULL);
 }
 
+static bool owes_answers(const struct web *w)
+{
+	const struct request *q;
+
+	LIST_FOREACH(q, &w->requests, link)
+	if (q->code)
+		return true;
+	return false;
+}
+
+/* Core is gone: what it had answered is still sent, to whoever takes it. */
+static void end(struct web *w)
+{
+	int64_t until = now_mono_ms() + END_MS;
+
+	while (owes_answers(w) && now_mono_ms() < until) {
+		struct pollfd fds[2] = {{.fd = epoll_of(w->api), .events = POLLIN}, {.fd = epoll_of(w->tcp), .events = POLLIN}};
+		MHD_run(w->api);
+		if (w->tcp)
+			MHD_run(w->tcp);
+		poll(fds, 2, FOLLOW_MS);
+	}
+}
+
 int web_role(const struct role_args *args)
 {
 	struct web w = {.args = args, .rows = json_object()};
@@ -185,5 +211,6 @@ int web_role(const struct role_args *args)
 	}
 	while (turn(&w) == 0)
 		;
+	end(&w);
 	return 0;
 }

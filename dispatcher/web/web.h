@@ -21,7 +21,7 @@ struct request {
 	bool wants_logs; /* a log: asked for as soon as there is one */
 	bool follow;
 	long lines; /* the last so many, 0: all */
-	char *id;
+	char *id; /* NULL: about no action */
 	int code; /* answered; 0: not yet */
 	json_t *answer;
 	int log_fd; /* -1: none */

@@ -57,6 +57,7 @@ static void assert_defaults(const struct config *c)
 	assert_int_equal(c->max_pending, 1000);
 	assert_int_equal(c->archive_after_days, 0);
 	assert_int_equal(c->keep_runs_days, 30);
+	assert_int_equal(c->drain_seconds, 8);
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
 	assert_false(c->log_json);
 }
@@ -124,6 +125,8 @@ static const char everything_text[] = "ops_repo: https://forge.example/org/ops.g
                                       "max_pending: 1\n"
                                       "archive_after_days: 0\n"
                                       "keep_runs_days: 1\n"
+                                      "drain_seconds: 0\n"
+                                      "on_drained: {url: 'https://a.example/x?y=1', headers_file: headers, body: {transition: delete}}\n"
                                       "known_hosts_file: known_hosts\n"
                                       "ssh_key_file: id_ed25519\n"
                                       "ca_file: ca.pem\n"
@@ -161,6 +164,11 @@ static void everything(void **state)
 	assert_string_equal(json_string_value(json_array_get(c.allowed_repos, 0)), "org/project");
 	assert_int_equal(c.max_pending, 1);
 	assert_int_equal(c.keep_runs_days, 1);
+	assert_int_equal(c.drain_seconds, 0);
+	assert_string_equal(json_string_value(json_object_get(c.on_drained, "url")), "https://a.example/x?y=1");
+	assert_string_equal(json_string_value(json_object_get(c.on_drained, "method")), "POST");
+	assert_string_equal(json_string_value(json_object_get(c.on_drained, "headers_file")), "/etc/site/headers");
+	assert_string_equal(json_string_value(json_object_get(c.on_drained, "body")), "{\"transition\":\"delete\"}");
 	assert_string_equal(c.known_hosts_file, "/etc/site/known_hosts");
 	assert_string_equal(c.ssh_key_file, "/etc/site/id_ed25519");
 	assert_string_equal(c.ca_file, "/etc/site/ca.pem");
@@ -169,6 +177,7 @@ static void everything(void **state)
 }
 
 #define NOT_YET "is not in this version yet; remove it, so that nobody relies on it"
+#define CALL_RULE "is not allowed; https://… or http://…, without a user, spaces and fragment"
 #define PATH_RULE "is not a path; an absolute one, or one that begins at the configuration's folder"
 #define REPO_RULE "is not a repository; https://…, http://…, ssh://…, git://…, file:///…, user@host:path or a path"
 #define CREDENTIAL "ops_repo: the URL holds a credential; put it alone into a file and name that as git_token_file"
@@ -296,7 +305,15 @@ static const struct {
     {"known_hosts_file: true", "known_hosts_file: true " PATH_RULE},
     {"ssh_key_file: 1", "ssh_key_file: 1 " PATH_RULE},
     {"ca_file: ''", "ca_file: \"\" " PATH_RULE},
-    {"on_drained: {url: https://a.example}", "on_drained: " NOT_YET},
+    {"drain_seconds: -1", "drain_seconds: -1 is out of range; 0 to 86400"},
+    {"on_drained: {method: POST}", "on_drained: url: is required"},
+    {"on_drained: {url: ftp://a.example}", "on_drained: url: " CALL_RULE},
+    {"on_drained: {url: 'https://me@a.example/'}", "on_drained: url: " CALL_RULE},
+    {"on_drained: {url: 'https:///x'}", "on_drained: url: " CALL_RULE},
+    {"on_drained: {url: 'https://a.example/', method: post}",
+     "on_drained: method: must be one of POST, PUT, PATCH, DELETE, GET, not \"post\""},
+    {"on_drained: {url: 'https://a.example/', body: 5}", "on_drained: body: is neither text nor a map"},
+    {"on_drained: {url: 'https://a.example/', token: x}", "on_drained: token: unknown key; known keys are url, method, headers_file, body"},
     {"on_drained: 5", "on_drained: 5 is not a map"},
     {"log: {level: loud}", "log.level: \"loud\" is not allowed; one of debug, info, warn, error"},
     {"log: {format: xml}", "log.format: \"xml\" is not allowed; one of logfmt, json"},

@@ -161,7 +161,8 @@ static json_int_t expect_ask(struct site *s, const char *op, const char *id)
 	assert_int_equal(msg_recv(&s->web, SOON_MS, &m, NULL), 1);
 	assert_string_equal(m.kind, "ask");
 	assert_string_equal(json_string_value(json_object_get(m.body, "op")), op);
-	assert_string_equal(json_string_value(json_object_get(m.body, "id")), id);
+	const char *about = json_string_value(json_object_get(m.body, "id"));
+	assert_true(id ? about && strcmp(about, id) == 0 : !about);
 	return json_integer_value(json_object_get(m.body, "ask"));
 }
 
@@ -246,6 +247,60 @@ static void test_core_is_asked_and_its_answer_given(void **state)
 	http_response_free(&a.response);
 }
 
+/* What an operator decides: each path asks its own op, over the socket only. */
+static void test_decisions_are_asked_of_core(void **state)
+{
+	static const struct {
+		const char *path, *op, *id;
+	} all[] = {{"/actions/a/run", "run", "a"},       {"/actions/a/lost", "lost", "a"},     {"/actions/a/rerun", "rerun", "a"},
+	           {"/accept-backlog", "backlog", NULL}, {"/accept-history", "history", NULL}, {"/drain", "drain", NULL},
+	           {"/drain?wait=1", "drained", NULL}};
+	struct site *s = *state;
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		struct asked a = {.site = s, .api = true, .method = "POST", .path = all[i].path, .response = HTTP_RESPONSE_INIT};
+		pthread_t thread;
+
+		assert_int_equal(ask(s, false, "POST", all[i].path, NULL), 401);
+		pthread_create(&thread, NULL, ask_thread, &a);
+		json_int_t number = expect_ask(s, all[i].op, all[i].id);
+		tell(s, msg_new(MSG_ANSWER, "{s:I, s:i, s:{s:s}}", "ask", number, "code", 200, "body", "status", "done"), -1);
+		pthread_join(thread, NULL);
+		assert_int_equal(a.response.status, 200);
+		http_response_free(&a.response);
+	}
+	assert_int_equal(ask(s, true, "POST", "/accept-everything", NULL), 404);
+	assert_int_equal(ask(s, true, "POST", "/actions/a/settle", NULL), 404);
+}
+
+/* What core had answered before it ended is still said. */
+static void test_the_last_answer_is_given(void **state)
+{
+	struct site *s = *state;
+	struct asked a = {.site = s, .api = true, .method = "POST", .path = "/drain?wait=1", .response = HTTP_RESPONSE_INIT};
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, ask_thread, &a);
+	json_int_t number = expect_ask(s, "drained", NULL);
+	tell(s, msg_new(MSG_ANSWER, "{s:I, s:i, s:{s:s}}", "ask", number, "code", 200, "body", "status", "drained"), -1);
+	msg_conn_close(&s->web);
+	pthread_join(thread, NULL);
+	assert_int_equal(a.rc, 0);
+	assert_int_equal(a.response.status, 200);
+	http_response_free(&a.response);
+}
+
+static void test_ping_is_answered(void **state)
+{
+	struct site *s = *state;
+	cleanup_msg struct msg m = MSG_INIT;
+
+	tell(s, msg_new(MSG_PING, "{s:i}", "n", 7), -1);
+	assert_int_equal(msg_recv(&s->web, SOON_MS, &m, NULL), 1);
+	assert_string_equal(m.kind, "pong");
+	assert_int_equal(json_integer_value(json_object_get(m.body, "n")), 7);
+}
+
 static int make_log(struct site *s, const char *text)
 {
 	cleanup_free char *path = path_join(s->dir, "log");
@@ -308,6 +363,9 @@ int main(void)
 	    T(test_healthz_tells_the_truth),
 	    T(test_metrics_count_outcomes),
 	    T(test_core_is_asked_and_its_answer_given),
+	    T(test_decisions_are_asked_of_core),
+	    T(test_the_last_answer_is_given),
+	    T(test_ping_is_answered),
 	    T(test_log_is_followed_from_before_its_beginning_to_its_end),
 	    T(test_last_lines_of_a_log),
 	};
