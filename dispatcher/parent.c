@@ -1,5 +1,6 @@
 /* The parent: forks the roles, replaces those that end, passes their sockets to core, and ends the whole. */
 #include "dispatcher/parent.h"
+#include "dispatcher/open.h"
 #include "dispatcher/pulse.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
@@ -30,6 +31,7 @@ struct child {
 };
 
 struct parent {
+	struct config *config; /* args.config */
 	struct role_args args; /* as every role gets it; sock differs */
 	struct child child[N_ROLES];
 	struct msg_conn core;
@@ -37,6 +39,8 @@ struct parent {
 	int signals;
 	bool stopping, fast, quitting;
 	bool draining, called; /* as core said: DRAINING */
+	bool reload;           /* SIGHUP came */
+	bool ending;           /* the roles are told to end; none is replaced */
 	int exit_code;
 };
 
@@ -49,10 +53,11 @@ static void run_role(struct parent *p, enum role r, int sock)
 	sigset_t none;
 
 	p->args.sock = sock;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGINT, SIG_IGN); /* what is sent to the whole group (a Ctrl-C, a stopping service) is the parent's to handle */
 	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (role_confine(r, &p->args, &err) < 0) {
 		fprintf(stderr, "disinto-dispatcher: %s\n", err_msg(&err));
 		_exit(1);
@@ -163,7 +168,7 @@ static void child_ended(struct parent *p, pid_t pid, int status)
 		cleanup_free char *how = how_it_ended(status);
 		p->child[r].pid = 0;
 		plan_restart(&p->child[r]);
-		if (p->quitting)
+		if (p->ending)
 			return;
 		log_error("role ended and is replaced", "role_name", role_name(r), "how", how, NULL);
 		if (r == ROLE_CORE)
@@ -190,6 +195,8 @@ static void hear_signal(struct parent *p)
 	while (read(p->signals, &info, sizeof info) == (ssize_t)sizeof info) {
 		if (info.ssi_signo == SIGCHLD) {
 			reap(p);
+		} else if (info.ssi_signo == SIGHUP) {
+			p->reload = true;
 		} else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
 			p->fast = p->stopping;
 			p->stopping = true;
@@ -266,11 +273,11 @@ static bool any_child(const struct parent *p)
 }
 
 /* Roles end when their socket does; what does not is killed. */
-static void leave(struct parent *p)
+static void end_roles(struct parent *p)
 {
 	int64_t until = now_mono_ms() + LEAVE_MS;
 
-	p->quitting = true;
+	p->ending = true;
 	msg_conn_close(&p->core);
 	while (any_child(p)) {
 		struct pollfd fd = {.fd = p->signals, .events = POLLIN};
@@ -286,11 +293,34 @@ static void leave(struct parent *p)
 		hear_signal(p);
 		reap(p);
 	}
+	p->ending = false;
 }
 
-int parent_run(const struct role_args *args, struct err *err)
+/*
+ * SIGHUP: the configuration is read again, and all roles begin anew with it, which is nothing but what a death of core brings about: what runs
+ * is followed again, what was in flight is found out. A configuration that is no good changes nothing.
+ */
+static void reload(struct parent *p)
 {
-	struct parent p = {.args = *args, .core = {.fd = -1}};
+	cleanup_err struct err err = ERR_INIT;
+
+	p->reload = false;
+	if (open_again(p->config, &p->args, &err) < 0) {
+		log_error("the configuration was not read again; the old one stays", "error", err_msg(&err), NULL);
+		return;
+	}
+	log_init("parent", p->config->log_level, p->config->log_json);
+	log_info("the configuration was read again; all roles begin anew with it", "file", p->config->file, NULL);
+	if (p->core.fd >= 0)
+		hear_core(p); /* what it has said counts */
+	end_roles(p);
+	for (enum role r = ROLE_CORE; r < N_ROLES; r++)
+		p->child[r] = (struct child){.pid = 0};
+}
+
+int parent_run(const struct role_args *args, struct config *config, struct err *err)
+{
+	struct parent p = {.args = *args, .config = config, .core = {.fd = -1}};
 	sigset_t mask;
 
 	sigemptyset(&mask);
@@ -298,7 +328,7 @@ int parent_run(const struct role_args *args, struct err *err)
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
+	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	p.signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (p.signals < 0)
@@ -318,8 +348,10 @@ int parent_run(const struct role_args *args, struct err *err)
 		if (p.core.fd >= 0 && fds[1].revents & (POLLIN | POLLHUP | POLLERR))
 			hear_core(&p);
 		watch_core(&p);
+		if (p.reload && !p.quitting)
+			reload(&p);
 	}
-	leave(&p);
+	end_roles(&p);
 	close(p.signals);
 	return p.exit_code;
 }
