@@ -52,6 +52,8 @@ static bool is_well(const struct web *w)
 
 	if (!w->status || age < 0 || age > 3000LL * w->args->config->poll_seconds)
 		return false;
+	if (json_array_size(json_object_get(json_object_get(w->status, "ledger"), "overdue")) > 0)
+		return false; /* a claim that nobody will end: an operator settles it */
 	json_object_foreach (json_object_get(w->status, "roles"), role, up)
 		if (strcmp(json_string_value(up), "up") != 0)
 			return false;

@@ -216,6 +216,22 @@ static void test_healthz_tells_the_truth(void **state)
 	assert_int_equal(ask(s, false, "GET", "/healthz", NULL), 503);
 }
 
+static void test_healthz_is_red_while_a_claim_is_overdue(void **state)
+{
+	struct site *s = *state;
+	static const char *const overdue[] = {"[]", "[{\"id\":\"a\",\"dispatcher\":\"d2\",\"deadline\":1}]"};
+
+	for (int i = 0; i < 2; i++) {
+		tell(s,
+		     msg_new(MSG_STATUS, "{s:{s:I}, s:{s:s}, s:{s:o}}", "poll", "last_ms", (json_int_t)now_wall_ms(), "roles", "core", "up",
+		             "ledger", "overdue", json_loads(overdue[i], 0, NULL)),
+		     -1);
+		tell_run(s, "a", i == 0 ? "running" : "recording", NULL);
+		wait_for_row(s, i == 0 ? "\"running\"" : "\"recording\"");
+		assert_int_equal(ask(s, false, "GET", "/healthz", NULL), i == 0 ? 200 : 503);
+	}
+}
+
 static void test_metrics_count_outcomes(void **state)
 {
 	struct site *s = *state;
@@ -361,6 +377,7 @@ int main(void)
 	    T(test_open_paths_answer_everywhere),
 	    T(test_everything_else_is_closed_over_tcp),
 	    T(test_healthz_tells_the_truth),
+	    T(test_healthz_is_red_while_a_claim_is_overdue),
 	    T(test_metrics_count_outcomes),
 	    T(test_core_is_asked_and_its_answer_given),
 	    T(test_decisions_are_asked_of_core),
