@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,8 +49,12 @@ void house_tidy(struct house *h, const json_t *containers)
 	json_array_foreach (containers, i, c) {
 		const char *name = json_string_value(json_object_get(c, "name"));
 		struct run *r = name ? core_find_by_container(h->core, name) : NULL;
+		int attempt;
 		if (r && r->state == RUN_DONE)
 			house_remove(h, r);
+		else if (!r && name && (r = core_find_by_old_container(h->core, name, &attempt)))
+			house_send(h, ROLE_ENGINE, msg_new(MSG_REMOVE, "{s:s, s:i, s:s}", "id", r->id, "attempt", attempt, "name", name),
+			           -1);
 		else if (!r && name && !json_object_get(h->strangers, name)) {
 			json_object_set_new(h->strangers, name, json_true());
 			log_warn("a container has our name, but the spool knows nothing of it; it is left alone", "container", name, NULL);
@@ -198,6 +203,8 @@ static int timeout_ms(const struct house *h)
 
 	if (h->quit_at_ms && !h->quit_sent && (next < 0 || h->quit_at_ms < next))
 		next = h->quit_at_ms;
+	if (h->git_waits && (next < 0 || h->git_retry_ms < next))
+		next = h->git_retry_ms;
 	if (next < 0 || h->prune_at_ms < next)
 		next = h->prune_at_ms;
 	if (h->pulse.next_ms < next)
@@ -226,6 +233,8 @@ static int turn(struct house *h)
 		struct event tick = {.kind = EV_TICK};
 		house_step(h, &tick);
 	}
+	if (h->git_waits && h->git_retry_ms <= now_mono_ms())
+		house_greet_git(h);
 	if (h->prune_at_ms <= now_mono_ms())
 		prune(h);
 	house_pulse(h);
@@ -251,10 +260,13 @@ int core_role(const struct role_args *args)
 	for (int r = 0; r < N_ROLES; r++)
 		h.conn[r].fd = -1;
 	msg_conn_init(&h.conn[ROLE_PARENT], args->sock);
+	options.ledger = house_uses_ledger(&h);
+	randombytes_buf(options.seed, sizeof options.seed);
 	h.core = core_new(&options);
 	h.strangers = json_object();
 	h.removing = json_object();
 	h.drain_asks = json_array();
+	h.deciding = json_object();
 	if (spool_load_git(args->spool_fd, &h.git_memory, &err) < 0) {
 		log_error("can't read the spool", "error", err_msg(&err), NULL);
 		return 1;

@@ -23,9 +23,13 @@ struct house {
 	size_t n_pending, cap_pending;
 	bool recovering; /* the spool is being read */
 	int64_t started_wall_ms;
-	json_t *git_memory; /* what the git role asked to have remembered; NULL: nothing yet */
-	json_t *strangers;  /* names of containers that were reported as unknown */
-	json_t *removing;   /* ids whose container engine was told to remove and did not say it has */
+	char *incarnation;    /* of this life, once it is on disk; NULL: not yet, or `claims: local` */
+	json_t *former;       /* those that the ledger may hold still */
+	bool git_waits;       /* a git role is up that can't be told its incarnation yet */
+	int64_t git_retry_ms; /* monotonic: it is tried again then */
+	json_t *git_memory;   /* what the git role asked to have remembered; NULL: nothing yet */
+	json_t *strangers;    /* names of containers that were reported as unknown */
+	json_t *removing;     /* ids whose container engine was told to remove and did not say it has */
 	/* leave.c */
 	int64_t quit_at_ms;   /* monotonic: leave then at the latest; 0: no such limit */
 	bool draining;        /* an operator's drain */
@@ -41,9 +45,13 @@ struct house {
 	int64_t last_poll_ms; /* wall clock of the last good one; 0: none */
 	json_int_t outbox_waiting;
 	json_t *misnamed;
-	char *status_sent; /* the last STATUS, to send only changes */
+	char *status_sent;  /* the last STATUS, to send only changes */
+	char *frozen;       /* nothing new may start until an operator decides: why */
+	json_t *overdue;    /* claims in the ledger past their deadline */
+	json_int_t backlog; /* actions that wait for accept-backlog */
 	struct ask *asks;
 	size_t n_asks;
+	json_t *deciding; /* numbers of the questions that git was given to decide */
 };
 
 /* effects.c: carries out what the core decided; what it brings about is put into h->pending. */
@@ -55,6 +63,18 @@ void house_send(struct house *h, enum role to, json_t *body, int fd);
 int house_hear(struct house *h, enum role from, struct msg *m, struct err *err);
 /* One event through the core, with everything that follows from it. */
 void house_step(struct house *h, struct event *ev);
+
+/* ledger.c: what is particular to `claims: ledger` */
+bool house_uses_ledger(const struct house *h);
+void house_greet_git(struct house *h); /* a git role is up: tells it what it must know, first of all */
+void house_claim(struct house *h, struct run *r);
+void house_hear_claim(struct house *h, enum event_kind kind, const char *id, const json_t *body);
+void house_hear_incarnated(struct house *h, const json_t *body);
+void house_hear_ledger(struct house *h, const json_t *polled);
+bool house_decide(struct house *h, json_int_t ask, const char *op, const char *id); /* false: not an operator's decision */
+void house_decided(struct house *h, const json_t *body);
+void house_undecided(struct house *h); /* git went down: nobody answers any more */
+json_t *house_ledger_status(const struct house *h);
 
 /* core_role.c */
 void house_remove(struct house *h, const struct run *r);
@@ -77,6 +97,8 @@ char *house_leaving(const struct house *h);
 
 /* show.c: what web is told. */
 json_t *house_row(const struct run *r);
+void house_answer(struct house *h, json_int_t ask, int code, json_t *body);      /* takes the body */
+void house_refuse(struct house *h, json_int_t ask, int code, const char *error); /* {error} */
 void house_show_status(struct house *h);
 void house_show_run(struct house *h, const struct run *r);
 void house_show_all(struct house *h);

@@ -23,10 +23,11 @@
  * engine   engine/              the Docker socket                           see the identity
  * web      web/                 listening sockets, a copy of the state      see secrets, the Docker socket, the git credential
  *
- * The life of an action, seen from core (core/core.h has the states): git says LANDED; core journals `claimed`, then `starting`, and says
- * START; engine makes the container and says READY once its runner has checked the task; core sends SECRETS (read
- * end) to engine and DECRYPT (write end) to keyring; engine says DELIVERED; core journals `going` and only then says GO; engine follows
- * (STEP, LOG) until EXITED; core writes the result and says RECORD; git says RECORDED once it is on the server; core says REMOVE.
+ * The life of an action, seen from core (core/core.h has the states): git says LANDED; core journals `claimed` with a nonce and says CLAIM; git says
+ * CLAIMED; core journals `starting` and says START; engine makes the container and says READY once its runner has checked the task; core sends SECRETS
+ * (read end) to engine and DECRYPT (write end) to keyring; engine says DELIVERED; core journals `going` with a second nonce, says CLAIM again, and only
+ * once that is CLAIMED says GO; engine follows (STEP, LOG) until EXITED; core writes the result and says RECORD; git says RECORDED once it is on the server;
+ * core says REMOVE. With `claims: local` there is no CLAIM.
  */
 #ifndef DISPATCHER_DISPATCHER_H
 #define DISPATCHER_DISPATCHER_H
@@ -59,7 +60,8 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(POLL, "poll", ROLE_CORE, ROLE_GIT, 0)                /* {}: look now, not at the next interval; answered by POLLED */ \
 	MSG(CLAIM, "claim", ROLE_CORE, ROLE_GIT, 0)              /* {id, attempt, nonce, mine:[nonce], action_blob, deadline: Unix seconds}: win the ledger's claim with this nonce; it may \
 	                                                             take the place of no claim, of one whose nonce is in mine, or of one that a rerun made free for this attempt. Said again for a \
-	                                                             claim that stands, it confirms it. git keeps trying until CLAIMED or CLAIM_LOST */ \
+	                                                             claim that stands, it confirms it. git keeps trying until CLAIMED or CLAIM_LOST; a later CLAIM of the same id takes the place of one \
+	                                                             that it has not answered (whose nonce is then in mine, since it may have reached the server) */ \
 	MSG(CLAIMED, "claimed", ROLE_GIT, ROLE_CORE, 0)          /* {id, attempt, nonce}: it stands on the server */ \
 	MSG(CLAIM_LOST, "claim_lost", ROLE_GIT, ROLE_CORE, 0)    /* {id, attempt, nonce, reason}: somebody else's stands there, or the action is finished */ \
 	MSG(RECORD, "record", ROLE_CORE, ROLE_GIT, 0)            /* {id, result: text of the file}: commit it, and its done entry to the ledger; git keeps trying until RECORDED */ \

@@ -14,7 +14,7 @@
 
 void house_send(struct house *h, enum role to, json_t *body, int fd)
 {
-	if (h->conn[to].fd >= 0)
+	if (h->conn[to].fd >= 0 && !(to == ROLE_GIT && h->git_waits))
 		msg_queue(&h->conn[to], body, fd);
 	else if (fd >= 0)
 		close(fd);
@@ -219,8 +219,15 @@ static void carry_out(struct house *h, const struct effect *e)
 	case EFFECT_REMOVE:
 		house_remove(h, r);
 		break;
+	case EFFECT_CLAIM:
+		house_claim(h, r);
+		break;
 	case EFFECT_RECORD:
 		do_record(h, r);
+		break;
+	case EFFECT_QUIT:
+		log_error(e->text, NULL);
+		house_quit(h, 1);
 		break;
 	case EFFECT_CHANGED:
 		changed(h, r);

@@ -8,7 +8,6 @@
 #include "lib/log.h"
 #include "vault/name.h"
 
-#include <sodium.h>
 #include <string.h>
 
 static const char *text_of(const struct msg *m, const char *key)
@@ -61,14 +60,10 @@ static void hear_landed(struct house *h, const char *id, const struct msg *m)
 	struct formula *formula = NULL;
 	cleanup_err struct err why = ERR_INIT;
 	cleanup_json json_t *no_secrets = json_object();
-	unsigned char random[16];
-	char nonce[2 * sizeof random + 1];
 	json_t *secrets = json_object_get(m->body, "secrets");
 
 	if (h->args->only && strcmp(h->args->only, id) != 0)
 		return;
-	randombytes_buf(random, sizeof random);
-	sodium_bin2hex(nonce, sizeof nonce, random, sizeof random);
 	struct landed l = {
 	    .commit = text_of(m, "commit"),
 	    .action_blob = text_of(m, "action_blob"),
@@ -81,7 +76,7 @@ static void hear_landed(struct house *h, const char *id, const struct msg *m)
 	    .action = &action,
 	    .formula = &formula,
 	    .secrets = json_is_object(secrets) ? secrets : no_secrets,
-	    .nonce = nonce,
+	    .attempt = number_of(m, "attempt"),
 	    .refuse = text_of(m, "refuse"),
 	    .wait = text_of(m, "wait"),
 	};
@@ -108,6 +103,7 @@ static void hear_polled(struct house *h, const struct msg *m)
 		json_decref(h->misnamed);
 		h->misnamed = json_incref(json_object_get(m->body, "misnamed"));
 	}
+	house_hear_ledger(h, m->body);
 	house_answer_polled(h, ok && flag_of(m, "scanned"), reason);
 }
 
@@ -183,6 +179,12 @@ static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, st
 		break;
 	case MSG_CANCEL:
 		step_simple(h, EV_CANCEL, id, m);
+		break;
+	case MSG_CLAIMED:
+		house_hear_claim(h, EV_CLAIMED, id, m->body);
+		break;
+	case MSG_CLAIM_LOST:
+		house_hear_claim(h, EV_CLAIM_LOST, id, m->body);
 		break;
 	case MSG_RECORDED:
 		step_simple(h, EV_RECORDED, id, m);
@@ -261,19 +263,22 @@ static void hear_role(struct house *h, enum msg_kind kind, struct msg *m)
 	                   .role_engine = role == ROLE_ENGINE,
 	                   .role_git = role == ROLE_GIT,
 	                   .role_keyring = role == ROLE_KEYRING};
+	msg_conn_close(&h->conn[role]);
 	if (kind == MSG_ROLE_DOWN) {
-		msg_conn_close(&h->conn[role]);
+		if (role == ROLE_GIT) {
+			h->git_waits = false;
+			house_undecided(h);
+		}
 		house_step(h, &ev);
 		if (role == ROLE_GIT)
 			house_called(h, false, "the git role was replaced meanwhile; whether on_drained was called is not known");
 		return;
 	}
-	msg_conn_close(&h->conn[role]);
 	msg_conn_init(&h->conn[role], steal_fd(&m->fd));
 	pulse_begin(&h->pulse, role);
 	if (role == ROLE_GIT)
-		house_send(h, ROLE_GIT, msg_new(MSG_REMEMBERED, "{s:O?}", "state", h->git_memory), -1);
-	if (role == ROLE_WEB)
+		house_greet_git(h);
+	else if (role == ROLE_WEB)
 		house_show_all(h);
 	else
 		house_step(h, &ev);
@@ -319,6 +324,12 @@ int house_hear(struct house *h, enum role from, struct msg *m, struct err *err)
 		return 0;
 	case MSG_REMEMBER:
 		return hear_remember(h, m, err);
+	case MSG_INCARNATED:
+		house_hear_incarnated(h, m->body);
+		return 0;
+	case MSG_DECIDED:
+		house_decided(h, m->body);
+		return 0;
 	case MSG_ASK:
 		return house_ask(h, m->body, err);
 	default:

@@ -94,6 +94,7 @@ static json_t *status(const struct house *h)
 	json_object_set_new(o, "outbox", outbox);
 	cleanup_free char *leaving = house_leaving(h);
 	json_object_set_new(o, "hold", opt_string(leaving ? leaving : hold));
+	json_object_set_new(o, "ledger", house_ledger_status(h));
 	json_object_set_new(o, "ops_repo", opt_string(config->ops_repo));
 	json_object_set_new(o, "roles", roles(h));
 	json_object_set_new(o, "misnamed", h->misnamed ? json_incref(h->misnamed) : json_array());
@@ -130,16 +131,14 @@ void house_show_all(struct house *h)
 	house_show_status(h);
 }
 
-static void answer(struct house *h, json_int_t ask, int code, json_t *body)
+void house_answer(struct house *h, json_int_t ask, int code, json_t *body)
 {
 	house_send(h, ROLE_WEB, msg_new(MSG_ANSWER, "{s:I, s:i, s:o}", "ask", ask, "code", code, "body", body), -1);
 }
 
-static json_t *error_body(const char *error)
+void house_refuse(struct house *h, json_int_t ask, int code, const char *error)
 {
-	json_t *o = json_object();
-	json_object_set_new(o, "error", opt_string(error));
-	return o;
+	house_answer(h, ask, code, json_pack("{s:o}", "error", opt_string(error)));
 }
 
 /* The row with the result, if it has one. */
@@ -148,7 +147,7 @@ static json_t *row_with_result(const struct house *h, const struct run *r)
 	cleanup_free char *text = NULL;
 	json_t *row = house_row(r);
 
-	if (r->state >= RUN_RECORDING && spool_result(h->args->spool_fd, r->id, &text, NULL) == 0)
+	if (r->state >= RUN_RECORDING && r->has_outcome && spool_result(h->args->spool_fd, r->id, &text, NULL) == 0)
 		json_object_set_new(row, "result", json_loads(text, 0, NULL));
 	return row;
 }
@@ -159,10 +158,10 @@ static void answer_run(struct house *h, json_int_t ask, const struct run *r)
 
 	if (r->state == RUN_DONE) {
 		json_object_set_new(row, "error", json_string("already finished"));
-		answer(h, ask, 409, row);
+		house_answer(h, ask, 409, row);
 	} else {
 		json_object_set_new(row, "status", json_string("accepted"));
-		answer(h, ask, 202, row);
+		house_answer(h, ask, 202, row);
 	}
 }
 
@@ -186,9 +185,9 @@ void house_answer_polled(struct house *h, bool ok, const char *reason)
 		if (r)
 			answer_run(h, h->asks[i].number, r);
 		else if (ok)
-			answer(h, h->asks[i].number, 404, error_body("no such landed action"));
+			house_refuse(h, h->asks[i].number, 404, "no such landed action");
 		else
-			answer(h, h->asks[i].number, 503, error_body(reason ? reason : "the git server does not answer"));
+			house_refuse(h, h->asks[i].number, 503, reason ? reason : "the git server does not answer");
 		free(h->asks[i].id);
 	}
 	h->n_asks = 0;
@@ -199,12 +198,12 @@ static void ask_cancel(struct house *h, json_int_t ask, const char *id)
 	struct run *r = core_find(h->core, id);
 
 	if (!r) {
-		answer(h, ask, 404, error_body("not found"));
+		house_refuse(h, ask, 404, "not found");
 	} else if (r->state >= RUN_ENDING) {
-		answer(h, ask, 409, error_body("already finished"));
+		house_refuse(h, ask, 409, "already finished");
 	} else {
 		struct event ev = {.kind = EV_CANCEL, .id = r->id, .reason = "cancelled by an operator"};
-		answer(h, ask, 202, json_pack("{s:s, s:s}", "status", "cancelling", "task_id", r->id));
+		house_answer(h, ask, 202, json_pack("{s:s, s:s}", "status", "cancelling", "task_id", r->id));
 		house_step(h, &ev);
 	}
 }
@@ -214,7 +213,7 @@ static void ask_logs(struct house *h, json_int_t ask, const char *id)
 	int fd = -1;
 
 	if (!core_find(h->core, id) || spool_log(h->args->spool_fd, id, O_RDONLY, &fd, NULL) < 0)
-		answer(h, ask, 404, error_body("no log: it has not run here"));
+		house_refuse(h, ask, 404, "no log: it has not run here");
 	else
 		house_send(h, ROLE_WEB, msg_new(MSG_LOG_FILE, "{s:I}", "ask", ask), fd);
 }
@@ -225,7 +224,7 @@ static void ask_drain(struct house *h, json_int_t ask, bool wait)
 	if (wait)
 		json_array_append_new(h->drain_asks, json_integer(ask));
 	else
-		answer(h, ask, 202, json_pack("{s:s}", "status", "draining"));
+		house_answer(h, ask, 202, json_pack("{s:s}", "status", "draining"));
 }
 
 int house_ask(struct house *h, const json_t *body, struct err *err)
@@ -240,13 +239,15 @@ int house_ask(struct house *h, const json_t *body, struct err *err)
 		ask_drain(h, ask, strcmp(op, "drained") == 0);
 		return 0;
 	}
+	if (house_decide(h, ask, op, id))
+		return 0;
 	if (!id) {
-		answer(h, ask, 404, error_body("not found"));
+		house_refuse(h, ask, 404, "not found");
 		return 0;
 	}
 	struct run *r = vault_is_id(id) ? core_find(h->core, id) : NULL;
 	if (!vault_is_id(id))
-		answer(h, ask, 404, error_body("not found"));
+		house_refuse(h, ask, 404, "not found");
 	else if (strcmp(op, "run") == 0)
 		ask_run(h, ask, id);
 	else if (strcmp(op, "cancel") == 0)
@@ -254,8 +255,8 @@ int house_ask(struct house *h, const json_t *body, struct err *err)
 	else if (strcmp(op, "logs") == 0)
 		ask_logs(h, ask, id);
 	else if (strcmp(op, "show") == 0 && r)
-		answer(h, ask, 200, row_with_result(h, r));
+		house_answer(h, ask, 200, row_with_result(h, r));
 	else
-		answer(h, ask, 404, error_body("not found"));
+		house_refuse(h, ask, 404, "not found");
 	return 0;
 }

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 
 #define STATE_MAX_BYTES (8u << 20)
 #define BOOT_LOG_MAX (256 * 1024)
+#define NONCES_MAX 100000
 
 int spool_open(const char *path, int *ret_fd, int *ret_lock, struct err *err)
 {
@@ -39,53 +39,6 @@ int spool_open(const char *path, int *ret_fd, int *ret_lock, struct err *err)
 	return 0;
 }
 
-static char *new_id(void)
-{
-	unsigned char random[4];
-	char hex[2 * sizeof random + 1];
-
-	randombytes_buf(random, sizeof random);
-	sodium_bin2hex(hex, sizeof hex, random, sizeof random);
-	return xasprintf("d%s", hex);
-}
-
-int spool_identify(int spool, const char *configured, char **ret_id, struct err *err)
-{
-	cleanup_buf struct buf text = BUF_INIT;
-	cleanup_err struct err why = ERR_INIT;
-	cleanup_json json_t *old = NULL, *new = NULL;
-	cleanup_free char *id = NULL, *out = NULL;
-
-	if (file_read_at(spool, "dispatcher.json", 65536, &text, &why) < 0 && why.code != ERR_NOT_FOUND) {
-		err_move(err, &why);
-		return err_wrap(err, "spool");
-	}
-	if (text.len > 0) {
-		old = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
-		const char *known = json_string_value(json_object_get(old, "id"));
-		if (!known)
-			return err_set(err, ERR_INVALID,
-			               "spool: dispatcher.json: is damaged; restore it, or write {\"version\":1,\"id\":\"…\"} by hand");
-		if (json_integer_value(json_object_get(old, "version")) > SPOOL_VERSION)
-			return err_set(err, ERR_INVALID,
-			               "spool: was written by a newer version of disinto; use that version, or another spool");
-		if (configured && strcmp(configured, known) != 0)
-			return err_set(
-			    err, ERR_INVALID,
-			    "dispatcher_id: '%s' is not the id '%s' that the spool was used with; change it back, or use another spool",
-			    configured, known);
-		id = xstrdup(known);
-	} else {
-		id = configured ? xstrdup(configured) : new_id();
-	}
-	new = json_pack("{s:i, s:s}", "version", SPOOL_VERSION, "id", id);
-	out = json_pretty(new);
-	if (text.len == 0 && file_write_at(spool, "dispatcher.json", out, strlen(out), 0600, err) < 0)
-		return err_wrap(err, "spool");
-	*ret_id = steal_ptr(&id);
-	return 0;
-}
-
 static void set_opt(json_t *o, const char *key, const char *value)
 {
 	if (value)
@@ -99,6 +52,10 @@ json_t *spool_state_json(const struct run *r, enum journal journal)
 
 	set_opt(o, "name", r->name);
 	set_opt(o, "claim", r->claim);
+	if (r->mine)
+		json_object_set(o, "mine", r->mine);
+	if (r->won)
+		json_object_set_new(o, "won", json_true());
 	set_opt(o, "commit", r->commit);
 	set_opt(o, "action_blob", r->action_blob);
 	set_opt(o, "formula_name", r->formula_name);
@@ -159,6 +116,19 @@ static void parse_outcome(struct run *r, struct json_reader *in)
 	r->exit_code = (int)json_get_int(in, "exit_code", -1, 65535, false, 0);
 }
 
+static void parse_nonces(struct run *r, struct json_reader *in)
+{
+	const json_t *mine = json_get_array(in, "mine", NONCES_MAX, false);
+	size_t i;
+	json_t *nonce;
+
+	json_array_foreach (mine, i, nonce)
+		if (!json_is_string(nonce))
+			json_reader_fail(in, "mine", "a nonce is not a string");
+	r->mine = mine ? json_deep_copy(mine) : NULL;
+	r->won = json_get_bool(in, "won", false, false);
+}
+
 int spool_state_parse(const char *id, const json_t *value, struct run **ret, struct err *err)
 {
 	__attribute__((cleanup(cleanup_run))) struct run *r = run_new(id);
@@ -173,6 +143,7 @@ int spool_state_parse(const char *id, const json_t *value, struct run **ret, str
 	r->finished_ms = json_get_int(&in, "finished_ms", 0, INT64_MAX, false, 0);
 	r->name = get_opt(&in, "name");
 	r->claim = get_opt(&in, "claim");
+	parse_nonces(r, &in);
 	r->commit = get_opt(&in, "commit");
 	r->action_blob = get_opt(&in, "action_blob");
 	r->formula_name = get_opt(&in, "formula_name");

@@ -1,5 +1,5 @@
 /*
- * The spool: the dispatcher's durable folder. Only core writes it once the roles are forked.
+ * The spool (spool.c) and who it belongs to (identity.c): the dispatcher's durable folder. Only core writes it once the roles are forked.
  *
  *   lock  dispatcher.json  boot.log  api.sock  ops.git/ (the git role's)  runs/<id>/{state.json,log,result.json}
  *
@@ -25,6 +25,13 @@ int spool_open(const char *path, int *ret_fd, int *ret_lock, struct err *err);
  * than this program or the configured id differs from the one the spool was used with. Caller frees *ret_id.
  */
 int spool_identify(int spool, const char *configured, char **ret_id, struct err *err);
+/*
+ * Begins a life: a fresh incarnation, on disk before this returns 0, and those that the ledger may still hold for this spool (an array of strings, empty
+ * for a spool that is new). Caller frees both.
+ */
+int spool_incarnate(int spool, char **ret_incarnation, json_t **ret_former, struct err *err);
+/* The ledger holds the present incarnation: the former ones are forgotten. */
+int spool_incarnated(int spool, struct err *err);
 
 /* Writes runs/<id>/state.json. */
 int spool_save(int spool, const struct run *r, enum journal journal, struct err *err);

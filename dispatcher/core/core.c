@@ -1,6 +1,7 @@
 /* Events in, effects out. */
 #include "dispatcher/core/internal.h"
 #include "lib/buf.h"
+#include "lib/cleanup.h"
 
 #include <search.h>
 #include <stdlib.h>
@@ -8,6 +9,8 @@
 
 /* After a failed journal write, how long until the disk is tried again. */
 #define DISK_RETRY_MS 5000
+/* How long a container that is ready to go waits for its claim; then it is ended, and made again later. */
+#define CONFIRM_MS 60000
 
 static int by_id(const void *a, const void *b)
 {
@@ -36,6 +39,8 @@ void core_free(struct core *c)
 	tdestroy(c->by_id, free_run);
 	free(c->engine_reason);
 	free(c->disk_reason);
+	free(c->outcast);
+	free(c->frozen);
 	free(c);
 }
 
@@ -58,17 +63,30 @@ struct run *core_find(struct core *c, const char *id)
 }
 
 /* disinto-<dispatcher id>-<action id>-<attempt>: the id is what stands between. */
-struct run *core_find_by_container(struct core *c, const char *name)
+static struct run *find_by_name(struct core *c, const char *name, int *ret_attempt)
 {
 	char id[VAULT_ID_MAX + 1] = "";
-	size_t prefix = strlen("disinto-") + strlen(c->options.dispatcher_id) + 1;
-	const char *end = strrchr(name, '-');
+	cleanup_free char *prefix = xasprintf("disinto-%s-", c->options.dispatcher_id);
+	const char *begin = name + strlen(prefix), *end = strrchr(name, '-');
 
-	if (strlen(name) <= prefix || !end || end <= name + prefix || (size_t)(end - name) - prefix > VAULT_ID_MAX)
+	if (strncmp(name, prefix, strlen(prefix)) != 0 || end <= begin || end - begin > VAULT_ID_MAX)
 		return NULL;
-	memcpy(id, name + prefix, (size_t)(end - name) - prefix);
-	struct run *r = core_find(c, id);
+	memcpy(id, begin, (size_t)(end - begin));
+	*ret_attempt = (int)strtol(end + 1, NULL, 10);
+	return core_find(c, id);
+}
+
+struct run *core_find_by_container(struct core *c, const char *name)
+{
+	int attempt;
+	struct run *r = find_by_name(c, name, &attempt);
 	return r && r->name && strcmp(r->name, name) == 0 ? r : NULL;
+}
+
+struct run *core_find_by_old_container(struct core *c, const char *name, int *ret_attempt)
+{
+	struct run *r = find_by_name(c, name, ret_attempt);
+	return r && *ret_attempt > 0 && *ret_attempt < r->attempt ? r : NULL;
 }
 
 void core_forget(struct core *c, struct run *r)
@@ -111,7 +129,7 @@ void run_enter(struct core *c, struct run *r, enum run_state s)
 	effect_add(c, EFFECT_CHANGED, r);
 }
 
-static void finish_writing(struct core *c, struct run *r)
+void core_done(struct core *c, struct run *r)
 {
 	if (r->name)
 		effect_add(c, EFFECT_REMOVE, r);
@@ -152,17 +170,17 @@ static void journal_failed(struct core *c, struct run *r, const struct event *ev
 	}
 }
 
-static void claimed(struct core *c, struct run *r)
+static void claim_written(struct core *c, struct run *r)
 {
 	if (r->halt == HALT_CANCEL) {
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
 	} else if (core_hold(c)) {
 		core_requeue(c, r);
+	} else if (core_holds_claim(c, r)) {
+		core_prepare(c, r);
 	} else {
-		free(r->name);
-		r->name = xasprintf("disinto-%s-%s-%d", c->options.dispatcher_id, r->id, r->attempt);
-		run_enter(c, r, RUN_PREPARING);
-		effect_journal(c, r, JOURNAL_STARTING);
+		run_enter(c, r, RUN_BIDDING);
+		core_claim(c, r);
 	}
 }
 
@@ -178,11 +196,17 @@ static void prepared(struct core *c, struct run *r)
 	}
 }
 
-/* `going` is on disk. GO is said only if nothing came in between. */
+/* `going` is on disk. GO is said only if nothing came in between, and nobody else holds the claim. */
 static void committed(struct core *c, struct run *r)
 {
-	if (r->halt == HALT_NONE) {
+	if (r->halt == HALT_NONE && core_holds_claim(c, r)) {
 		core_go(c, r);
+		return;
+	}
+	if (r->halt == HALT_NONE) {
+		run_enter(c, r, RUN_CONFIRMING);
+		r->deadline_ms = c->mono_ms + CONFIRM_MS;
+		core_claim(c, r);
 		return;
 	}
 	run_enter(c, r, RUN_DELIVERING);
@@ -201,17 +225,19 @@ static void core_journaled(struct core *c, struct run *r, const struct event *ev
 	set_text(&c->disk_reason, NULL);
 	r->journal = ev->journal;
 	if (r->state == RUN_CLAIMING && ev->journal == JOURNAL_CLAIMED) {
-		claimed(c, r);
+		claim_written(c, r);
 	} else if (r->state == RUN_PREPARING && ev->journal == JOURNAL_STARTING) {
 		prepared(c, r);
 	} else if (r->state == RUN_COMMITTING && ev->journal == JOURNAL_GOING) {
 		committed(c, r);
 	} else if (r->state == RUN_ENDING && ev->journal == JOURNAL_RESULT) {
 		run_enter(c, r, RUN_RECORDING);
-		if (c->git_up)
+		if (!core_holds_claim(c, r))
+			core_claim(c, r);
+		else if (c->git_up)
 			effect_add(c, EFFECT_RECORD, r);
 	} else if (r->state == RUN_CLOSING && ev->journal == JOURNAL_RECORDED) {
-		finish_writing(c, r);
+		core_done(c, r);
 	}
 }
 
@@ -219,6 +245,8 @@ static void core_recovered(struct core *c, struct run *r)
 {
 	core_add(c, r);
 	r->state = RUN_WAITING;
+	if (r->journal < JOURNAL_RESULT)
+		r->won = false; /* this spool may be a copy of the one that won it: a new nonce shows */
 	switch (r->journal) {
 	case JOURNAL_GOING:
 		run_enter(c, r, RUN_GOING);
@@ -242,7 +270,7 @@ static void engine_gone(struct core *c)
 
 	for (r = TAILQ_FIRST(&c->open); r; r = next) {
 		next = TAILQ_NEXT(r, link);
-		if (r->state == RUN_COMMITTING || (r->halt == HALT_CANCEL && r->state < RUN_GOING))
+		if (r->state == RUN_COMMITTING || r->state == RUN_CONFIRMING || (r->halt == HALT_CANCEL && r->state < RUN_GOING))
 			core_failed(c, r, false, "the engine role ended while it was being started");
 		else if (r->state == RUN_STARTING || r->state == RUN_DELIVERING)
 			core_requeue(c, r);
@@ -260,7 +288,7 @@ static void core_role_up(struct core *c, const struct event *ev)
 	{
 		if (ev->role_engine && r->state == RUN_GOING)
 			core_follow(c, r);
-		if (ev->role_git && r->state == RUN_RECORDING)
+		if (ev->role_git && r->state == RUN_RECORDING && core_holds_claim(c, r))
 			effect_add(c, EFFECT_RECORD, r);
 	}
 }
@@ -270,7 +298,7 @@ static void core_role_down(struct core *c, const struct event *ev)
 	struct run *r;
 
 	if (ev->role_git)
-		c->git_up = false;
+		c->git_up = c->incarnated = false;
 	if (ev->role_keyring) {
 		c->keyring_up = false;
 		TAILQ_FOREACH(r, &c->open, link)
@@ -288,7 +316,10 @@ static void tick_run(struct core *c, struct run *r)
 {
 	if (r->deadline_ms && r->deadline_ms <= c->mono_ms) {
 		r->deadline_ms = 0;
-		core_cancel(c, r, HALT_TIMEOUT, "did not end in time and was killed");
+		if (r->state == RUN_CONFIRMING)
+			core_fault(c, r, false, "the ledger did not confirm the claim in time");
+		else
+			core_cancel(c, r, HALT_TIMEOUT, "did not end in time and was killed");
 	}
 	if (!r->retry_ms || r->retry_ms > c->mono_ms)
 		return;
@@ -330,6 +361,12 @@ static void step_run(struct core *c, struct run *r, const struct event *ev)
 		break;
 	case EV_JOURNALED:
 		core_journaled(c, r, ev);
+		break;
+	case EV_CLAIMED:
+		core_claimed(c, r, ev);
+		break;
+	case EV_CLAIM_LOST:
+		core_claim_lost(c, r, ev);
 		break;
 	case EV_DECRYPTED:
 		r->decrypted = true;
@@ -384,6 +421,12 @@ static void step_whole(struct core *c, const struct event *ev)
 		c->engine_ok = ev->ok;
 		set_text(&c->engine_reason, ev->ok ? NULL : ev->reason);
 		break;
+	case EV_INCARNATED:
+		core_incarnated(c, ev);
+		break;
+	case EV_FROZEN:
+		set_text(&c->frozen, ev->reason);
+		break;
 	case EV_ROLE_UP:
 		core_role_up(c, ev);
 		break;
@@ -401,9 +444,10 @@ static void step_whole(struct core *c, const struct event *ev)
 	}
 }
 
-static bool is_from_engine(enum event_kind k)
+static bool is_of_an_attempt(enum event_kind k)
 {
-	return k == EV_READY || k == EV_DELIVERED || k == EV_FAILED || k == EV_EXITED || k == EV_DECRYPTED || k == EV_NOT_DECRYPTED;
+	return k == EV_CLAIMED || k == EV_CLAIM_LOST || k == EV_READY || k == EV_DELIVERED || k == EV_FAILED || k == EV_EXITED ||
+	       k == EV_DECRYPTED || k == EV_NOT_DECRYPTED;
 }
 
 void core_step(struct core *c, const struct event *ev, struct effects *out)
@@ -412,7 +456,7 @@ void core_step(struct core *c, const struct event *ev, struct effects *out)
 	c->mono_ms = ev->mono_ms;
 	c->wall_ms = ev->wall_ms;
 	struct run *r = ev->id && ev->kind != EV_LANDED ? core_find(c, ev->id) : NULL;
-	if (r && !(is_from_engine(ev->kind) && ev->attempt != r->attempt))
+	if (r && !(is_of_an_attempt(ev->kind) && ev->attempt != r->attempt))
 		step_run(c, r, ev);
 	else if (!ev->id || ev->kind == EV_LANDED || (!r && ev->kind == EV_CANCEL))
 		step_whole(c, ev);
@@ -431,6 +475,11 @@ int64_t core_next_ms(const struct core *c)
 			next = r->retry_ms;
 		if (r->deadline_ms && (next < 0 || r->deadline_ms < next))
 			next = r->deadline_ms;
+		if (r->state == RUN_QUEUED && c->active < c->options.capacity) {
+			int64_t due = core_claim_due_ms(c, r);
+			if (due > c->mono_ms && (next < 0 || due < next))
+				next = due;
+		}
 	}
 	return next;
 }
@@ -469,8 +518,14 @@ const char *core_hold(const struct core *c)
 {
 	if (c->stopping)
 		return "the dispatcher is stopping";
+	if (c->outcast)
+		return c->outcast;
 	if (c->disk_reason)
 		return c->disk_reason;
+	if (c->frozen)
+		return c->frozen;
+	if (c->options.ledger && !c->incarnated)
+		return "this dispatcher is not in the ledger yet";
 	if (!c->engine_up || !c->engine_ok)
 		return c->engine_reason;
 	if (!c->keyring_up)

@@ -1,8 +1,8 @@
 /*
  * The core: decides everything, and does nothing by itself.
  *
- * core_step() takes one event and appends the effects that follow from it. No I/O, no clock, no randomness: times and
- * nonces come in with the event, and what an effect brought about comes back as another event. The core role
+ * core_step() takes one event and appends the effects that follow from it. No I/O, no clock, no randomness: times come in with the event,
+ * nonces are derived from the seed of this life, and what an effect brought about comes back as another event. The core role
  * (../core_role.c) carries effects out in their order; the simulator (tests/sim) does the same with a simulated world.
  *
  * Everything that another process is asked to do is preceded by a journal write that has come back as EV_JOURNALED: after a
@@ -12,10 +12,12 @@
  *   WAITING      can't start now; `reason` says why; tried again     none..starting     no
  *   QUEUED       may start as soon as there is a slot                none..starting     no
  *   CLAIMING     `claimed` is being written                          none..starting     yes
+ *   BIDDING      git wins the claim on the ledger                    claimed            yes
  *   PREPARING    `starting` is being written                         claimed            yes
  *   STARTING     engine makes the container, runner checks the task  starting           yes
  *   DELIVERING   keyring decrypts, engine passes on                  starting           yes
- *   COMMITTING   `going` is being written                            starting           yes
+ *   COMMITTING   `going` is being written, with a fresh nonce        starting           yes
+ *   CONFIRMING   git puts that nonce into the ledger                 going              yes
  *   GOING        GO was said; it may be running                      going              yes
  *   ENDING       the result is being written                         any                no
  *   RECORDING    git takes the result to the server                  result             no
@@ -23,6 +25,12 @@
  *   DONE         nothing left to do; the id stays taken              recorded           no
  *
  * Before GOING a container may be thrown away and made again: nothing has run in it. From GOING on it is only ever followed.
+ *
+ * Claims (`claims: ledger`; with `claims: local` there is no BIDDING and no CONFIRMING). Each claim has a nonce, and a spool may replace only those claims
+ * whose nonces it has journaled itself (`mine`). The first claim keeps others from preparing the same action. The second one, before GO, is what makes a run
+ * the only one of its attempt: its nonce goes to disk together with `going`, so that a copy of this spool either knows that the action may be running,
+ * or does not know the nonce and can't take the claim. Time plays no part in it: a dispatcher that slept for a year between the two loses like any other.
+ * What ends without having run (refusals, cancellations) is claimed too: its result goes to disk, then the claim is won, then git is given the result.
  */
 #ifndef DISPATCHER_CORE_CORE_H
 #define DISPATCHER_CORE_CORE_H
@@ -40,10 +48,12 @@ enum run_state {
 	RUN_WAITING,
 	RUN_QUEUED,
 	RUN_CLAIMING,
+	RUN_BIDDING,
 	RUN_PREPARING,
 	RUN_STARTING,
 	RUN_DELIVERING,
 	RUN_COMMITTING,
+	RUN_CONFIRMING,
 	RUN_GOING,
 	RUN_ENDING,
 	RUN_RECORDING,
@@ -66,8 +76,13 @@ struct run {
 	enum run_state state;
 	enum journal journal; /* the last one that is known to be on disk */
 	int attempt;
-	char *name;  /* container */
-	char *claim; /* nonce */
+	int offered;       /* an operator freed this later attempt while the present one was under way; 0: none */
+	char *name;        /* container */
+	char *claim;       /* nonce: the newest of this attempt */
+	json_t *mine;      /* nonces that this spool may have put into the ledger for the present attempt, `claim` the last; NULL: none */
+	bool won;          /* `claim` stands in the ledger */
+	bool forfeited;    /* somebody else's stands there; its container is being ended */
+	int64_t landed_ms; /* monotonic: when this life first heard that it may start */
 	/* What landed. Object ids are hex; NULL where there is none. */
 	char *commit, *action_blob, *formula_name, *formula_blob;
 	char *tier, *policy_blob, *approval_mode, *approval_by; /* as git judged it */
@@ -93,7 +108,7 @@ struct run {
 	bool decrypted, delivered;
 	int failures;        /* in a row, for the backoff */
 	int64_t retry_ms;    /* monotonic: WAITING and failed writes are tried again then; 0: on another event */
-	int64_t deadline_ms; /* monotonic: GOING is killed then; 0: none */
+	int64_t deadline_ms; /* monotonic: GOING and CONFIRMING are killed then; 0: none */
 	void *transcript;    /* the role's own; the core does not look at it */
 };
 
@@ -106,6 +121,10 @@ enum event_kind {
 	EV_CANCEL,        /* id, reason: by git or by an operator */
 	EV_RECORDED,      /* id */
 	EV_JOURNALED,     /* id, journal, ok, reason */
+	EV_CLAIMED,       /* id, attempt, nonce */
+	EV_CLAIM_LOST,    /* id, attempt, nonce, reason */
+	EV_INCARNATED,    /* ok: the ledger knows this life; !ok, reason: this spool is a copy, the dispatcher must end */
+	EV_FROZEN,        /* reason: why nothing new may start until an operator decides; NULL: nothing is in the way */
 	EV_DECRYPTED,     /* id, attempt */
 	EV_NOT_DECRYPTED, /* id, attempt, refuse, reason */
 	EV_ENGINE,        /* ok, reason: the engine answers, or not */
@@ -126,7 +145,7 @@ struct landed {
 	struct action *action;    /* emptied when the core takes it; .json NULL when refused */
 	struct formula **formula; /* set to NULL when the core takes it; *formula NULL when refused */
 	json_t *secrets;          /* {NAME: {blob, age}}; a reference is added */
-	const char *nonce;        /* fresh, for the claim */
+	int attempt;              /* that a claim would be for */
 	const char *refuse;       /* why it must not run, or NULL */
 	const char *wait;         /* why it can't be judged now, or NULL */
 };
@@ -148,7 +167,7 @@ struct event {
 	int attempt;
 	bool ok, refuse;
 	bool role_engine, role_git, role_keyring;
-	const char *reason, *container, *image;
+	const char *reason, *container, *image, *nonce;
 	enum journal journal;
 	struct run *run;
 	const struct landed *landed;
@@ -164,7 +183,9 @@ enum effect_kind {
 	EFFECT_HALT, /* TERM, KILL after the grace */
 	EFFECT_KILL,
 	EFFECT_REMOVE,
+	EFFECT_CLAIM,   /* to git: `claim`, `mine` and `attempt` as they are when it is carried out */
 	EFFECT_RECORD,  /* to git */
+	EFFECT_QUIT,    /* the dispatcher must end: `text` says why */
 	EFFECT_CHANGED, /* the run looks different from outside */
 	EFFECT_NOTE,    /* worth a log line: `text` */
 };
@@ -183,9 +204,13 @@ struct effects {
 void effects_clear(struct effects *e); /* frees texts, keeps memory */
 void effects_free(struct effects *e);
 
+#define CORE_SEED_BYTES 32
+
 struct core_options {
 	int capacity;
-	const char *dispatcher_id; /* borrowed */
+	const char *dispatcher_id;           /* borrowed */
+	bool ledger;                         /* `claims: ledger` */
+	unsigned char seed[CORE_SEED_BYTES]; /* random, of this life: nonces come from it */
 };
 
 struct core;
@@ -201,10 +226,12 @@ int64_t core_next_ms(const struct core *c);
 /* Looking in. */
 struct run *core_find(struct core *c, const char *id);                /* NULL: unknown */
 struct run *core_find_by_container(struct core *c, const char *name); /* NULL: unknown */
-const struct run_list *core_open_runs(const struct core *c);          /* not DONE, in order of landing */
-int core_active(const struct core *c);                                /* slots in use */
-int core_queued(const struct core *c);                                /* WAITING and QUEUED */
-int core_recording(const struct core *c);                             /* results on their way to the server */
+/* The same for the container of an earlier attempt, which nothing needs any more. */
+struct run *core_find_by_old_container(struct core *c, const char *name, int *ret_attempt);
+const struct run_list *core_open_runs(const struct core *c); /* not DONE, in order of landing */
+int core_active(const struct core *c);                       /* slots in use */
+int core_queued(const struct core *c);                       /* WAITING and QUEUED */
+int core_recording(const struct core *c);                    /* results on their way to the server */
 bool core_stopping(const struct core *c);
 /* Why nothing new starts at the moment, or NULL. Borrowed until the next step. */
 const char *core_hold(const struct core *c);

@@ -1,6 +1,7 @@
 /* From GO to the end. */
 #include "dispatcher/core/internal.h"
 #include "lib/buf.h"
+#include "lib/cleanup.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ static void set_deadline(struct core *c, struct run *r)
 void core_go(struct core *c, struct run *r)
 {
 	r->failures = 0;
+	r->started_ms = c->wall_ms;
 	set_deadline(c, r);
 	run_enter(c, r, RUN_GOING);
 	effect_add(c, EFFECT_GO, r);
@@ -45,6 +47,8 @@ void core_finish(struct core *c, struct run *r, enum outcome outcome, const int 
 	r->reason = why;
 	r->finished_ms = c->wall_ms;
 	r->deadline_ms = r->retry_ms = 0;
+	if (!core_holds_claim(c, r))
+		core_new_nonce(c, r);
 	run_enter(c, r, RUN_ENDING);
 	effect_journal(c, r, JOURNAL_RESULT);
 }
@@ -90,10 +94,12 @@ static void finish_without_report(struct core *c, struct run *r, const struct ex
 	} else if (code && x->oom) {
 		core_finish(c, r, OUTCOME_FAILED, code, "ran out of memory; raise resources.memory in the formula");
 	} else {
-		char *why = xasprintf("%s; it may have run in part: look at its log, then propose it again under a new id",
-		                      x->reason ? x->reason : "the container ended without a report of its runner");
+		const char *what = x->reason ? x->reason : "the container ended without a report of its runner";
+		if (core_try_again(c, r, what))
+			return;
+		cleanup_free char *why =
+		    xasprintf("%s; it may have run in part: look at its log, then propose it again under a new id", what);
 		core_finish(c, r, OUTCOME_LOST, code, why);
-		free(why);
 	}
 }
 
@@ -136,11 +142,11 @@ void core_cancel(struct core *c, struct run *r, enum halt why, const char *reaso
 	}
 	r->halt = why;
 	set_text(&r->halt_reason, reason);
-	if (r->state == RUN_STARTING || r->state == RUN_DELIVERING)
+	if (r->state == RUN_STARTING || r->state == RUN_DELIVERING || r->state == RUN_CONFIRMING)
 		effect_add(c, EFFECT_KILL, r);
 	else if (r->state == RUN_GOING)
 		effect_add(c, why == HALT_CANCEL ? EFFECT_HALT : EFFECT_KILL, r);
-	/* CLAIMING, PREPARING, COMMITTING: core_journaled looks at it before it goes on. */
+	/* CLAIMING, BIDDING, PREPARING, COMMITTING: core_journaled and core_claimed look at it before they go on. */
 }
 
 void core_recorded(struct core *c, struct run *r)
@@ -154,16 +160,13 @@ void core_recorded(struct core *c, struct run *r)
 /* The server has no more use for what we know of this action. */
 void core_gone(struct core *c, struct run *r, const struct event *ev)
 {
-	effect_note(c, r, "%s", ev->reason);
 	if (r->state == RUN_RECORDING && ev->ok) {
+		effect_note(c, r, "%s", ev->reason);
 		core_recorded(c, r); /* a result can't be replaced: ours stays in the spool */
 	} else if (r->state == RUN_WAITING || r->state == RUN_QUEUED) {
-		if (!ev->ok) {
+		if (!ev->ok)
 			core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, ev->reason);
-		} else {
-			set_text(&r->reason, ev->reason);
-			run_enter(c, r, RUN_CLOSING);
-			effect_journal(c, r, JOURNAL_RECORDED);
-		}
+		else
+			core_drop(c, r, ev->reason);
 	}
 }

@@ -31,10 +31,12 @@ const char *run_state_name(enum run_state s)
 	case RUN_QUEUED:
 		return "queued";
 	case RUN_CLAIMING:
+	case RUN_BIDDING:
 	case RUN_PREPARING:
 	case RUN_STARTING:
 	case RUN_DELIVERING:
 	case RUN_COMMITTING:
+	case RUN_CONFIRMING:
 		return "starting";
 	case RUN_GOING:
 		return "running";
@@ -64,6 +66,7 @@ void run_free(struct run *r)
 		return;
 	free(r->name);
 	free(r->claim);
+	json_decref(r->mine);
 	free(r->commit);
 	free(r->action_blob);
 	free(r->formula_name);
@@ -120,7 +123,7 @@ void effect_journal(struct core *c, struct run *r, enum journal j)
 	e->journal = j;
 }
 
-void effect_note(struct core *c, struct run *r, const char *fmt, ...)
+void effect_text(struct core *c, enum effect_kind kind, struct run *r, const char *fmt, ...)
 {
 	struct buf text = BUF_INIT;
 	va_list ap;
@@ -129,6 +132,7 @@ void effect_note(struct core *c, struct run *r, const char *fmt, ...)
 	buf_vaddf(&text, fmt, ap);
 	va_end(ap);
 	struct effect *e = effect_push(c->out);
+	e->kind = kind;
 	e->run = r;
 	e->text = buf_steal(&text);
 }

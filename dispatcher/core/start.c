@@ -12,7 +12,7 @@
 void core_restart(struct core *c, struct run *r)
 {
 	r->started_ms = r->retry_ms = r->deadline_ms = 0;
-	r->decrypted = r->delivered = r->failed = r->halt_refuses = false;
+	r->decrypted = r->delivered = r->failed = r->halt_refuses = r->forfeited = false;
 	r->halt = HALT_NONE;
 	set_text(&r->halt_reason, NULL);
 	if (r->journal >= JOURNAL_GOING)
@@ -40,6 +40,8 @@ void core_wait(struct core *c, struct run *r, const char *reason)
 void core_requeue(struct core *c, struct run *r)
 {
 	core_restart(c, r);
+	if (!r->landed_ms)
+		r->landed_ms = c->mono_ms;
 	if (r->secrets) {
 		run_enter(c, r, RUN_QUEUED);
 		return;
@@ -78,7 +80,7 @@ static void take_landed(struct run *r, const struct landed *l)
 	set_text(&r->policy_blob, l->policy_blob);
 	set_text(&r->approval_mode, l->approval_mode);
 	set_text(&r->approval_by, l->approval_by);
-	set_text(&r->claim, l->nonce);
+	r->attempt = l->attempt > r->attempt ? l->attempt : r->attempt;
 	action_free(&r->action);
 	r->action = *l->action;
 	*l->action = (struct action)ACTION_INIT;
@@ -123,9 +125,19 @@ static const char *missing_secret(const struct run *r, const json_t *secrets)
 	return NULL;
 }
 
+/* An operator gave a later attempt free. What is under way here goes on until the ledger says that its claim is lost. */
+static void offered(struct core *c, struct run *r, int attempt)
+{
+	r->offered = attempt;
+	if (r->state == RUN_WAITING || r->state == RUN_QUEUED)
+		core_drop(c, r, "an operator gave it free for another attempt");
+}
+
 /* Announced again: after a restart of git or of everything, or because somebody changed the file. What is taken keeps its bytes. */
 static void landed_again(struct core *c, struct run *r, const struct landed *l)
 {
+	if (l->attempt > r->attempt)
+		offered(c, r, l->attempt);
 	if (r->state == RUN_DONE) {
 		effect_note(c, r, "has no result in the repository any more, but it was done; it does not run again");
 		return;
@@ -164,6 +176,10 @@ void core_landed(struct core *c, const struct event *ev)
 {
 	struct run *r = core_find(c, ev->id);
 
+	if (r && r->state == RUN_DONE && ev->landed->attempt > r->attempt) {
+		core_forget(c, r);
+		r = NULL;
+	}
 	if (r && is_taken(r)) {
 		landed_again(c, r, ev->landed);
 		return;
@@ -188,12 +204,25 @@ void core_schedule(struct core *c)
 	{
 		if (c->active >= c->options.capacity)
 			return;
-		if (r->state != RUN_QUEUED)
+		if (r->state != RUN_QUEUED || core_claim_due_ms(c, r) > c->mono_ms)
 			continue;
 		set_text(&r->reason, NULL);
+		if (r->won) {
+			core_prepare(c, r);
+			continue;
+		}
+		core_new_nonce(c, r);
 		run_enter(c, r, RUN_CLAIMING);
 		effect_journal(c, r, JOURNAL_CLAIMED);
 	}
+}
+
+void core_prepare(struct core *c, struct run *r)
+{
+	free(r->name);
+	r->name = xasprintf("disinto-%s-%s-%d", c->options.dispatcher_id, r->id, r->attempt);
+	run_enter(c, r, RUN_PREPARING);
+	effect_journal(c, r, JOURNAL_STARTING);
 }
 
 void core_ready(struct core *c, struct run *r, const struct event *ev)
@@ -212,6 +241,8 @@ void core_delivered(struct core *c, struct run *r)
 	if (r->state != RUN_DELIVERING || !r->decrypted || !r->delivered || r->halt != HALT_NONE)
 		return;
 	r->started_ms = c->wall_ms; /* written with `going`, so that a later life knows it */
+	if (c->options.ledger)
+		core_new_nonce(c, r);
 	run_enter(c, r, RUN_COMMITTING);
 	effect_journal(c, r, JOURNAL_GOING);
 }
@@ -245,11 +276,13 @@ void core_failed(struct core *c, struct run *r, bool refuse, const char *reason)
 		}
 		return;
 	}
-	if (r->state != RUN_STARTING && r->state != RUN_DELIVERING && r->state != RUN_GOING)
+	if (r->state != RUN_STARTING && r->state != RUN_DELIVERING && r->state != RUN_CONFIRMING && r->state != RUN_GOING)
 		return;
 	r->started_ms = 0;
 	char *why = xstrdup(r->halt == HALT_NONE ? reason : r->halt_reason);
-	if (r->halt == HALT_CANCEL)
+	if (r->forfeited)
+		core_drop(c, r, why);
+	else if (r->halt == HALT_CANCEL)
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, why);
 	else if (r->halt == HALT_FAULT ? r->halt_refuses : refuse)
 		core_finish(c, r, OUTCOME_REFUSED, NULL, why);

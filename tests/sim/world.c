@@ -156,7 +156,7 @@ static void role_begins(struct world *w, int role)
 static void do_effect(struct world *w, const struct effect *e)
 {
 	static const char *const names[] = {"journal", "start",  "decrypt", "go",      "follow", "halt",
-	                                    "kill",    "remove", "record",  "changed", "note"};
+	                                    "kill",    "remove", "claim",   "record", "quit", "changed", "note"};
 	int i = e->run ? index_of(w, e->run->id) : -1;
 
 	if (e->kind == EFFECT_CHANGED)
@@ -396,8 +396,7 @@ static void core_hears_landed(struct world *w, int i, struct event *ev)
 	                   .formula_blob = "f0",
 	                   .action = &action,
 	                   .formula = &formula,
-	                   .secrets = secrets,
-	                   .nonce = "n0"};
+	                   .secrets = secrets};
 	ev->landed = &l;
 	step(w, ev);
 	ev->landed = NULL;
@@ -424,7 +423,7 @@ static void core_hears_exited(struct world *w, int i, struct event *ev)
 
 static void core_hears(struct world *w, const struct mail *m)
 {
-	static const char *const names[] = {"recovered", "landed",        "gone",      "cancel", "recorded",  "journaled",
+	static const char *const names[] = {"recovered", "landed",        "gone",      "cancel", "recorded",  "journaled", "claimed", "claim_lost", "incarnated", "frozen",
 	                                    "decrypted", "not_decrypted", "engine",    "ready",  "delivered", "failed",
 	                                    "exited",    "role_up",       "role_down", "stop",   "tick"};
 	struct event ev = {.kind = (enum event_kind)m->what,

@@ -1,7 +1,5 @@
 /* The core, event by event. The simulator covers the orders that nobody thought of; this names the ones that matter. */
-#include "dispatcher/core/core.h"
-#include "lib/buf.h"
-#include "lib/cleanup.h"
+#include "tests/unit/core_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,98 +7,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-struct world {
-	struct core *core;
-	struct effects effects;
-	int64_t now;
-};
-
-static int setup(void **state)
-{
-	struct core_options options = {.capacity = 2, .dispatcher_id = "d1"};
-	struct world *w = xcalloc(1, sizeof *w);
-
-	w->core = core_new(&options);
-	w->now = 1000;
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	core_free(w->core);
-	effects_free(&w->effects);
-	free(w);
-	return 0;
-}
-
-/* One event; the effects that follow from it replace those before. */
-static void step(struct world *w, struct event ev)
-{
-	effects_clear(&w->effects);
-	ev.mono_ms = ev.wall_ms = w->now;
-	core_step(w->core, &ev, &w->effects);
-}
-
-static const struct effect *effect_of(const struct world *w, enum effect_kind kind)
-{
-	for (size_t i = 0; i < w->effects.n; i++)
-		if (w->effects.v[i].kind == kind)
-			return &w->effects.v[i];
-	return NULL;
-}
-
-static void land_with(struct world *w, const char *id, const char *blob, const char *refuse, const char *wait)
-{
-	struct action action = ACTION_INIT;
-	struct formula *formula = xcalloc(1, sizeof *formula);
-	cleanup_json json_t *a = json_pack("{s:s, s:s, s:s, s:[s]}", "id", id, "formula", "f", "context", "c", "secrets", "TOKEN");
-	cleanup_json json_t *f = json_pack("{s:s, s:[{s:s, s:s}]}", "name", "f", "steps", "id", "s", "run", "true");
-	cleanup_json json_t *secrets =
-	    json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "OTHER", "blob", "0b", "age", "eQ==", "TOKEN", "blob", "5b", "age", "eA==");
-
-	assert_int_equal(action_from_json(id, a, &action, NULL), 0);
-	assert_int_equal(formula_from_json("f", f, formula, NULL), 0);
-	struct landed l = {.commit = "c1",
-	                   .action_blob = blob,
-	                   .formula_name = "f",
-	                   .formula_blob = "f1",
-	                   .action = &action,
-	                   .formula = &formula,
-	                   .secrets = secrets,
-	                   .nonce = "n1",
-	                   .refuse = refuse,
-	                   .wait = wait};
-	step(w, (struct event){.kind = EV_LANDED, .id = id, .landed = &l});
-	action_free(&action);
-	if (formula)
-		formula_free(formula);
-	free(formula);
-}
-
-static void land(struct world *w, const char *id)
-{
-	land_with(w, id, "b1", NULL, NULL);
-}
-
-static void roles_up(struct world *w)
-{
-	step(w, (struct event){.kind = EV_ROLE_UP, .role_git = true, .role_keyring = true, .role_engine = true});
-	step(w, (struct event){.kind = EV_ENGINE, .ok = true});
-}
-
-static void journaled(struct world *w, const char *id, enum journal j)
-{
-	step(w, (struct event){.kind = EV_JOURNALED, .id = id, .journal = j, .ok = true});
-}
-
-static void say(struct world *w, enum event_kind kind, const char *id)
-{
-	step(w, (struct event){.kind = kind, .id = id, .attempt = 1, .reason = "because", .container = "cid", .image = "img"});
-}
 
 /* From landing to the moment before GO. */
 static void bring_to_committing(struct world *w, const char *id)
@@ -117,19 +23,6 @@ static void bring_to_going(struct world *w, const char *id)
 {
 	bring_to_committing(w, id);
 	journaled(w, id, JOURNAL_GOING);
-}
-
-static void exited(struct world *w, const char *id, const char *outcome, int code, bool going)
-{
-	cleanup_json json_t *report = outcome ? json_pack("{s:s, s:i}", "outcome", outcome, "exit_code", code) : NULL;
-	struct exited x = {.going = going, .report = report, .has_exit_code = true, .exit_code = code};
-
-	step(w, (struct event){.kind = EV_EXITED, .id = id, .attempt = 1, .exited = &x});
-}
-
-static enum run_state state_of(struct world *w, const char *id)
-{
-	return core_find(w->core, id)->state;
 }
 
 static void test_whole_life(void **state)
@@ -420,22 +313,6 @@ static void test_threat_08_done_is_taken_for_ever(void **state)
 	assert_int_equal(state_of(w, "a"), RUN_DONE);
 }
 
-static void recover(struct world *w, const char *id, enum journal j)
-{
-	struct run *r = run_new(id);
-
-	r->journal = j;
-	r->name = xstrdup("disinto-d1-x-1");
-	r->commit = xstrdup("c1");
-	r->action_blob = xstrdup("b1");
-	cleanup_json json_t *a = json_pack("{s:s, s:s, s:s, s:[s]}", "id", id, "formula", "f", "context", "c", "secrets", "TOKEN");
-	cleanup_json json_t *f = json_pack("{s:s, s:[{s:s, s:s}]}", "name", "f", "steps", "id", "s", "run", "true");
-	r->formula = xcalloc(1, sizeof *r->formula);
-	assert_int_equal(action_from_json(id, a, &r->action, NULL), 0);
-	assert_int_equal(formula_from_json("f", f, r->formula, NULL), 0);
-	step(w, (struct event){.kind = EV_RECOVERED, .run = r});
-}
-
 static void test_recovery(void **state)
 {
 	struct world *w = *state;
@@ -555,7 +432,7 @@ static void test_stop_starts_nothing_new(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, local_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(test_whole_life),
 	    T(test_capacity_in_order_of_landing),

@@ -54,6 +54,8 @@ static struct run *make_run(const char *id)
 
 	r->name = xstrdup("disinto-d1-x-1");
 	r->claim = xstrdup("abcd");
+	r->mine = json_pack("[s, s]", "ab", "abcd");
+	r->won = true;
 	r->commit = xstrdup("c1");
 	r->action_blob = xstrdup("b1");
 	r->formula_name = xstrdup("f");
@@ -101,6 +103,49 @@ static void test_newer_spool_is_refused(void **state)
 	assert_int_equal(file_write_at(p->spool, "dispatcher.json", newer, strlen(newer), 0600, NULL), 0);
 	assert_int_equal(spool_identify(p->spool, NULL, &id, &err), -1);
 	assert_non_null(strstr(err_msg(&err), "newer version"));
+}
+
+/* What the ledger may hold still: every incarnation since the last one that it is known to hold. */
+static void test_incarnations(void **state)
+{
+	struct place *p = *state;
+	cleanup_free char *id = NULL, *a = NULL, *b = NULL, *c = NULL, *d = NULL;
+	cleanup_json json_t *none = NULL, *one = NULL, *two = NULL, *after = NULL;
+
+	assert_int_equal(spool_identify(p->spool, "d1", &id, NULL), 0);
+	assert_int_equal(spool_incarnate(p->spool, &a, &none, NULL), 0);
+	assert_int_equal(json_array_size(none), 0);
+	assert_int_equal(spool_incarnate(p->spool, &b, &one, NULL), 0);
+	assert_string_not_equal(a, b);
+	assert_string_equal(json_string_value(json_array_get(one, 0)), a);
+	assert_int_equal(spool_incarnate(p->spool, &c, &two, NULL), 0);
+	assert_string_equal(json_string_value(json_array_get(two, 0)), a);
+	assert_string_equal(json_string_value(json_array_get(two, 1)), b);
+	assert_int_equal(spool_incarnated(p->spool, NULL), 0);
+	assert_int_equal(spool_incarnate(p->spool, &d, &after, NULL), 0);
+	assert_int_equal(json_array_size(after), 1);
+	assert_string_equal(json_string_value(json_array_get(after, 0)), c);
+	cleanup_free char *again = NULL;
+	assert_int_equal(spool_identify(p->spool, NULL, &again, NULL), 0);
+	assert_string_equal(again, "d1");
+}
+
+static void test_many_starts_without_an_answer(void **state)
+{
+	struct place *p = *state;
+	cleanup_free char *id = NULL, *first = NULL, *last = NULL;
+	cleanup_json json_t *former = NULL;
+
+	assert_int_equal(spool_identify(p->spool, "d1", &id, NULL), 0);
+	assert_int_equal(spool_incarnate(p->spool, &first, &former, NULL), 0);
+	for (int i = 0; i < 1010; i++) {
+		json_decref(former);
+		free(last);
+		last = NULL;
+		assert_int_equal(spool_incarnate(p->spool, &last, &former, NULL), 0);
+	}
+	assert_int_equal(json_array_size(former), 1000);
+	assert_string_equal(json_string_value(json_array_get(former, 0)), first);
 }
 
 struct found {
@@ -282,6 +327,8 @@ int main(void)
 	    T(test_second_dispatcher_is_refused),
 	    T(test_id_is_made_once),
 	    T(test_newer_spool_is_refused),
+	    T(test_incarnations),
+	    T(test_many_starts_without_an_answer),
 	    T(test_every_state_comes_back),
 	    T(test_damaged_state_is_told_and_disturbs_nobody),
 	    T(test_folder_without_a_state_is_nothing),
