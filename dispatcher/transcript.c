@@ -4,6 +4,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/log.h"
 #include "vault/frame.h"
 #include "vault/name.h"
 
@@ -16,7 +17,7 @@
 struct transcript {
 	int fd;
 	int64_t bytes;
-	int failed; /* errno of the first write that failed */
+	bool cut; /* a write failed: what came after is not kept */
 	crypto_hash_sha256_state digest;
 	json_t *steps;
 	json_t *outputs;
@@ -51,13 +52,13 @@ void transcript_free(struct transcript *t)
 
 void transcript_log(struct transcript *t, const char *text, size_t len)
 {
-	cleanup_err struct err err = ERR_INIT;
-
-	if (t->failed)
+	if (t->cut)
 		return;
-	errno = 0;
-	if (fd_write_all(t->fd, text, len, &err) < 0) {
-		t->failed = errno ? errno : EIO;
+	if (fd_write_all(t->fd, text, len, NULL) < 0) {
+		/* A full disk must not keep the result from being written once there is space again: it says that its log is not whole. */
+		t->cut = true;
+		if (ftruncate(t->fd, (off_t)t->bytes) < 0)
+			log_warn("a log holds more than its result says", "error", strerror(errno), NULL);
 		return;
 	}
 	t->bytes += (int64_t)len;
@@ -104,8 +105,6 @@ const char *transcript_current_step(const struct transcript *t)
 
 int transcript_sync(struct transcript *t, struct err *err)
 {
-	if (t->failed)
-		return err_errno(err, t->failed, "spool: log");
 	return fsync(t->fd) < 0 ? err_errno(err, errno, "spool: log") : 0;
 }
 
@@ -167,7 +166,7 @@ char *transcript_result(const struct run *r, struct transcript *t, const char *d
 	    .logs = tail,
 	    .log_bytes = t ? t->bytes : 0,
 	    .log_sha256 = hex,
-	    .log_truncated = r->log_truncated,
+	    .log_truncated = r->log_truncated || (t ? t->cut : r->started_ms != 0),
 	};
 	cleanup_json json_t *value = result_to_json(&result);
 	return json_pretty(value);

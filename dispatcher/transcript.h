@@ -17,7 +17,7 @@ struct transcript;
 int transcript_begin(int spool, const char *id, struct transcript **ret, struct err *err);
 void transcript_free(struct transcript *t);
 
-/* Appends text of the log. A write that fails is remembered and makes transcript_sync fail. */
+/* Appends text of the log. After a write that fails nothing more is kept, and the result says that its log is not whole. */
 void transcript_log(struct transcript *t, const char *text, size_t len);
 /* A `step` message: state "start" or "end". */
 void transcript_step(struct transcript *t, const json_t *message);

@@ -9,10 +9,12 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -304,6 +306,36 @@ static void test_transcript_becomes_a_result(void **state)
 	run_free(r);
 }
 
+/* guard: transcript_log's answer to a write that fails; the result must come out all the same */
+static void test_log_that_a_full_disk_cut(void **state)
+{
+	struct place *p = *state;
+	struct run *r = make_run("a");
+	struct transcript *t = NULL;
+	struct rlimit before, small;
+	cleanup_buf struct buf log = BUF_INIT;
+
+	assert_int_equal(transcript_begin(p->spool, "a", &t, NULL), 0);
+	transcript_log(t, "hello\n", 6);
+	getrlimit(RLIMIT_FSIZE, &before);
+	small = (struct rlimit){.rlim_cur = 8, .rlim_max = before.rlim_max};
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &small);
+	transcript_log(t, "world\n", 6);
+	setrlimit(RLIMIT_FSIZE, &before);
+	transcript_log(t, "late\n", 5);
+	assert_int_equal(transcript_sync(t, NULL), 0);
+	assert_int_equal(file_read_at(p->spool, "runs/a/log", 100, &log, NULL), 0);
+	assert_string_equal(log.data, "hello\n");
+	cleanup_free char *text = transcript_result(r, t, "d1");
+	cleanup_json json_t *result = json_loads(text, 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(result, "logs")), "hello\n");
+	assert_int_equal(json_integer_value(json_object_get(result, "log_bytes")), 6);
+	assert_true(json_is_true(json_object_get(result, "log_truncated")));
+	transcript_free(t);
+	run_free(r);
+}
+
 static void test_following_again_writes_the_log_anew(void **state)
 {
 	struct place *p = *state;
@@ -333,8 +365,8 @@ int main(void)
 	    T(test_damaged_state_is_told_and_disturbs_nobody),
 	    T(test_folder_without_a_state_is_nothing),
 	    T(test_transcript_becomes_a_result),
-
 	    T(test_outputs_are_bounded),
+	    T(test_log_that_a_full_disk_cut),
 	    T(test_following_again_writes_the_log_anew),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
