@@ -89,8 +89,12 @@ static void add_all(struct environment *e, const struct runner *r, const struct 
 	add_text(e, "DISINTO_ACTION_ID", r->action.id);
 	add_text(e, "DISINTO_CONTEXT", r->action.context);
 	add_text(e, "DISINTO_STEP", step->id);
+	add_text(e, "DISINTO_OUTPUT", OUTPUT_FILE);
 	add_git(e, r, step);
 	json_object_foreach (inputs, name, value) {
+		add_input(e, name, json_string_value(value));
+	}
+	json_object_foreach (r->outputs, name, value) {
 		add_input(e, name, json_string_value(value));
 	}
 	for (size_t i = 0; r->formula.secrets_as != SECRETS_AS_FILE && i < r->secrets.n; i++)

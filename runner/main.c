@@ -59,6 +59,13 @@ static void not_run(const struct err *err, struct ending *ret)
 	ret->reason = xstrdup(err_msg(err));
 }
 
+static void run_all(struct runner *r, struct ending *ret)
+{
+	run_steps(r, ret);
+	if (!r->out.broken)
+		artifacts_send(r);
+}
+
 static void say_report(struct runner *r, const struct ending *e)
 {
 	json_t *code = e->exit_code < 0 ? json_null() : json_integer(e->exit_code);
@@ -75,6 +82,7 @@ static void runner_free(struct runner *r)
 	json_decref(r->agents);
 	formula_free(&r->formula);
 	action_free(&r->action);
+	json_decref(r->outputs);
 }
 
 int main(int argc, char **argv)
@@ -85,7 +93,8 @@ int main(int argc, char **argv)
 	                                                         .formula = FORMULA_INIT,
 	                                                         .signal_fd = -1,
 	                                                         .null_fd = -1,
-	                                                         .secrets_fd = -1};
+	                                                         .secrets_fd = -1,
+	                                                         .output_fd = -1};
 	struct ending end = {.outcome = NULL};
 	struct err err cleanup_err = ERR_INIT;
 
@@ -100,7 +109,7 @@ int main(int argc, char **argv)
 	if (prepare(&r, &err) < 0)
 		not_run(&err, &end);
 	else
-		run_steps(&r, &end);
+		run_all(&r, &end);
 	drain_output(&r);
 	say_report(&r, &end);
 	drain_output(&r);

@@ -153,14 +153,12 @@ static void redact_whole(const struct output *o, const char *s, struct buf *ret)
 	redact_stream_free(stream);
 }
 
-json_t *output_string(const struct output *o, const char *s)
+json_t *output_text(const struct output *o, const char *s, size_t max)
 {
 	struct buf clean cleanup_buf = BUF_INIT;
 
-	if (!s)
-		return json_null();
 	redact_whole(o, s, &clean);
-	size_t len = clean.len < STRING_MAX ? clean.len : STRING_MAX;
+	size_t len = clean.len < max ? clean.len : max;
 	while (len < clean.len && len > 0 && ((unsigned char)clean.data[len] & 0xc0) == 0x80)
 		len--;
 	json_t *string = json_stringn(clean.data, len);
@@ -168,6 +166,11 @@ json_t *output_string(const struct output *o, const char *s)
 		if ((unsigned char)clean.data[i] >= 0x80)
 			clean.data[i] = '?';
 	return string ? string : json_stringn(clean.data, len);
+}
+
+json_t *output_string(const struct output *o, const char *s)
+{
+	return s ? output_text(o, s, STRING_MAX) : json_null();
 }
 
 bool output_has_room(const struct output *o)

@@ -10,10 +10,11 @@
  *   secrets      exactly those that the action names                      secrets.c
  *   go           standard input is closed for good
  *   going        is out before anything of the formula runs
- *   steps        spawn, follow, kill what is left over                    steps.c, process.c, environment.c
+ *   steps        spawn, follow, kill what is left over                    steps.c, process.c, environment.c, outputs.c
  *                prompt steps: agents, what they are told, what they say  agent.c, prompt.c, progress.h
  *                git's questions for credentials                          askpass.h
- *   report       last frame; then the exit status says it again           output.c
+ *   artifacts    what the steps left to be kept                           artifacts.c
+ *   report       last frame; then the exit status says it again           ending.c, output.c
  *
  * There is one thread and, from GO on, one place that waits: turn() in steps.c. Nothing blocks on standard output: what can't be
  * written is kept, within bounds, and what would grow it is not read.
@@ -37,6 +38,8 @@
 #define TASK_DIR "/task"
 #define TMP_DIR "/tmp"
 #define SHELL "/bin/sh"
+#define OUTPUT_NAME ".output" /* in SECRETS_DIR: no secret has such a name */
+#define OUTPUT_FILE SECRETS_DIR "/" OUTPUT_NAME
 
 /* Exit statuses of runs that never reached a step. A run that did exits as its first failing step, or as below. */
 enum {
@@ -87,7 +90,9 @@ void output_add(struct output *o, enum stream s, const char *data, size_t len);
 void output_end_step(struct output *o);
 /* Takes the frame. */
 void output_frame(struct output *o, json_t *frame);
-/* A string that left the program's hands: redacted, valid UTF-8, short enough for a frame. NULL gives null. */
+/* A string that left the program's hands: redacted, valid UTF-8, at most max bytes. */
+json_t *output_text(const struct output *o, const char *s, size_t max);
+/* The same, short enough for any frame. NULL gives null. */
 json_t *output_string(const struct output *o, const char *s);
 
 /* Whether more may be added; never false for long unless standard output stands still. */
@@ -132,7 +137,8 @@ void secrets_free(struct secrets *s);
 
 /* ---- the whole ---- */
 
-enum stop { STOP_NONE, STOP_CANCELLED, STOP_TIMED_OUT };
+/* Why a step, and with it the run, is told to stop. */
+enum stop { STOP_NONE, STOP_CANCELLED, STOP_TIMED_OUT, STOP_STEP_TIMED_OUT };
 
 struct runner {
 	struct output out;
@@ -147,9 +153,14 @@ struct runner {
 	int signal_fd;             /* TERM, INT, CHLD */
 	int null_fd;               /* /dev/null */
 	int secrets_fd;            /* SECRETS_DIR */
+	int output_fd;             /* what $DISINTO_OUTPUT names */
+	json_t *outputs;           /* of the steps so far, name -> value: redacted; inputs of the next steps */
 	int terms;                 /* TERM and INT seen */
 	int64_t moved_ms;          /* when standard output last moved or had nothing to do, and not before the first TERM */
 	int64_t deadline_ms;       /* of the run, from GO on */
+	bool stopped;              /* cancelled or timed out: what still runs cleans up, until clean_up_ms */
+	int stop_terms;            /* of `terms`, when it was stopped */
+	int64_t clean_up_ms;
 };
 
 /* How the run ended, for the report. */
@@ -222,8 +233,38 @@ void process_signal_all(int sig);
 /* Takes the ends of all that ended. Returns false when no child is left at all. *ret_status is set when `pid` was among them. */
 bool process_reap(pid_t pid, bool *ret_ended, int *ret_status);
 
+/* outputs.c: an empty file of the steps' user, in memory, where nobody else makes or removes one. Opens output_fd. */
+int outputs_open(struct runner *r, struct err *err);
+/* What the step wrote there: to r->outputs, and in frames. ERR_INVALID, after all lines before it were taken: a line that is none. */
+int outputs_take(struct runner *r, const struct formula_step *step, struct err *err);
+
+/* artifacts.c: /task/artifacts in frames, and what is not sent of it. No process of a step may live any more. */
+void artifacts_send(struct runner *r);
+
+/* memory.c: how many processes of this container the kernel has killed for want of memory; 0 where it does not say. */
+uint64_t memory_kills(void);
+
+/* ending.c */
+struct step_end {
+	const struct formula_step *step;
+	enum stop why; /* it was told to stop */
+	bool ended;    /* its process did; status is then wait(2)'s */
+	int status;
+	uint64_t memory_kills; /* while it ran */
+	const char *fault;     /* what else is wrong with how it ended, or NULL */
+	double cost_usd;       /* as its agent said; negative: it said nothing */
+};
+/* 0: nothing was wrong with it. */
+int ending_code(const struct step_end *s);
+/* The first thing that goes wrong is how the run ended. */
+void ending_add(const struct runner *r, const struct step_end *s, struct ending *e);
+/* A step that could not start. */
+void ending_add_start(const struct formula_step *step, const char *why, struct ending *e);
+
 /* steps.c: from GO to the end of the last step. */
 void run_steps(struct runner *r, struct ending *ret);
+/* Waits for room on standard output, one second at most. */
+void turn_output(struct runner *r);
 /* Reads the pending signals. */
 void take_signals(struct runner *r);
 /* Writes everything that is pending and the kept tail; gives up only when it is told to stop and nothing moves. */

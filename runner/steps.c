@@ -22,15 +22,12 @@
 #define READ_MAX ((size_t)64 << 10)
 
 struct step_run {
-	const struct formula_step *step;
+	struct step_end end;
 	struct process process;
-	bool ended; /* its own process; status is then set */
-	int status;
-	enum stop why;
-	int terms;        /* that were seen when it was told to stop */
-	int64_t kill_ms;  /* when it was told to stop: the end of the grace */
-	int64_t swept_ms; /* last time when all was killed */
-	double cost_usd;  /* as its agent said; negative: it said nothing */
+	int64_t deadline_ms; /* its own */
+	int terms;           /* that were seen when it was told to stop */
+	int64_t kill_ms;     /* when it was told to stop: the end of the grace */
+	int64_t swept_ms;    /* last time when all was killed */
 };
 
 void take_signals(struct runner *r)
@@ -103,8 +100,7 @@ static void turn(struct runner *r, struct process *p, int64_t until_ms)
 	write_output(r);
 }
 
-/* A turn for output alone. */
-static void turn_output(struct runner *r)
+void turn_output(struct runner *r)
 {
 	struct process none = {.pid = -1, .pipes = {-1, -1}};
 	turn(r, &none, now_mono_ms() + 1000);
@@ -118,8 +114,16 @@ void drain_output(struct runner *r)
 	} while (output_next_of_tail(&r->out));
 }
 
+/* Once it is stopped, what still runs cleans up: until its time is over, or somebody asks again. */
+static bool clean_up_is_over(const struct runner *r)
+{
+	return r->terms > r->stop_terms || now_mono_ms() >= r->clean_up_ms;
+}
+
 static enum stop wanted_stop(const struct runner *r)
 {
+	if (r->stopped)
+		return STOP_NONE;
 	if (r->terms > 0)
 		return STOP_CANCELLED;
 	return now_mono_ms() >= r->deadline_ms ? STOP_TIMED_OUT : STOP_NONE;
@@ -130,9 +134,15 @@ static void stop_when_wanted(const struct runner *r, struct step_run *s)
 {
 	int64_t now = now_mono_ms();
 
-	if (s->why == STOP_NONE) {
-		s->why = wanted_stop(r);
-		if (s->why == STOP_NONE)
+	if (r->stopped && clean_up_is_over(r)) {
+		process_signal_all(SIGKILL);
+		return;
+	}
+	if (s->end.why == STOP_NONE) {
+		s->end.why = wanted_stop(r);
+		if (s->end.why == STOP_NONE && now >= s->deadline_ms)
+			s->end.why = STOP_STEP_TIMED_OUT;
+		if (s->end.why == STOP_NONE)
 			return;
 		s->terms = r->terms;
 		s->kill_ms = now + r->formula.grace_seconds * INT64_C(1000);
@@ -154,20 +164,26 @@ static void sweep(struct step_run *s)
 	process_signal_all(SIGKILL);
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static int64_t next_look(const struct runner *r, const struct step_run *s)
 {
 	int64_t now = now_mono_ms();
+	int64_t at = s->end.why != STOP_NONE ? s->kill_ms : earlier(s->deadline_ms, r->stopped ? INT64_MAX : r->deadline_ms);
 
-	if (s->ended || (s->why != STOP_NONE && now >= s->kill_ms))
-		return now + SWEEP_MS;
-	return s->why != STOP_NONE ? s->kill_ms : r->deadline_ms;
+	if (r->stopped)
+		at = earlier(at, r->clean_up_ms);
+	return s->end.ended || now >= at ? now + SWEEP_MS : at;
 }
 
 /* Until nothing of the step is left but bytes in its pipes. */
 static void follow(struct runner *r, struct step_run *s)
 {
-	while (process_reap(s->process.pid, &s->ended, &s->status)) {
-		if (s->ended)
+	while (process_reap(s->process.pid, &s->end.ended, &s->end.status)) {
+		if (s->end.ended)
 			sweep(s);
 		else
 			stop_when_wanted(r, s);
@@ -192,32 +208,33 @@ static void drain_pipes(struct runner *r, struct process *p)
 
 static int start_script(struct runner *r, struct step_run *s, char *const *env, struct err *err)
 {
-	const struct command command = {.script = s->step->run};
+	const struct command command = {.script = s->end.step->run};
 	return process_start(&command, env, r->formula.user, r->null_fd, &s->process, err);
 }
 
 static int start_agent(struct runner *r, struct step_run *s, char *const *env, struct err *err)
 {
-	char *prompt cleanup_free = prompt_make(r, s->step);
+	char *prompt cleanup_free = prompt_make(r, s->end.step);
 
-	if (agent_check_prompt(s->step, prompt, err) < 0)
+	if (agent_check_prompt(s->end.step, prompt, err) < 0)
 		return -1;
-	char **argv = agent_argv(r, s->step, prompt);
+	char **argv = agent_argv(r, s->end.step, prompt);
 	const struct command command = {.argv = argv};
 	int started = process_start(&command, env, r->formula.user, r->null_fd, &s->process, err);
 	agent_argv_free(argv);
-	if (started == 0 && agent_speaks_events(s->step->agent))
+	if (started == 0 && agent_speaks_events(s->end.step->agent))
 		r->progress = progress_new(r->redactor);
 	return started;
 }
 
 static int start(struct runner *r, struct step_run *s, struct err *err)
 {
-	if (secrets_place(&r->secrets, r->secrets_fd, s->step, r->formula.user, r->formula.secrets_as, err) < 0 ||
-	    askpass_place(r, err) < 0)
+	const struct formula_step *step = s->end.step;
+
+	if (secrets_place(&r->secrets, r->secrets_fd, step, r->formula.user, r->formula.secrets_as, err) < 0 || askpass_place(r, err) < 0)
 		return -1;
-	char **env = environment_make(r, s->step);
-	int started = s->step->run ? start_script(r, s, env, err) : start_agent(r, s, env, err);
+	char **env = environment_make(r, step);
+	int started = step->run ? start_script(r, s, env, err) : start_agent(r, s, env, err);
 	sodium_free(env);
 	return started;
 }
@@ -231,16 +248,9 @@ static void end_progress(struct runner *r, struct step_run *s)
 		return;
 	progress_end(r->progress, &lines);
 	output_add(&r->out, STREAM_OUT, lines.data, lines.len);
-	progress_cost(r->progress, &s->cost_usd);
+	progress_cost(r->progress, &s->end.cost_usd);
 	progress_free(r->progress);
 	r->progress = NULL;
-}
-
-static int exit_code_of(const struct step_run *s)
-{
-	if (!s->ended)
-		return EXIT_NOT_STARTED;
-	return WIFSIGNALED(s->status) ? 128 + WTERMSIG(s->status) : WEXITSTATUS(s->status);
 }
 
 static void say_step_start(struct runner *r, const struct formula_step *step)
@@ -248,88 +258,85 @@ static void say_step_start(struct runner *r, const struct formula_step *step)
 	output_frame(&r->out, json_pack("{s:s, s:o, s:s}", "t", "step", "id", output_string(&r->out, step->id), "state", "start"));
 }
 
-static void say_step_end(struct runner *r, const struct step_run *s, int64_t started_ms)
+static void say_step_end(struct runner *r, const struct step_end *s, int64_t started_ms)
 {
 	json_int_t duration = (json_int_t)(now_mono_ms() - started_ms);
 	json_t *frame = json_pack("{s:s, s:o, s:s, s:i, s:I}", "t", "step", "id", output_string(&r->out, s->step->id), "state", "end",
-	                          "exit_code", exit_code_of(s), "duration_ms", duration);
+	                          "exit_code", ending_code(s), "duration_ms", duration);
 	if (s->cost_usd >= 0)
 		json_object_set_new(frame, "cost_usd", json_real(s->cost_usd));
 	output_frame(&r->out, frame);
+}
+
+static int64_t step_limit_ms(const struct formula_step *step)
+{
+#ifdef DISINTO_TEST /* as below */
+	const char *ms = getenv("DISINTO_TEST_STEP_TIMEOUT_MS");
+	if (ms && step->timeout_minutes > 0)
+		return strtoll(ms, NULL, 10);
+#endif
+	return step->timeout_minutes > 0 ? step->timeout_minutes * INT64_C(60000) : INT64_MAX / 2;
 }
 
 /* 0: the step ran, whatever came of it. -1: it could not begin. */
 static int run_step(struct runner *r, struct step_run *s, struct err *err)
 {
 	int64_t started_ms = now_mono_ms();
+	uint64_t kills = memory_kills();
 
-	say_step_start(r, s->step);
+	say_step_start(r, s->end.step);
 	output_start_step(&r->out);
+	s->deadline_ms = started_ms + step_limit_ms(s->end.step);
 	int started = start(r, s, err);
 	if (started == 0) {
 		follow(r, s);
 		drain_pipes(r, &s->process);
 		end_progress(r, s);
 	}
+	uint64_t now = memory_kills();
+	s->end.memory_kills = now > kills ? now - kills : 0;
 	output_end_step(&r->out);
-	say_step_end(r, s, started_ms);
 	return started;
 }
 
-/* Takes reason. */
-static void end_as(struct ending *ret, const char *outcome, int code, char *reason)
+/* From now on only what cleans up runs. */
+static void stop_run(struct runner *r)
 {
-	ret->outcome = outcome;
-	ret->exit_code = ret->status = code;
-	ret->reason = reason;
+	r->stopped = true;
+	r->stop_terms = r->terms;
+	r->clean_up_ms = now_mono_ms() + r->formula.grace_seconds * INT64_C(1000);
 }
 
-static void end_stopped(const struct runner *r, enum stop why, const char *step_id, struct ending *ret)
+static void run_and_judge(struct runner *r, struct step_run *s, struct ending *ret)
 {
-	int minutes = formula_timeout_minutes(&r->formula, &r->action);
+	struct err err cleanup_err = ERR_INIT, fault cleanup_err = ERR_INIT;
+	int64_t started_ms = now_mono_ms();
 
-	if (why == STOP_CANCELLED)
-		end_as(ret, "cancelled", EXIT_CANCELLED, xasprintf("it was told to stop (step %s)", step_id));
-	else
-		end_as(ret, "timed_out", EXIT_TIMED_OUT,
-		       xasprintf("the time limit of %d %s passed (step %s)", minutes, minutes == 1 ? "minute" : "minutes", step_id));
+	if (run_step(r, s, &err) < 0)
+		ending_add_start(s->end.step, err_msg(&err), ret);
+	else if (outputs_take(r, s->end.step, &fault) < 0)
+		s->end.fault = err_msg(&fault);
+	say_step_end(r, &s->end, started_ms);
+	ending_add(r, &s->end, ret);
+	if (s->end.why == STOP_CANCELLED || s->end.why == STOP_TIMED_OUT)
+		stop_run(r);
 }
 
-static void end_failed(const struct step_run *s, struct ending *ret)
+/* One step, unless what came before it stands in its way. */
+static void take_step(struct runner *r, const struct formula_step *step, struct ending *ret)
 {
-	const char *id = s->step->id;
-	int code = exit_code_of(s);
-
-	if (!WIFSIGNALED(s->status))
-		end_as(ret, "failed", code, xasprintf("step %s exited with %d", id, code));
-	else if (WTERMSIG(s->status) == SIGKILL)
-		end_as(ret, "failed", code, xasprintf("step %s was killed (out of memory?)", id));
-	else
-		end_as(ret, "failed", code,
-		       xasprintf("step %s was ended by signal %d (%s)", id, WTERMSIG(s->status), strsignal(WTERMSIG(s->status))));
-}
-
-/* True when the next one may run. */
-static bool run_and_judge(struct runner *r, const struct formula_step *step, struct ending *ret)
-{
-	struct err err cleanup_err = ERR_INIT;
-	struct step_run s = {.step = step, .process = {.pid = -1, .pipes = {-1, -1}}, .cost_usd = -1};
+	struct step_run s = {.end = {.step = step, .cost_usd = -1}, .process = {.pid = -1, .pipes = {-1, -1}}};
 
 	take_signals(r); /* one may have come since the last turn */
 	enum stop why = wanted_stop(r);
-	if (why == STOP_NONE && run_step(r, &s, &err) < 0) {
-		end_as(ret, "failed", EXIT_NOT_STARTED, xasprintf("step %s could not start: %s", step->id, err_msg(&err)));
-		return false;
+	if (why != STOP_NONE) {
+		stop_run(r);
+		ending_add(r, &(struct step_end){.step = step, .why = why}, ret);
 	}
-	if (why != STOP_NONE || s.why != STOP_NONE) {
-		end_stopped(r, why != STOP_NONE ? why : s.why, step->id, ret);
-		return false;
-	}
-	if (exit_code_of(&s) != 0) {
-		end_failed(&s, ret);
-		return false;
-	}
-	return true;
+	if (step->when != WHEN_ALWAYS && ret->status != 0)
+		return;
+	if (!r->stopped || !clean_up_is_over(r))
+		run_and_judge(r, &s, ret);
 }
 
 static int64_t time_limit_ms(const struct runner *r)
@@ -352,9 +359,8 @@ void run_steps(struct runner *r, struct ending *ret)
 		*ret = (struct ending){.outcome = "not_started", .exit_code = -1, .status = EXIT_NOT_STARTED};
 		return;
 	}
-	end_as(ret, "succeeded", 0, NULL);
+	*ret = (struct ending){.outcome = "succeeded", .exit_code = 0, .status = 0};
 	for (size_t i = 0; i < r->formula.n_steps; i++)
-		if (!run_and_judge(r, &r->formula.steps[i], ret))
-			break;
+		take_step(r, &r->formula.steps[i], ret);
 	secrets_place(&r->secrets, r->secrets_fd, NULL, 0, SECRETS_AS_BOTH, NULL);
 }

@@ -42,18 +42,6 @@ static int read_text(struct runner *r, struct buf *ret, struct err *err)
 	}
 }
 
-/* What a later version may do and this one must not pass over in silence. */
-static int check_supported(const struct formula *f, struct err *err)
-{
-	for (size_t i = 0; i < f->n_steps; i++)
-		if (f->steps[i].when != WHEN_SUCCESS || f->steps[i].timeout_minutes > 0)
-			return err_set(
-			    err, ERR_INVALID,
-			    "vault/formulas/%s.yaml: steps[%zu]: this version of the runner knows no `if` and `timeout_minutes` of steps",
-			    f->name, i);
-	return 0;
-}
-
 /* A copy of the agents' command lines, which the checks below and the steps read. */
 static int take_agents(struct runner *r, json_t *agents, struct err *err)
 {
@@ -83,7 +71,7 @@ int task_read(struct runner *r, struct err *err)
 		return -1;
 	if (formula_from_json(r->action.formula, formula, &r->formula, err) < 0)
 		return -1;
-	if (formula_suits(&r->formula, &r->action, err) < 0 || check_supported(&r->formula, err) < 0)
+	if (formula_suits(&r->formula, &r->action, err) < 0)
 		return -1;
 	return take_agents(r, json_object_get(task, "agents"), err);
 }

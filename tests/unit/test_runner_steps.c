@@ -174,9 +174,19 @@ static void threat_21_the_environment_is_exactly_this(void **state)
 	(void)state;
 	static const char *const env[] = {"PATH=/usr/bin:/bin", "ASAN_OPTIONS=detect_leaks=0", "FROM_THE_ENGINE=must not arrive", NULL};
 	static const char *const expected[] = {
-	    "DISINTO_ACTION_ID=job-1", "DISINTO_CONTEXT=a test", "DISINTO_STEP=s1", "HOME=/task",         "INPUT_DRY_RUN=yes; $(rm) `x`",
-	    "INPUT_VERSION=1.0",       "LANG=C.UTF-8",           "LOGNAME=disinto", "PATH=/usr/bin:/bin", "TMPDIR=/tmp",
-	    "TOKEN=[redacted:TOKEN]",  "USER=disinto",
+	    "DISINTO_ACTION_ID=job-1",
+	    "DISINTO_CONTEXT=a test",
+	    "DISINTO_OUTPUT=/run/secrets/.output",
+	    "DISINTO_STEP=s1",
+	    "HOME=/task",
+	    "INPUT_DRY_RUN=yes; $(rm) `x`",
+	    "INPUT_VERSION=1.0",
+	    "LANG=C.UTF-8",
+	    "LOGNAME=disinto",
+	    "PATH=/usr/bin:/bin",
+	    "TMPDIR=/tmp",
+	    "TOKEN=[redacted:TOKEN]",
+	    "USER=disinto",
 	};
 	static const struct box_secret token = {"TOKEN", "t0p-secret-value"};
 	/* What the kernel was given, before the shell added its own to it. */
