@@ -50,57 +50,21 @@ void house_tidy(struct house *h, const json_t *containers)
 		const char *name = json_string_value(json_object_get(c, "name"));
 		struct run *r = name ? core_find_by_container(h->core, name) : NULL;
 		int attempt;
-		if (r && r->state == RUN_DONE)
+		if (r && r->state == RUN_DONE) {
+			if (!h->listed)
+				house_found(h, r->id, "a container whose result is on the server", "removed");
 			house_remove(h, r);
-		else if (!r && name && (r = core_find_by_old_container(h->core, name, &attempt)))
+		} else if (!r && name && (r = core_find_by_old_container(h->core, name, &attempt))) {
 			house_send(h, ROLE_ENGINE, msg_new(MSG_REMOVE, "{s:s, s:i, s:s}", "id", r->id, "attempt", attempt, "name", name),
 			           -1);
-		else if (!r && name && !json_object_get(h->strangers, name)) {
+		} else if (!r && name && !json_object_get(h->strangers, name)) {
 			json_object_set_new(h->strangers, name, json_true());
 			log_warn("a container has our name, but the spool knows nothing of it; it is left alone", "container", name, NULL);
-			spool_boot(h->args->spool_fd, NULL, name, "left alone: the spool knows nothing of it");
+			cleanup_free char *found = xasprintf("a container of our name that the spool knows nothing of: %s", name);
+			spool_boot(h->args->spool_fd, NULL, found, "left alone");
 		}
 	}
-}
-
-static const char *recovery_of(const struct run *r)
-{
-	switch (r->journal) {
-	case JOURNAL_GOING:
-		return "followed again";
-	case JOURNAL_RESULT:
-		return "result taken to the server again";
-	default:
-		return "started anew; nothing had run";
-	}
-}
-
-static void recovered(struct run *r, void *arg)
-{
-	struct house *h = arg;
-
-	house_pulse(h);
-	if (r->journal != JOURNAL_RECORDED) {
-		log_info("found in the spool", "id", r->id, "state", journal_name(r->journal), "action", recovery_of(r), NULL);
-		spool_boot(h->args->spool_fd, r->id, journal_name(r->journal), recovery_of(r));
-	}
-	struct event ev = {.kind = EV_RECOVERED, .run = r};
-	house_step(h, &ev);
-}
-
-static void not_recovered(const char *id, const char *why, void *arg)
-{
-	struct house *h = arg;
-
-	log_error("can't be read from the spool; it is left alone, and its id stays taken", "id", id, "error", why, NULL);
-	spool_boot(h->args->spool_fd, id, why, "left alone; its id stays taken");
-	if (vault_is_id(id)) {
-		struct run *r = run_new(id);
-		r->journal = JOURNAL_RECORDED;
-		r->reason = xasprintf("its state in the spool can't be read: %s", why);
-		struct event ev = {.kind = EV_RECOVERED, .run = r};
-		house_step(h, &ev);
-	}
+	h->listed = true;
 }
 
 static void drop_role(struct house *h, enum role role, const char *reason)
@@ -271,12 +235,10 @@ int core_role(const struct role_args *args)
 		log_error("can't read the spool", "error", err_msg(&err), NULL);
 		return 1;
 	}
-	h.recovering = true;
-	if (spool_load(args->spool_fd, recovered, not_recovered, &h, &err) < 0) {
+	if (house_recover(&h, &err) < 0) {
 		log_error("can't read the spool", "error", err_msg(&err), NULL);
 		return 1;
 	}
-	h.recovering = false;
 	while (turn(&h) == 0)
 		;
 	return 0;

@@ -23,13 +23,16 @@ struct house {
 	size_t n_pending, cap_pending;
 	bool recovering; /* the spool is being read */
 	int64_t started_wall_ms;
-	char *incarnation;    /* of this life, once it is on disk; NULL: not yet, or `claims: local` */
-	json_t *former;       /* those that the ledger may hold still */
-	bool git_waits;       /* a git role is up that can't be told its incarnation yet */
-	int64_t git_retry_ms; /* monotonic: it is tried again then */
-	json_t *git_memory;   /* what the git role asked to have remembered; NULL: nothing yet */
-	json_t *strangers;    /* names of containers that were reported as unknown */
-	json_t *removing;     /* ids whose container engine was told to remove and did not say it has */
+	char *incarnation;     /* of this life, once it is on disk; NULL: not yet, or `claims: local` */
+	json_t *former;        /* those that the ledger may hold still */
+	bool git_waits;        /* a git role is up that can't be told its incarnation yet */
+	int64_t git_retry_ms;  /* monotonic: it is tried again then */
+	json_t *git_memory;    /* what the git role asked to have remembered; NULL: nothing yet */
+	json_t *maybe_running; /* ids of the spool that may be running, as long as the engine has not said */
+	size_t n_found;        /* runs in the spool at the start */
+	bool listed;           /* the engine has told its containers once */
+	json_t *strangers;     /* names of containers that were reported as unknown */
+	json_t *removing;      /* ids whose container engine was told to remove and did not say it has */
 	/* leave.c */
 	int64_t quit_at_ms;   /* monotonic: leave then at the latest; 0: no such limit */
 	bool draining;        /* an operator's drain */
@@ -75,6 +78,15 @@ bool house_decide(struct house *h, json_int_t ask, const char *op, const char *i
 void house_decided(struct house *h, const json_t *body);
 void house_undecided(struct house *h); /* git went down: nobody answers any more */
 json_t *house_ledger_status(const struct house *h);
+
+/* boot.c: what a start finds */
+/* Reads the spool. Before any other event. */
+int house_recover(struct house *h, struct err *err);
+/* A line in boot.log, and one in the log. id NULL: about no action. */
+void house_found(struct house *h, const char *id, const char *found, const char *did);
+void house_boot_containers(struct house *h, const json_t *containers);
+/* After the core has taken it. */
+void house_boot_exited(struct house *h, const struct run *r, const struct exited *x);
 
 /* core_role.c */
 void house_remove(struct house *h, const struct run *r);

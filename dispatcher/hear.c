@@ -116,7 +116,9 @@ static void hear_engine_state(struct house *h, const struct msg *m)
 	struct event ev = {
 	    .kind = EV_ENGINE, .ok = h->engine_ok, .reason = h->engine_reason ? h->engine_reason : "the Docker Engine does not answer"};
 	house_step(h, &ev);
-	house_tidy(h, json_object_get(m->body, "containers"));
+	house_boot_containers(h, json_object_get(m->body, "containers"));
+	if (h->engine_ok)
+		house_tidy(h, json_object_get(m->body, "containers"));
 }
 
 static void hear_log(struct house *h, const struct run *r, const struct msg *m)
@@ -143,6 +145,9 @@ static void hear_exited(struct house *h, const char *id, const struct msg *m)
 	};
 	struct event ev = {.kind = EV_EXITED, .id = id, .attempt = number_of(m, "attempt"), .exited = &x};
 	house_step(h, &ev);
+	const struct run *r = core_find(h->core, id);
+	if (r)
+		house_boot_exited(h, r, &x);
 }
 
 static void step_simple(struct house *h, enum event_kind kind, const char *id, const struct msg *m)

@@ -63,6 +63,8 @@ void house_hear_incarnated(struct house *h, const json_t *body)
 	/* Failing to forget only means that the ledger is asked about older lives, too. */
 	if (ev.ok && spool_incarnated(h->args->spool_fd, &err) < 0)
 		log_warn("former incarnations can't be forgotten", "error", err_msg(&err), NULL);
+	if (!ev.ok)
+		house_found(h, NULL, ev.reason, "ended: this spool must not be used");
 	house_step(h, &ev);
 }
 

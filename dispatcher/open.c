@@ -115,8 +115,10 @@ int open_all(struct role_args *args, char **ret_id, struct err *err)
 
 	if (spool_open(config->spool, &args->spool_fd, &args->lock_fd, err) < 0)
 		return -1;
-	if (spool_identify(args->spool_fd, config->dispatcher_id, ret_id, err) < 0)
+	if (spool_identify(args->spool_fd, config->dispatcher_id, ret_id, err) < 0) {
+		spool_boot(args->spool_fd, NULL, err_msg(err), "not started");
 		return err_wrap(err, "%s", config->spool);
+	}
 	args->dispatcher_id = *ret_id;
 	if (hand_over_spool(config, args->spool_fd, err) < 0 || open_configured(config, args, err) < 0)
 		return -1;
