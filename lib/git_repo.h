@@ -62,6 +62,7 @@ int git_err(struct err *err, int code, const char *fmt, ...) __attribute__((form
 	}
 CLEANUP_GIT(git_repository, git_repository_free)
 CLEANUP_GIT(git_commit, git_commit_free)
+CLEANUP_GIT(git_reference, git_reference_free)
 CLEANUP_GIT(git_tree, git_tree_free)
 CLEANUP_GIT(git_blob, git_blob_free)
 CLEANUP_GIT(git_remote, git_remote_free)

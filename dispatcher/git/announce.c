@@ -2,13 +2,16 @@
 #include "dispatcher/git/git.h"
 #include "lib/cleanup.h"
 #include "lib/json.h"
+#include "lib/log.h"
 
 #include <sodium.h>
 #include <string.h>
 
 #define MISNAMED_MAX 100
 #define CANCEL_MAX_BYTES 65536
+#define CHANGED_MAX 100
 #define REMOVED_WAIT "its result was removed from the repository, and an id is used only once; propose it again under a new id"
+#define BACKLOG_WAIT "had landed before there was a ledger; say disinto accept-backlog, if it has not been done already and may run"
 
 /* Ids that have to be announced, found by a scan. */
 struct found {
@@ -27,9 +30,9 @@ static bool known_as(const json_t *map, const char *id, const git_oid *blob)
 	return known && strcmp(known, git_oid_tostr_s(blob)) == 0;
 }
 
-static void say_gone(struct git_state *g, const char *id, bool result, const char *reason)
+static void say_gone(struct git_state *g, const char *id, bool result, bool taken, const char *reason)
 {
-	tell_core(g, msg_new(MSG_GONE, "{s:s, s:b, s:s}", "id", id, "ok", result, "reason", reason));
+	tell_core(g, msg_new(MSG_GONE, "{s:s, s:b, s:b, s:s}", "id", id, "ok", result, "taken", taken, "reason", reason));
 	json_object_del(g->announced, id);
 }
 
@@ -60,45 +63,109 @@ static void finished(struct git_state *g, const struct ops_item *now)
 	}
 	cleanup_free char *path = vault_result_path(now->id);
 	cleanup_free char *reason = xasprintf("%s stands there, written by somebody else", path);
-	say_gone(g, now->id, true, reason);
+	say_gone(g, now->id, true, false, reason);
 }
 
-/* Results in the outbox are compared there, where their text is. */
-static bool in_outbox(const struct git_state *g, const char *id)
+/* What should never happen to a result, or to an action that has one: people hear of it, in the log and with each poll. Takes the path. */
+static void note_changed(struct git_state *g, char *path, const char *how)
 {
-	const struct result_file *r;
-	TAILQ_FOREACH(r, &g->outbox, link)
-	if (strcmp(r->id, id) == 0)
-		return true;
-	return false;
+	cleanup_free char *text = xasprintf("%s was %s after its result was recorded", path, how);
+
+	log_warn("history was changed", "what", text, NULL);
+	if (json_array_size(g->changed) < CHANGED_MAX)
+		json_array_append_new(g->changed, json_string(text));
+	free(path);
 }
 
+static bool same(const struct ops_file *a, const struct ops_file *b)
+{
+	return a->there == b->there && (!a->there || (a->mode == b->mode && git_oid_equal(&a->oid, &b->oid)));
+}
+
+/* `before` is NULL where nothing is known of it. */
+static void compare(struct git_state *g, const struct ops_item *before, const struct ops_item *now)
+{
+	if (!before || !before->result.there)
+		return;
+	if (!same(&before->result, &now->result))
+		note_changed(g, vault_result_path(now->id), now->result.there ? "edited" : "removed");
+	if (!same(&before->action, &now->action))
+		note_changed(g, vault_action_path(now->id), now->action.there ? "edited" : "removed");
+}
+
+/* A result stands there. Whether it counts is up to the ledger. */
+static int on_result(struct found *f, const struct ops_item *now, const struct ledger_standing *standing, struct err *err)
+{
+	struct git_state *g = f->g;
+	enum ledger_old old = LEDGER_NEW;
+
+	if (standing->status == LEDGER_OURS)
+		return 0; /* record.c deals with it */
+	if (!g->ledger.on || standing->status == LEDGER_FINISHED || standing->status == LEDGER_OTHERS) {
+		finished(g, now);
+		return 0;
+	}
+	if (ledger_is_old(g, now->id, &old, err) < 0)
+		return -1;
+	if (old == LEDGER_OLD_RESULT)
+		finished(g, now);
+	else if (now->action.there)
+		json_object_set_new(f->ids, now->id, json_true());
+	return 0;
+}
+
+/* No result stands there. */
+static void on_action(struct found *f, const struct ops_item *now, const struct ledger_standing *standing)
+{
+	struct git_state *g = f->g;
+	const json_t *told = json_object_get(g->announced, now->id);
+
+	if (now->cancel.there && !known_as(g->cancelled, now->id, &now->cancel.oid))
+		say_cancel(g, now);
+	if (!now->action.there) {
+		cleanup_free char *path = vault_action_path(now->id);
+		cleanup_free char *reason = xasprintf("%s was removed", path);
+		if (told)
+			say_gone(g, now->id, false, false, reason);
+	} else if (standing->status == LEDGER_OTHERS) {
+		cleanup_free char *reason = xasprintf("dispatcher %s has claimed it", standing->who);
+		if (told)
+			say_gone(g, now->id, false, true, reason);
+	} else if (!told || !known_as(told, "blob", &now->action.oid) || json_object_get(g->ledger.moved, now->id)) {
+		json_object_set_new(f->ids, now->id, json_true());
+	}
+}
+
+/* before: nothing on each side at the first scan; NULL: not known */
 static int on_change(const struct ops_item *before, const struct ops_item *now, void *arg, struct err *err)
 {
 	struct found *f = arg;
 	struct git_state *g = f->g;
-	(void)before;
-	(void)err;
+	struct ledger_standing standing;
 
-	if ((g->args->only && strcmp(g->args->only, now->id) != 0) || in_outbox(g, now->id))
+	if ((g->args->only && strcmp(g->args->only, now->id) != 0) || record_has(g, now->id))
 		return 0;
-	if (now->result.there) {
-		finished(g, now);
-		return 0;
+	if (ledger_status(g, now->id, &standing, err) < 0)
+		return -1;
+	compare(g, before, now);
+	if (now->result.there)
+		return on_result(f, now, &standing, err);
+	on_action(f, now, &standing);
+	return 0;
+}
+
+/* What changed hands in the ledger, whatever happened on the branch. */
+static int on_moved(struct found *f, struct err *err)
+{
+	struct git_state *g = f->g;
+	const char *id;
+	json_t *value;
+
+	json_object_foreach (g->ledger.moved, id, value) {
+		struct ops_item now;
+		if (ops_item(g->repo, &g->tip, id, &now, err) < 0 || on_change(NULL, &now, f, err) != 0)
+			return -1;
 	}
-	if (now->cancel.there && !known_as(g->cancelled, now->id, &now->cancel.oid))
-		say_cancel(g, now);
-	json_t *told = json_object_get(g->announced, now->id);
-	if (!now->action.there) {
-		if (told) {
-			cleanup_free char *path = vault_action_path(now->id);
-			cleanup_free char *reason = xasprintf("%s was removed", path);
-			say_gone(g, now->id, false, reason);
-		}
-		return 0;
-	}
-	if (!told || !known_as(told, "blob", &now->action.oid))
-		json_object_set_new(f->ids, now->id, json_true());
 	return 0;
 }
 
@@ -122,13 +189,34 @@ static json_t *secrets_json(const struct ops_action *a)
 	return all;
 }
 
+/* Why an action that is sound in itself can't run all the same; *ret stays NULL where nothing is in its way. Caller frees. */
+static int why_taken(struct git_state *g, const char *id, const struct ledger_standing *standing, bool *ret_backlog, char **ret,
+                     struct err *err)
+{
+	struct ops_item item;
+	enum ledger_old old = LEDGER_NEW;
+
+	if (ops_item(g->repo, &g->tip, id, &item, err) < 0)
+		return -1;
+	if (g->ledger.on && item.result.there) {
+		cleanup_free char *path = vault_result_path(id);
+		*ret = xasprintf(
+		    "a result that no dispatcher recorded stands at %s; find out who wrote it, and propose the action again under a new id",
+		    path);
+	} else if (ops_past_removed(g->past, id) || standing->status == LEDGER_FINISHED) {
+		*ret = xstrdup(REMOVED_WAIT);
+	} else if (standing->status == LEDGER_NOBODY && g->ledger.has_origin && !g->ledger.origin.accepted) {
+		if (ledger_is_old(g, id, &old, err) < 0)
+			return -1;
+		*ret_backlog = old == LEDGER_OLD_ACTION;
+		*ret = *ret_backlog ? xstrdup(BACKLOG_WAIT) : NULL;
+	}
+	return 0;
+}
+
 /* The judgement of what no file says by itself. */
 static int judge(struct git_state *g, const struct ops_landing *l, const struct ops_action *a, struct judgement *ret, struct err *err)
 {
-	if (ops_past_removed(g->past, l->id)) {
-		ret->wait = xstrdup(REMOVED_WAIT);
-		return 0;
-	}
 	if (a->wait || a->refuse) {
 		ret->wait = a->wait ? clean_text(a->wait) : NULL;
 		ret->refuse = a->wait ? NULL : clean_text(a->refuse);
@@ -137,31 +225,54 @@ static int judge(struct git_state *g, const struct ops_landing *l, const struct 
 	return judge_action(g, l, a, ret, err);
 }
 
+/* What core knows of an action, as far as it matters for whether it is to be told again. */
+static json_t *telling(const char *blob, const char *commit, const struct judgement *v, int attempt, bool backlog)
+{
+	return json_pack("{s:s, s:s, s:s?, s:i, s:b}", "blob", blob, "commit", commit, "wait", v->wait, "attempt", attempt, "backlog",
+	                 backlog);
+}
+
 static int announce_one(struct git_state *g, const struct ops_landing *l, struct err *err)
 {
 	cleanup_ops_action struct ops_action a = OPS_ACTION_INIT;
 	cleanup_judgement struct judgement v = JUDGEMENT_INIT;
+	struct ledger_standing standing;
+	bool backlog = false;
 	if (ops_read_action(g->repo, &g->tip, &l->commit, l->id, &a, err) < 0 || ops_names_check(g->names, &g->tip, &a, err) < 0 ||
-	    judge(g, l, &a, &v, err) < 0)
+	    ledger_status(g, l->id, &standing, err) < 0 || why_taken(g, l->id, &standing, &backlog, &v.wait, err) < 0 ||
+	    (!v.wait && judge(g, l, &a, &v, err) < 0))
 		return -1;
-	const json_t *told = json_object_get(g->announced, l->id);
-	const char *waited = json_string_value(json_object_get(told, "wait"));
-	if (told && known_as(told, "blob", &a.blob) && (v.wait && waited ? strcmp(v.wait, waited) == 0 : !v.wait && !waited))
-		return 0;
 	char commit[GIT_OID_HEXSZ + 1], blob[GIT_OID_HEXSZ + 1];
 	git_oid_tostr(commit, sizeof(commit), &l->commit);
 	git_oid_tostr(blob, sizeof(blob), &a.blob);
-	json_t *body = msg_new(MSG_LANDED, "{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:o, s:s?, s:s?}", "id", l->id, "commit", commit,
+	json_t *now = telling(blob, commit, &v, standing.attempt, backlog);
+	if (json_equal(json_object_get(g->announced, l->id), now)) {
+		json_decref(now);
+		return 0;
+	}
+	json_t *body = msg_new(MSG_LANDED, "{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:o, s:i, s:s?, s:s?}", "id", l->id, "commit", commit,
 	                       "action_blob", blob, "action", a.text, "formula_name", a.formula_name, "formula_blob",
 	                       a.formula_text ? git_oid_tostr_s(&a.formula_blob) : NULL, "formula", a.formula_text, "secrets",
-	                       secrets_json(&a), "refuse", v.refuse, "wait", v.wait);
+	                       secrets_json(&a), "attempt", standing.attempt, "refuse", v.refuse, "wait", v.wait);
 	set_text(body, "tier", v.tier);
 	set_text(body, "policy_blob", v.policy_blob);
 	set_text(body, "approval_mode", v.mode);
 	set_text(body, "approval_by", v.by);
 	tell_core(g, body);
-	json_object_set_new(g->announced, l->id, json_pack("{s:s, s:s, s:s?}", "blob", blob, "commit", commit, "wait", v.wait));
+	json_object_set_new(g->announced, l->id, now);
 	return g->core_gone ? err_set(err, ERR_UNREACHABLE, "core is gone") : 0;
+}
+
+int announced_backlog(const struct git_state *g)
+{
+	const char *id;
+	json_t *told;
+	int n = 0;
+
+	json_object_foreach (g->announced, id, told) {
+		n += json_is_true(json_object_get(told, "backlog"));
+	}
+	return n;
 }
 
 /* Those that wait for something in the repo may have it now, and those that do not may be frozen. They landed where they did, so nothing has to be searched. */
@@ -224,7 +335,7 @@ static int list_misnamed(struct git_state *g, struct err *err)
 static int recheck(struct git_state *g, struct err *err)
 {
 	cleanup_json json_t *all = json_copy(g->announced);
-	struct found none = {g, NULL};
+	__attribute__((cleanup(found_free))) struct found none = {g, json_object()};
 	const char *id;
 	json_t *told;
 	json_object_foreach (all, id, told) {
@@ -250,7 +361,7 @@ int announce_tip(struct git_state *g, struct err *err)
 		return -1;
 	if (g->has_scanned && !known && recheck(g, err) < 0)
 		return -1;
-	if (ops_scan(g->repo, g->has_scanned ? &g->scanned : NULL, &g->tip, on_change, &f, err) < 0)
+	if (ops_scan(g->repo, g->has_scanned ? &g->scanned : NULL, &g->tip, on_change, &f, err) < 0 || on_moved(&f, err) < 0)
 		return -1;
 	if (judge_follow(g, err) < 0)
 		return -1;
@@ -264,5 +375,6 @@ int announce_tip(struct git_state *g, struct err *err)
 	}
 	g->scanned = g->tip;
 	g->has_scanned = true;
+	json_object_clear(g->ledger.moved);
 	return 0;
 }

@@ -6,11 +6,13 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/git_child.h"
+#include "vault/commit_signature.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define COMPACT_AFTER 64 /* fetches, each of which leaves a pack */
@@ -18,6 +20,7 @@
 
 static void clone_close(struct git_state *g)
 {
+	ledger_reset(g);
 	ops_past_free(g->past);
 	ops_names_free(g->names);
 	git_repository_free(g->repo);
@@ -34,6 +37,7 @@ int clone_open(struct git_state *g, struct err *err)
 	g->past = ops_past_new(g->repo);
 	g->names = ops_names_new(g->repo);
 	g->has_tip = git_reference_name_to_id(&g->tip, g->repo, TIP_REF) == 0;
+	g->ledger.has_tip = git_reference_name_to_id(&g->ledger.tip, g->repo, LEDGER_TIP_REF) == 0;
 	git_error_clear();
 	return 0;
 }
@@ -57,18 +61,58 @@ void clone_reset(struct git_state *g)
 	empty_folder(g->clone_path);
 }
 
-int clone_fetch(struct git_state *g, struct err *err)
+static int read_tip(struct git_state *g, const char *ref, bool *ret_has, git_oid *ret, struct err *err)
 {
-	const struct git_fetch_spec specs[] = {{g->branch, TIP_REF}, {NULL, NULL}};
+	int rc = git_reference_name_to_id(ret, g->repo, ref);
+	if (rc < 0)
+		return git_err(err, rc, "read what was fetched");
+	*ret_has = true;
+	return 0;
+}
+
+int clone_fetch(struct git_state *g, bool branch, bool ledger, struct err *err)
+{
+	struct git_fetch_spec specs[3] = {{NULL, NULL}};
+	size_t n = 0;
+
+	if (branch)
+		specs[n++] = (struct git_fetch_spec){g->branch, TIP_REF};
+	if (ledger)
+		specs[n++] = (struct git_fetch_spec){LEDGER_REF, LEDGER_TIP_REF};
 	git_alive(g);
 	if (git_fetch(g->repo, &g->place, specs, err) < 0)
 		return err_wrap(err, "fetch");
-	int rc = git_reference_name_to_id(&g->tip, g->repo, TIP_REF);
-	if (rc < 0)
-		return git_err(err, rc, "read what was fetched");
-	g->has_tip = true;
 	g->fetches++;
-	return 0;
+	if (branch && read_tip(g, TIP_REF, &g->has_tip, &g->tip, err) < 0)
+		return -1;
+	return ledger ? read_tip(g, LEDGER_TIP_REF, &g->ledger.has_tip, &g->ledger.tip, err) : 0;
+}
+
+int clone_set_tip(struct git_state *g, const char *ref, const git_oid *commit, struct err *err)
+{
+	cleanup_git(git_reference) git_reference *made = NULL;
+
+	int rc = git_reference_create(&made, g->repo, ref, commit, 1, NULL);
+	if (rc < 0)
+		return git_err(err, rc, "note the new tip"); /* the next poll fetches it */
+	g->fetches++;
+	return strcmp(ref, TIP_REF) == 0 ? read_tip(g, ref, &g->has_tip, &g->tip, err)
+	                                 : read_tip(g, ref, &g->ledger.has_tip, &g->ledger.tip, err);
+}
+
+int clone_commit(struct git_state *g, const git_oid *parent, const struct git_change *changes, size_t n, const char *message, git_oid *ret,
+                 struct err *err)
+{
+	cleanup_free char *email = xasprintf("%s@disinto", g->args->dispatcher_id);
+	cleanup_git(git_signature) git_signature *author = NULL;
+	struct git_signer signer = {NULL, NULL};
+
+	int rc = git_signature_new(&author, "disinto-dispatcher", email, (git_time_t)time(NULL), 0);
+	if (rc < 0)
+		return git_err(err, rc, "sign the commit");
+	if (g->key)
+		signer = commit_signer(g->key);
+	return git_repo_commit_signed(g->repo, parent, parent ? 1 : 0, changes, n, author, message, g->key ? &signer : NULL, ret, err);
 }
 
 void clone_compact(struct git_state *g)

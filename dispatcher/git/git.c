@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "vault/result.h"
 
+#include <limits.h>
 #include <string.h>
 
 #define SEND_MS 30000
@@ -35,33 +36,74 @@ void git_alive(struct git_state *g)
 	tell_core(g, msg_new(MSG_PONG, "{s:i}", "n", 0));
 }
 
+static int hear_record(struct git_state *g, const json_t *body, struct err *err)
+{
+	const char *id = json_string_value(json_object_get(body, "id"));
+	const char *text = json_string_value(json_object_get(body, "result"));
+
+	if (!id || !vault_is_id(id) || !text)
+		return err_set(err, ERR_INVALID, "'record' without a valid id or result");
+	return record_add(g, id, text, -1, err);
+}
+
+static int hear_claim(struct git_state *g, const json_t *body, struct err *err)
+{
+	struct ledger_entry e = {.kind = LEDGER_CLAIM, .ask = -1};
+	const char *id = json_string_value(json_object_get(body, "id"));
+	const char *nonce = json_string_value(json_object_get(body, "nonce"));
+	const char *blob = json_string_value(json_object_get(body, "action_blob"));
+	json_int_t attempt = json_integer_value(json_object_get(body, "attempt"));
+	json_t *mine = json_object_get(body, "mine");
+
+	if (!g->ledger.on)
+		return err_set(err, ERR_INVALID, "'claim', but the configuration says claims: local");
+	if (!id || !vault_is_id(id) || !nonce || !ledger_is_token(nonce) || attempt < 1 || attempt > INT_MAX ||
+	    (mine && !json_is_array(mine)) || (blob && git_oid_fromstr(&e.claim.action, blob) < 0))
+		return err_set(err, ERR_INVALID, "'claim' without a valid id, nonce, attempt or action");
+	memcpy(e.id, id, strlen(id) + 1);
+	memcpy(e.claim.nonce, nonce, strlen(nonce) + 1);
+	memcpy(e.claim.dispatcher, g->args->dispatcher_id, strlen(g->args->dispatcher_id) + 1);
+	e.claim.attempt = (int)attempt;
+	e.claim.deadline = json_integer_value(json_object_get(body, "deadline"));
+	e.mine = json_incref(mine);
+	ledger_add(g, &e);
+	return 0;
+}
+
+static int hear_remembered(struct git_state *g, const json_t *body, struct err *err)
+{
+	g->remembered = true;
+	if (life_begin(g, body, err) < 0)
+		return -1;
+	return history_remember(g, json_object_get(body, "state"), err);
+}
+
 static int hear(struct git_state *g, const struct msg *m, struct err *err)
 {
 	enum msg_kind kind;
 	if (msg_check(m, ROLE_CORE, ROLE_GIT, &kind, err) < 0)
 		return -1;
-	if (kind == MSG_PING) {
-		tell_core(g, msg_new(MSG_PONG, "{s:O}", "n", json_object_get(m->body, "n")));
-		return 0;
-	}
-	if (kind == MSG_DRAINED) {
-		drained_call(g);
-		return 0;
-	}
-	if (kind == MSG_POLL) {
+	switch (kind) {
+	case MSG_POLL:
 		g->poll_at_ms = 0;
 		return 0;
+	case MSG_REMEMBERED:
+		return hear_remembered(g, m->body, err);
+	case MSG_CLAIM:
+		return hear_claim(g, m->body, err);
+	case MSG_RECORD:
+		return hear_record(g, m->body, err);
+	case MSG_DECIDE:
+		return decide(g, m->body, err);
+	case MSG_PING:
+		tell_core(g, msg_new(MSG_PONG, "{s:O}", "n", json_object_get(m->body, "n")));
+		return 0;
+	case MSG_DRAINED:
+		drained_call(g);
+		return 0;
+	default:
+		return err_set(err, ERR_INVALID, "'%s' is of no use to git", m->kind);
 	}
-	if (kind == MSG_REMEMBERED) {
-		g->remembered = true;
-		return judge_remember(g, json_object_get(m->body, "state"), err);
-	}
-	const char *id = json_string_value(json_object_get(m->body, "id"));
-	const char *text = json_string_value(json_object_get(m->body, "result"));
-	if (!id || !vault_is_id(id) || !text)
-		return err_set(err, ERR_INVALID, "'record' without a valid id or result");
-	record_add(g, id, text);
-	return 0;
 }
 
 /* Takes every message that is there, waiting at most timeout_ms for the first. 0; -1: core is gone or talks nonsense. */
@@ -83,10 +125,10 @@ static bool more_may_come(const struct git_state *g)
 	return json_object_size(g->announced) > g->n_outbox;
 }
 
-/* What nothing can join any more waits for a failed push's pause only. */
+/* What nothing can join any more waits for a failed push's pause only, or for what blocks it. */
 static int64_t push_at_ms(const struct git_state *g)
 {
-	return g->push_backoff.failures || more_may_come(g) ? g->push_at_ms : 0;
+	return g->push_backoff.failures || g->trouble_said || more_may_come(g) ? g->push_at_ms : 0;
 }
 
 static int wait_ms(const struct git_state *g)
@@ -96,6 +138,8 @@ static int wait_ms(const struct git_state *g)
 		return -1;
 	if (record_due(g) && push_at_ms(g) < next)
 		next = push_at_ms(g);
+	if (ledger_ready(g) && g->ledger.push_at_ms < next)
+		next = g->ledger.push_at_ms;
 	return next > now ? (int)(next - now) : 0;
 }
 
@@ -107,9 +151,11 @@ static int work(struct git_state *g, struct err *err)
 			return -1;
 		record_flush(g);
 	}
+	if (ledger_ready(g) && g->ledger.push_at_ms <= now_mono_ms())
+		ledger_flush(g);
 	if (g->remembered && g->poll_at_ms <= now_mono_ms())
 		poll_now(g);
-	if (!g->n_outbox)
+	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries))
 		clone_compact(g);
 	return g->core_gone ? err_set(err, ERR_UNREACHABLE, "core is gone") : 0;
 }
@@ -132,10 +178,12 @@ static void state_init(struct git_state *g, const struct role_args *args)
 	    .recorded = json_object(),
 	    .misnamed = json_array(),
 	    .notes = json_array(),
+	    .changed = json_array(),
 	};
 	g->alive_ms = now_mono_ms();
 	TAILQ_INIT(&g->outbox);
 	judge_init(g);
+	ledger_init(g);
 	msg_conn_init(&g->conn, args->sock);
 	ops_place(args->config, &g->place);
 	g->poller = git_poller_new(&g->place);
@@ -145,6 +193,8 @@ static void state_free(struct git_state *g)
 {
 	record_free(g);
 	judge_free(g);
+	ledger_reset(g);
+	ledger_free(g);
 	git_poller_free(g->poller);
 	ops_past_free(g->past);
 	ops_names_free(g->names);
@@ -156,6 +206,9 @@ static void state_free(struct git_state *g)
 	json_decref(g->recorded);
 	json_decref(g->misnamed);
 	json_decref(g->notes);
+	json_decref(g->changed);
+	free(g->frozen);
+	free(g->memory_said);
 	free(g->branch);
 	free(g->clone_path);
 	free(g->poll_trouble);

@@ -1,11 +1,13 @@
 /*
  * The git role: it alone knows the ops repo's address and credential. One thread, one loop (git.c): messages from core, polls
- * (poll.c, announce.c), results to commit (record.c), all on a bare clone (clone.c) that can be thrown away at any time.
+ * (poll.c, history.c, announce.c), results to commit (record.c), claims and done entries to write into the ledger (ledger.h), all on a bare clone (clone.c) that can be
+ * thrown away at any time.
  */
 #ifndef DISPATCHER_GIT_GIT_H
 #define DISPATCHER_GIT_GIT_H
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/git/ledger.h"
 #include "lib/git_remote.h"
 #include "vault/allowed_signers.h"
 #include "vault/approval_signed.h"
@@ -17,12 +19,9 @@
 
 #include <sys/queue.h>
 
-#define TIP_REF "refs/disinto/tip" /* what the clone has of the branch */
+#define TIP_REF "refs/disinto/tip"           /* what the clone has of the branch */
+#define LEDGER_TIP_REF "refs/disinto/ledger" /* and of the ledger */
 
-/* Waiting longer after each failure, with jitter, so that many clients do not come back together. */
-struct backoff {
-	unsigned failures;
-};
 /* Counts a failure; ms until the next attempt, which doubles from `first_ms` to `most_ms`. */
 int backoff_next(struct backoff *b, int first_ms, int most_ms);
 
@@ -31,8 +30,13 @@ struct result_file {
 	TAILQ_ENTRY(result_file) link;
 	char id[VAULT_ID_MAX + 1];
 	char *text;
-	git_oid blob;  /* of the text */
-	bool in_doubt; /* a push of `commit` holds it, and nobody said what became of that */
+	git_oid blob;              /* of the text */
+	struct ledger_done done;   /* all but the commit; with the ledger only, as is what follows */
+	struct ledger_claim claim; /* as the result says, for a run from before there was a ledger */
+	int64_t ask;               /* of a DECIDE that wants it recorded; -1: core asked by RECORD */
+	char *blocked;             /* why it can't be pushed at the moment; NULL */
+	bool sent;                 /* in the commit that was built last */
+	bool in_doubt;             /* a push of `commit` holds it, and nobody said what became of that */
 	git_oid commit;
 };
 TAILQ_HEAD(result_list, result_file);
@@ -62,12 +66,21 @@ struct git_state {
 	char *poll_trouble; /* what was logged; NULL while polls work */
 	struct backoff poll_backoff;
 	int64_t poll_at_ms;
-	int fetches; /* since the clone was compacted */
+	int fetches; /* and pushes, since the clone was compacted */
+
+	/* history */
+	bool has_seen; /* the tip that the branch must go on from */
+	git_oid seen;
+	char *frozen;      /* why nothing new may start; NULL */
+	char *memory_said; /* what core was told to remember */
+	char archived[11]; /* the day of the last archiving, "2026-03-31"; "" */
+	json_t *changed;   /* texts: what was edited or removed after it was recorded */
+
+	struct ledger ledger;
 
 	/* judgement */
 	bool remembered; /* core has said what we knew in an earlier life; nothing is judged before */
 	struct policy_history *policies;
-	char *policies_said;  /* their state as core has it */
 	char *policy_trouble; /* what stands in the way of walking on, or what was logged of a policy that is not in force; NULL */
 	struct allowed_signers *signers;
 	char *signers_trouble; /* why there are none */
@@ -82,7 +95,9 @@ struct git_state {
 	struct ssh_private_key *key; /* signs them; NULL: nothing does */
 	struct result_list outbox;
 	size_t n_outbox;
-	char *push_trouble; /* what core was told; NULL while pushes work */
+	struct doubt doubt; /* about the last push of results */
+	char *push_trouble; /* of results; NULL while pushes work */
+	char *trouble_said; /* what core was told of pushes, of either branch */
 	struct backoff push_backoff;
 	int64_t push_at_ms;
 
@@ -103,16 +118,41 @@ void git_alive(struct git_state *g);
 int clone_open(struct git_state *g, struct err *err);
 /* Throws the clone away, after an error that a broken one can give; the next poll makes it again. */
 void clone_reset(struct git_state *g);
-/* Fetches the branch and sets the tip. */
-int clone_fetch(struct git_state *g, struct err *err);
+/* Fetches the branch, the ledger or both, and sets their tips. */
+int clone_fetch(struct git_state *g, bool branch, bool ledger, struct err *err);
+/* Notes that the server has a commit of ours as the tip of the branch (TIP_REF) or of the ledger (LEDGER_TIP_REF). */
+int clone_set_tip(struct git_state *g, const char *ref, const git_oid *commit, struct err *err);
+/* A commit of ours with these changes on `parent` (NULL: none), signed where there is a key. */
+int clone_commit(struct git_state *g, const git_oid *parent, const struct git_change *changes, size_t n, const char *message, git_oid *ret,
+                 struct err *err);
 /* Packs what many fetches left. Takes a while now and then, so only when there is nothing else to do. */
 void clone_compact(struct git_state *g);
 
 /* poll.c: looks at the server, announces what is new, says POLLED. */
 void poll_now(struct git_state *g);
 
+/* The tips on the server, NULL where there is none; ret is freed by the caller. */
+int poll_refs(struct git_state *g, struct git_refs *ret, const git_oid **ret_branch, const git_oid **ret_ledger, struct err *err);
+
+/* history.c: whether both branches go on from what was seen of them, now and in earlier lives. */
+/* Takes what core remembered. ERR_INVALID: it is damaged. */
+int history_remember(struct git_state *g, const json_t *state, struct err *err);
+/* Has core remember what is new. */
+void history_keep(struct git_state *g);
+/* Sets or clears g->frozen after a look at the server, moves on what was seen, and reads what is new in the ledger. -1: the clone can't be read. */
+int history_check(struct git_state *g, struct err *err);
+/*
+ * An operator has looked at it: what stands on the branch now counts. Entries of the ledger that were seen and are missing are put back first. ERR_NOT_FOUND: they
+ * can't be.
+ */
+int history_accept(struct git_state *g, struct err *err);
+/* Whether `commit` is the branch's tip or an ancestor of it. */
+bool history_has(struct git_state *g, const git_oid *commit);
+
 /* announce.c: tells core what stands at the tip and was not told yet. */
 int announce_tip(struct git_state *g, struct err *err);
+/* How many of what was announced wait as the backlog. */
+int announced_backlog(const struct git_state *g);
 
 /* judge.c: by which policy, and whether approved */
 struct judgement {
@@ -128,7 +168,7 @@ void judgement_free(struct judgement *j);
 #define cleanup_judgement __attribute__((cleanup(judgement_free)))
 void judge_init(struct git_state *g);
 void judge_free(struct git_state *g);
-/* Takes what core remembered. ERR_INVALID: it is damaged. */
+/* Takes the policies that core remembered. ERR_INVALID: they are damaged. */
 int judge_remember(struct git_state *g, const json_t *state, struct err *err);
 /* Walks the policies up to the tip, and has core remember how far it came. Before anything at the tip is judged. -1: the repository can't be read. */
 int judge_follow(struct git_state *g, struct err *err);
@@ -148,11 +188,25 @@ void approve_refresh(struct git_state *g);
 void drained_call(struct git_state *g);
 
 /* record.c */
-void record_add(struct git_state *g, const char *id, const char *text);
+/* Takes a result on; `ask`: of the decision that wants it, or -1. ERR_INVALID: it is no result. */
+int record_add(struct git_state *g, const char *id, const char *text, int64_t ask, struct err *err);
+/* Whether a result of that id is on its way. */
+bool record_has(const struct git_state *g, const char *id);
+/* Both parts of a result are on the server, or somebody else's are. */
+void record_finished(struct git_state *g, const char *id, int64_t ask, const git_oid *commit);
+void record_superseded(struct git_state *g, const char *id, int64_t ask, const char *reason);
+/* Core hears of it when pushing begins to fail, fails otherwise, or works again; so does the log. */
+void record_say_state(struct git_state *g);
 /* Whether anything waits that could be pushed, were it time to. */
 bool record_due(const struct git_state *g);
 /* Commits and pushes what waits; after a failure, push_at_ms says when to try again. */
 void record_flush(struct git_state *g);
 void record_free(struct git_state *g);
+
+/* decide.c: an operator's decisions. Answered by DECIDED, now or when they are on the server. */
+int decide(struct git_state *g, const json_t *body, struct err *err);
+/* The claim of an action that an operator may settle at the present tips; *ret_no: why he may not (owned), else NULL. -1: the repository can't be read. */
+int decide_claim(struct git_state *g, const char *id, struct ledger_claim *ret, char **ret_no, struct err *err);
+void say_decided(struct git_state *g, int64_t ask, const char *trouble);
 
 #endif

@@ -28,7 +28,6 @@ void judge_init(struct git_state *g)
 void judge_free(struct git_state *g)
 {
 	policy_history_free(g->policies);
-	free(g->policies_said);
 	free(g->policy_trouble);
 	allowed_signers_free(g->signers);
 	free(g->signers_trouble);
@@ -47,7 +46,6 @@ int judge_remember(struct git_state *g, const json_t *state, struct err *err)
 		return err_wrap(err, "spool: git.json");
 	policy_history_free(g->policies);
 	g->policies = h;
-	g->policies_said = json_compact(state);
 	return 0;
 }
 
@@ -177,21 +175,6 @@ static int open_walk(struct git_state *g, git_revwalk **ret, struct err *err)
 	return 0;
 }
 
-static void have_core_remember(struct git_state *g)
-{
-	json_t *state = policy_history_save(g->policies);
-	char *text = json_compact(state);
-
-	if (g->policies_said && strcmp(text, g->policies_said) == 0) {
-		free(text);
-		json_decref(state);
-		return;
-	}
-	free(g->policies_said);
-	g->policies_said = text;
-	tell_core(g, msg_new(MSG_REMEMBER, "{s:o}", "state", state));
-}
-
 int judge_follow(struct git_state *g, struct err *err)
 {
 	cleanup_git(git_revwalk) git_revwalk *walk = NULL;
@@ -220,7 +203,7 @@ int judge_follow(struct git_state *g, struct err *err)
 	else if (last)
 		policy_history_end(g->policies, last);
 	g->judge_at_ms = now_mono_ms() + JUDGE_AGAIN_MS;
-	have_core_remember(g);
+	history_keep(g);
 	return 0;
 }
 

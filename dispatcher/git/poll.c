@@ -37,40 +37,36 @@ static void log_change(struct git_state *g, const char *trouble)
 	g->poll_trouble = trouble ? xstrdup(trouble) : NULL;
 }
 
+/* What people should know: what is wrong in the repository now, and what was changed that never should be. */
+static json_t *all_notes(const struct git_state *g)
+{
+	json_t *all = json_copy(g->notes);
+	json_array_extend(all, g->changed);
+	return all;
+}
+
 static void say_polled(struct git_state *g, const char *trouble)
 {
 	cleanup_free char *reason = clean_text(trouble);
+	cleanup_free char *frozen = clean_text(g->frozen);
+	cleanup_json json_t *overdue = json_array();
 	bool scanned = g->has_scanned && g->has_tip && git_oid_equal(&g->scanned, &g->tip);
-	tell_core(g, msg_new(MSG_POLLED, "{s:b, s:s?, s:s?, s:b, s:O, s:O}", "ok", !trouble, "reason", reason, "tip",
+
+	ledger_overdue(g, overdue);
+	tell_core(g, msg_new(MSG_POLLED, "{s:b, s:s?, s:s?, s:b, s:O, s:o, s:s?, s:O, s:i}", "ok", !trouble, "reason", reason, "tip",
 	                     g->has_tip ? git_oid_tostr_s(&g->tip) : NULL, "scanned", !trouble && (scanned || !g->has_tip), "misnamed",
-	                     g->misnamed, "notes", g->notes));
+	                     g->misnamed, "notes", all_notes(g), "frozen", frozen, "overdue", overdue, "backlog", announced_backlog(g)));
 }
 
-/* History that is no continuation of what was seen: somebody rewrote the branch. */
-static void check_rewritten(struct git_state *g, const git_oid *before)
+int poll_refs(struct git_state *g, struct git_refs *ret, const git_oid **ret_branch, const git_oid **ret_ledger, struct err *err)
 {
-	if (git_oid_equal(before, &g->tip) || git_graph_descendant_of(g->repo, &g->tip, before) == 1)
-		return;
-	git_error_clear();
-	log_warn("the branch was rewritten: its tip does not descend from the last one", "before", git_oid_tostr_s(before), NULL);
-}
+	const char *const prefixes[] = {g->branch, LEDGER_REF, NULL};
 
-/* The branch's tip on the server. 1: there is one; 0: nobody pushed yet. */
-static int find_tip(struct git_state *g, git_oid *ret, struct err *err)
-{
-	const char *const prefixes[] = {g->branch, NULL};
-	struct git_refs refs = {NULL, 0};
-
-	if (git_poller_refs(g->poller, prefixes, &refs, err) < 0)
+	if (git_poller_refs(g->poller, prefixes, ret, err) < 0)
 		return err_wrap(err, "poll");
-	bool there = refs.n > 0;
-	if (there)
-		*ret = refs.v[0].oid;
-	git_refs_free(&refs);
-	g->branch_missing = !there && g->has_tip;
-	if (g->branch_missing)
-		return err_set(err, ERR_NOT_FOUND, "the ops repo has no branch %s any more", g->args->config->branch);
-	return there;
+	*ret_branch = git_refs_find(ret, g->branch);
+	*ret_ledger = git_refs_find(ret, LEDGER_REF);
+	return 0;
 }
 
 /* What failed with the clone's help may be the clone's fault: it is cheaper to make it again than to find out. */
@@ -82,32 +78,75 @@ static int mend(struct git_state *g, struct err *err)
 	return err_wrap(err, "the clone is made again");
 }
 
-static int fetch(struct git_state *g, struct err *err)
+static int fetch(struct git_state *g, bool branch, bool ledger, struct err *err)
 {
-	git_oid before = g->tip;
-	bool had = g->has_tip;
-	if (clone_fetch(g, err) < 0)
+	if (clone_fetch(g, branch, ledger, err) < 0)
 		return g->poll_backoff.failures % 4 == 3 ? mend(g, err) : -1; /* more likely the server's doing */
-	if (had)
-		check_rewritten(g, &before);
+	return 0;
+}
+
+/* Brings the clone up to the server. 1: there is a branch; 0: nobody pushed yet. */
+static int find_tips(struct git_state *g, struct err *err)
+{
+	__attribute__((cleanup(git_refs_free))) struct git_refs refs = {NULL, 0};
+	struct ledger *l = &g->ledger;
+	const git_oid *branch, *ledger;
+	int64_t begun = now_mono_ms();
+
+	if (poll_refs(g, &refs, &branch, &ledger, err) < 0)
+		return -1;
+	g->branch_missing = !branch && g->has_tip;
+	if (g->branch_missing)
+		return err_set(err, ERR_NOT_FOUND, "the ops repo has no branch %s any more", g->args->config->branch);
+	if (!l->on && ledger) {
+		life_refuse(g, "the ops repo has a ledger (branch " LEDGER_BRANCH
+		               "), and the configuration says claims: local, by which actions would run twice; say "
+		               "claims: ledger");
+		return err_set(err, ERR_DENIED, "claims: local, where there is a ledger");
+	}
+	l->there = ledger != NULL;
+	bool branch_moved = branch && !(g->has_tip && git_oid_equal(branch, &g->tip));
+	bool ledger_moved = ledger && !(l->has_tip && git_oid_equal(ledger, &l->tip));
+	if ((branch_moved || ledger_moved) && fetch(g, branch_moved, ledger_moved, err) < 0)
+		return -1;
+	l->read_ms = begun;
+	return branch != NULL;
+}
+
+/* The ledger as this dispatcher needs it: made where there is none, sound, and with our life in it before anything is said of what it holds. */
+static int look_at_ledger(struct git_state *g, struct err *err)
+{
+	struct ledger *l = &g->ledger;
+
+	if (l->on && !l->there && !l->has_seen && *l->incarnation && !g->frozen) {
+		if (ledger_found(g, err) < 0)
+			return -1;
+		if (history_check(g, err) < 0)
+			return mend(g, err);
+	}
 	return 0;
 }
 
 static int look(struct git_state *g, struct err *err)
 {
-	git_oid tip;
 	if (!g->repo && clone_open(g, err) < 0)
 		return mend(g, err);
 	git_alive(g);
-	int rc = find_tip(g, &tip, err);
+	int rc = find_tips(g, err);
 	if (rc <= 0)
 		return rc;
-	if ((!g->has_tip || !git_oid_equal(&tip, &g->tip)) && fetch(g, err) < 0)
+	if (history_check(g, err) < 0)
+		return mend(g, err);
+	if (look_at_ledger(g, err) < 0)
 		return -1;
+	if (g->ledger.on && g->ledger.trouble)
+		return 0; /* who has what can't be told: nothing is announced, and that was said */
 	bool judge_again = g->judge_again && now_mono_ms() >= g->judge_at_ms;
-	if (g->has_scanned && git_oid_equal(&g->scanned, &g->tip) && !judge_again)
+	if (g->has_scanned && git_oid_equal(&g->scanned, &g->tip) && !judge_again && json_object_size(g->ledger.moved) == 0)
 		return 0;
-	if (announce_tip(g, err) < 0)
+	rc = announce_tip(g, err);
+	ledger_rest(g);
+	if (rc < 0)
 		return mend(g, err);
 	malloc_trim(0);
 	return 0;
@@ -123,6 +162,7 @@ void poll_now(struct git_state *g)
 		g->poll_backoff.failures = 0;
 		g->poll_at_ms = begun + interval;
 		log_change(g, NULL);
+		history_keep(g);
 		say_polled(g, NULL);
 		return;
 	}

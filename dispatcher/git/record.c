@@ -6,8 +6,8 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/log.h"
-#include "vault/commit_signature.h"
 
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -16,10 +16,12 @@
 #define SPACING_MS 500  /* between two pushes while more results may come: a push costs the server more than a result costs us */
 #define RETRY_FIRST_MS 500
 #define RETRY_MOST_MS 60000
+#define BLOCKED_MS 5000
 
 static void result_free(struct result_file *r)
 {
 	free(r->text);
+	free(r->blocked);
 	free(r);
 }
 
@@ -39,54 +41,161 @@ void record_free(struct git_state *g)
 	}
 	TAILQ_INIT(&g->outbox);
 	free(g->push_trouble);
+	free(g->trouble_said);
 }
 
-void record_add(struct git_state *g, const char *id, const char *text)
+/* What the ledger will want to know of it. */
+static int read_result(struct result_file *r, struct err *err)
 {
-	struct result_file *r;
-	TAILQ_FOREACH(r, &g->outbox, link)
-	if (strcmp(r->id, id) == 0)
-		return; /* core asks again after each of our restarts; a result never changes */
-	r = xcalloc(1, sizeof(*r));
+	cleanup_json json_t *json = json_loads(r->text, JSON_REJECT_DUPLICATES, NULL);
+
+	const char *outcome = json_string_value(json_object_get(json, "outcome"));
+	const char *claim = json_string_value(json_object_get(json, "claim"));
+	const char *action = json_string_value(json_object_get(json, "action"));
+	json_int_t attempt = json_integer_value(json_object_get(json, "attempt"));
+	if (!outcome || outcome_parse(outcome, &r->done.outcome) < 0 || attempt < 1 || attempt > INT_MAX ||
+	    (claim && !ledger_is_token(claim)))
+		return err_set(err, ERR_INVALID, "'record' with a result that lacks its outcome, attempt or claim");
+	r->done.attempt = r->claim.attempt = (int)attempt;
+	ledger_digest(r->text, strlen(r->text), r->done.digest);
+	if (claim)
+		memcpy(r->claim.nonce, claim, strlen(claim) + 1);
+	if (action && git_oid_fromstr(&r->claim.action, action) < 0)
+		git_error_clear();
+	return 0;
+}
+
+int record_add(struct git_state *g, const char *id, const char *text, int64_t ask, struct err *err)
+{
+	if (record_has(g, id)) /* core asks again after each of our restarts; a result never changes */
+		return ask < 0 ? 0 : err_set(err, ERR_INVALID, "a result of %s is on its way already", id);
+	struct result_file *r = xcalloc(1, sizeof(*r));
 	memcpy(r->id, id, strlen(id) + 1);
 	r->text = xstrdup(text);
+	r->ask = ask;
 	git_odb_hash(&r->blob, text, strlen(text), GIT_OBJECT_BLOB);
+	if (g->ledger.on && read_result(r, err) < 0) {
+		result_free(r);
+		return -1;
+	}
 	TAILQ_INSERT_TAIL(&g->outbox, r, link);
 	g->n_outbox++;
+	return 0;
 }
 
-/* Core hears of it when pushing begins to fail, fails otherwise, or works again; so does the log. */
-static void say_state(struct git_state *g, const char *trouble)
+bool record_has(const struct git_state *g, const char *id)
 {
-	if (trouble ? g->push_trouble && strcmp(trouble, g->push_trouble) == 0 : !g->push_trouble)
+	const struct result_file *r;
+	TAILQ_FOREACH(r, &g->outbox, link)
+	if (strcmp(r->id, id) == 0)
+		return true;
+	return ledger_has(g, LEDGER_FINISH, id);
+}
+
+/* What stands in the way of pushes, of either branch. */
+static const char *trouble_of(const struct git_state *g)
+{
+	const struct result_file *r;
+	if (g->push_trouble || g->ledger.push_trouble)
+		return g->push_trouble ? g->push_trouble : g->ledger.push_trouble;
+	TAILQ_FOREACH(r, &g->outbox, link)
+	if (r->blocked)
+		return r->blocked;
+	return NULL;
+}
+
+void record_say_state(struct git_state *g)
+{
+	const char *trouble = trouble_of(g);
+	const struct ledger_entry *e;
+	size_t waiting = g->n_outbox;
+
+	if (trouble ? g->trouble_said && strcmp(trouble, g->trouble_said) == 0 : !g->trouble_said)
 		return;
+	TAILQ_FOREACH(e, &g->ledger.entries, link)
+	waiting += e->kind == LEDGER_FINISH;
 	cleanup_free char *reason = clean_text(trouble);
 	if (reason)
-		log_warn("results can't be recorded", "reason", reason, NULL);
+		log_warn("results or claims can't be recorded", "reason", reason, NULL);
 	else
 		log_info("results are recorded again", NULL);
-	tell_core(g, msg_new(MSG_RECORD_STATE, "{s:b, s:s?, s:I}", "ok", !trouble, "reason", reason, "waiting", (json_int_t)g->n_outbox));
-	free(g->push_trouble);
-	g->push_trouble = trouble ? xstrdup(trouble) : NULL;
+	tell_core(g, msg_new(MSG_RECORD_STATE, "{s:b, s:s?, s:I}", "ok", !trouble, "reason", reason, "waiting", (json_int_t)waiting));
+	free(g->trouble_said);
+	g->trouble_said = trouble ? xstrdup(trouble) : NULL;
 }
 
+void record_finished(struct git_state *g, const char *id, int64_t ask, const git_oid *commit)
+{
+	if (ask >= 0)
+		say_decided(g, ask, NULL);
+	else
+		tell_core(g, msg_new(MSG_RECORDED, "{s:s, s:s}", "id", id, "commit", git_oid_tostr_s(commit)));
+}
+
+/* The result is on the branch. With a ledger that is half of it. */
 static void recorded(struct git_state *g, struct result_file *r, const git_oid *commit)
 {
-	tell_core(g, msg_new(MSG_RECORDED, "{s:s, s:s}", "id", r->id, "commit", git_oid_tostr_s(commit)));
 	json_object_set_new(g->recorded, r->id, json_true());
 	json_object_del(g->announced, r->id);
 	json_object_del(g->cancelled, r->id);
+	if (g->ledger.on) {
+		struct ledger_entry e = {.kind = LEDGER_FINISH, .claim = r->claim, .done = r->done, .ask = r->ask};
+		memcpy(e.id, r->id, sizeof(e.id));
+		memcpy(e.claim.dispatcher, g->args->dispatcher_id, strlen(g->args->dispatcher_id) + 1);
+		memcpy(e.claim.incarnation, g->ledger.incarnation, sizeof(e.claim.incarnation));
+		e.claim.time = e.claim.deadline = (int64_t)time(NULL);
+		e.done.commit = *commit;
+		ledger_add(g, &e);
+	} else {
+		record_finished(g, r->id, r->ask, commit);
+	}
 	drop(g, r);
 }
 
-static void superseded(struct git_state *g, struct result_file *r)
+void record_superseded(struct git_state *g, const char *id, int64_t ask, const char *reason)
+{
+	log_warn("our result does not count", "id", id, "reason", reason, NULL);
+	if (ask >= 0)
+		say_decided(g, ask, reason);
+	else
+		tell_core(g, msg_new(MSG_GONE, "{s:s, s:b, s:s}", "id", id, "ok", true, "reason", reason));
+	json_object_del(g->announced, id);
+}
+
+/* Somebody else's result stands where ours should. By the ledger it is a foreign one while the claim is ours: then ours waits until that is taken away. */
+static int superseded(struct git_state *g, struct result_file *r, struct err *err)
 {
 	cleanup_free char *path = vault_result_path(r->id);
+	struct ledger_standing standing;
+
+	if (ledger_status(g, r->id, &standing, err) < 0)
+		return -1;
+	if (standing.status == LEDGER_OURS) {
+		free(r->blocked);
+		r->blocked = xasprintf(
+		    "%s: a result that no dispatcher recorded stands there; remove it, so that the dispatcher's own can be recorded", path);
+		return 0;
+	}
 	cleanup_free char *reason = xasprintf("%s stands there with another content; ours stays in the spool", path);
-	log_warn("another result stands on the server", "id", r->id, NULL);
-	tell_core(g, msg_new(MSG_GONE, "{s:s, s:b, s:s}", "id", r->id, "ok", true, "reason", reason));
-	json_object_del(g->announced, r->id);
+	record_superseded(g, r->id, r->ask, reason);
 	drop(g, r);
+	return 0;
+}
+
+/* A human gave the claim to somebody else while we were away: what we found out is too late. 1: it is; 0; -1. */
+static int too_late(struct git_state *g, const struct result_file *r, struct err *err)
+{
+	struct ledger_claim at;
+	cleanup_err struct err why = ERR_INIT;
+
+	if (!g->ledger.on || !g->ledger.has_tip)
+		return 0;
+	int rc = ledger_read_claim(g, r->id, &at, &why);
+	if (rc < 0 && why.code != ERR_INVALID) {
+		err_move(err, &why);
+		return -1;
+	}
+	return rc == 0 && (at.free || strcmp(at.nonce, r->claim.nonce) != 0);
 }
 
 /* A push whose end nobody knows succeeded after all if its commit is in the branch's history now. */
@@ -99,69 +208,88 @@ static bool came_through(struct git_state *g, const struct result_file *r)
 	return rc == 1;
 }
 
-/* Takes out what is on the server already, ours or somebody else's. */
+/* One result at the tip: taken out of the outbox if it is on the server already, or can't be any more. */
+static int settle_one(struct git_state *g, struct result_file *r, struct err *err)
+{
+	struct ops_item item;
+
+	free(r->blocked);
+	r->blocked = NULL;
+	if (came_through(g, r)) {
+		recorded(g, r, &r->commit);
+		return 0;
+	}
+	if (ops_item(g->repo, &g->tip, r->id, &item, err) < 0)
+		return -1;
+	if (item.result.there && git_oid_equal(&item.result.oid, &r->blob)) {
+		recorded(g, r, &g->tip);
+		return 0;
+	}
+	int late = too_late(g, r, err);
+	if (late < 0)
+		return -1;
+	if (late) {
+		record_superseded(g, r->id, r->ask, "its claim was given to another attempt; our result stays in the spool");
+		drop(g, r);
+		return 0;
+	}
+	return item.result.there ? superseded(g, r, err) : 0;
+}
+
 static int settle(struct git_state *g, struct err *err)
 {
 	struct result_file *r, *next;
 	for (r = TAILQ_FIRST(&g->outbox); r; r = next) {
-		struct ops_item item;
 		next = TAILQ_NEXT(r, link);
-		if (came_through(g, r)) {
-			recorded(g, r, &r->commit);
-			continue;
-		}
-		if (ops_item(g->repo, &g->tip, r->id, &item, err) < 0)
+		if (settle_one(g, r, err) < 0)
 			return -1;
-		if (item.result.there && git_oid_equal(&item.result.oid, &r->blob))
-			recorded(g, r, &g->tip);
-		else if (item.result.there)
-			superseded(g, r);
 	}
 	return 0;
 }
 
-/* Commits the first results of the outbox on the tip. */
+/* Commits the first results of the outbox on the tip; r->sent says which. */
 static int build(struct git_state *g, git_oid *ret, size_t *ret_n, struct err *err)
 {
 	cleanup_free struct git_change *changes = xcalloc(BATCH_MAX, sizeof(*changes));
-	cleanup_free char *email = xasprintf("%s@disinto", g->args->dispatcher_id);
-	cleanup_git(git_signature) git_signature *author = NULL;
-	const struct result_file *first = TAILQ_FIRST(&g->outbox), *r;
+	struct result_file *r;
+	const char *first = NULL;
 	size_t n = 0;
 
-	int rc = git_signature_new(&author, "disinto-dispatcher", email, (git_time_t)time(NULL), 0);
-	if (rc < 0)
-		return git_err(err, rc, "sign the commit");
 	TAILQ_FOREACH(r, &g->outbox, link)
 	{
-		if (n == BATCH_MAX)
-			break;
+		r->sent = !r->blocked && n < BATCH_MAX;
+		if (!r->sent)
+			continue;
+		first = first ? first : r->id;
 		changes[n++] = (struct git_change){vault_result_path(r->id), r->text, strlen(r->text)};
 	}
-	cleanup_free char *message = n == 1 ? xasprintf("vault: result for %s\n", first->id) : xasprintf("vault: %zu results\n", n);
-	struct git_signer signer = {NULL, NULL};
-	if (g->key)
-		signer = commit_signer(g->key);
-	rc = git_repo_commit_signed(g->repo, &g->tip, 1, changes, n, author, message, g->key ? &signer : NULL, ret, err);
-	for (size_t i = 0; i < n; i++)
-		free((char *)changes[i].path);
 	*ret_n = n;
+	if (n == 0)
+		return 0;
+	cleanup_free char *message = n == 1 ? xasprintf("vault: result for %s\n", first) : xasprintf("vault: %zu results\n", n);
+	int rc = clone_commit(g, &g->tip, changes, n, message, ret, err);
+	for (size_t i = 0; i < n; i++)
+		free((char *)(uintptr_t)changes[i].path);
 	return rc;
 }
 
 /* Our own commit is the new tip. Where core knew all before it, it knows all after it: the next poll finds nothing. */
-static int won(struct git_state *g, const git_oid *commit, size_t n, struct err *err)
+static int won(struct git_state *g, const git_oid *commit, struct err *err)
 {
-	git_reference *ref = NULL;
 	bool known = g->has_scanned && git_oid_equal(&g->scanned, &g->tip);
+	bool sound = g->has_seen && git_oid_equal(&g->seen, &g->tip);
+	struct result_file *r, *next;
 
-	int rc = git_reference_create(&ref, g->repo, TIP_REF, commit, 1, NULL);
-	git_reference_free(ref);
-	if (rc < 0)
-		return git_err(err, rc, "note the new tip"); /* the next poll fetches it */
-	g->tip = *commit;
-	while (n-- && !TAILQ_EMPTY(&g->outbox))
-		recorded(g, TAILQ_FIRST(&g->outbox), commit);
+	g->doubt.on = false;
+	if (clone_set_tip(g, TIP_REF, commit, err) < 0)
+		return -1;
+	for (r = TAILQ_FIRST(&g->outbox); r; r = next) {
+		next = TAILQ_NEXT(r, link);
+		if (r->sent)
+			recorded(g, r, commit);
+	}
+	if (sound)
+		g->seen = *commit;
 	if (known) {
 		g->scanned = *commit;
 		json_object_clear(g->recorded);
@@ -169,13 +297,15 @@ static int won(struct git_state *g, const git_oid *commit, size_t n, struct err 
 	return 0;
 }
 
-static void doubt(struct git_state *g, const git_oid *commit, size_t n)
+static void doubt(struct git_state *g, const git_oid *commit)
 {
 	struct result_file *r;
+
+	g->doubt = (struct doubt){.on = true, .commit = *commit, .base = g->tip};
 	TAILQ_FOREACH(r, &g->outbox, link)
 	{
-		if (n-- == 0)
-			return;
+		if (!r->sent)
+			continue;
 		r->in_doubt = true;
 		r->commit = *commit;
 	}
@@ -186,42 +316,57 @@ static int push_once(struct git_state *g, struct err *err)
 {
 	cleanup_err struct err why = ERR_INIT;
 	git_oid commit, before = g->tip;
-	size_t n = 0;
+	size_t n = 1;
 
 	if (settle(g, err) < 0)
 		return -1;
-	if (TAILQ_EMPTY(&g->outbox))
-		return 1;
-	if (build(g, &commit, &n, err) < 0)
+	/* While the tip stands where it stood, a push that nobody answered may yet be applied: it is the one that is made again. */
+	if (g->doubt.on && git_oid_equal(&g->doubt.base, &g->tip))
+		commit = g->doubt.commit;
+	else if (build(g, &commit, &n, err) < 0)
 		return -1;
+	if (n == 0)
+		return 1;
+	g->doubt.on = false;
 	git_alive(g);
 	switch (git_push_ref(g->repo, &g->place, &commit, g->branch, &why)) {
 	case GIT_PUSH_WON:
-		return won(g, &commit, n, err) < 0 ? -1 : 1;
+		return won(g, &commit, err) < 0 ? -1 : 1;
 	case GIT_PUSH_LOST:
 		break;
 	case GIT_PUSH_UNKNOWN:
 	default:
-		doubt(g, &commit, n);
+		doubt(g, &commit);
 		break;
 	}
 	/* A tip that did not move was not what stood in the way. */
-	if (clone_fetch(g, err) == 0 && !git_oid_equal(&before, &g->tip))
+	if (clone_fetch(g, true, false, err) == 0 && !git_oid_equal(&before, &g->tip))
 		return 0;
 	err_clear(err);
 	err_move(err, &why);
 	return -1;
 }
 
+static bool may_push(const struct git_state *g)
+{
+	const struct result_file *r;
+	TAILQ_FOREACH(r, &g->outbox, link)
+	if (!r->blocked)
+		return true;
+	return false;
+}
+
 static int push_all(struct git_state *g, struct err *err)
 {
-	for (int i = 0; i < REBUILDS_MAX && !TAILQ_EMPTY(&g->outbox) && !g->core_gone;) {
-		int rc = push_once(g, err);
+	int rc = 0;
+	for (int i = 0; i < REBUILDS_MAX && !g->core_gone; i += rc == 0) {
+		rc = push_once(g, err);
 		if (rc < 0)
 			return -1;
-		i += rc == 0;
+		if (!may_push(g))
+			return 0;
 	}
-	return TAILQ_EMPTY(&g->outbox) ? 0 : err_set(err, ERR_FAIL, "others push to the branch all the time");
+	return err_set(err, ERR_FAIL, "others push to the branch all the time");
 }
 
 bool record_due(const struct git_state *g)
@@ -236,12 +381,13 @@ void record_flush(struct git_state *g)
 	int rc = push_all(g, &err);
 	if (!g->has_scanned || !git_oid_equal(&g->scanned, &g->tip))
 		g->poll_at_ms = 0; /* somebody else's push was fetched on the way: tell core at once */
-	if (rc == 0) {
+	free(g->push_trouble);
+	g->push_trouble = rc < 0 ? xstrdup(err_msg(&err)) : NULL;
+	if (rc < 0)
+		g->push_at_ms = now_mono_ms() + backoff_next(&g->push_backoff, RETRY_FIRST_MS, RETRY_MOST_MS);
+	else
 		g->push_backoff.failures = 0;
-		g->push_at_ms = now_mono_ms() + SPACING_MS;
-		say_state(g, NULL);
-		return;
-	}
-	g->push_at_ms = now_mono_ms() + backoff_next(&g->push_backoff, RETRY_FIRST_MS, RETRY_MOST_MS);
-	say_state(g, err_msg(&err));
+	if (rc == 0)
+		g->push_at_ms = now_mono_ms() + (g->n_outbox ? BLOCKED_MS : SPACING_MS); /* what is blocked waits for somebody else */
+	record_say_state(g);
 }

@@ -16,6 +16,12 @@ struct house {
 	struct msg_conn conn;
 	pid_t pid;
 	json_t *memory; /* what the role asked to have remembered */
+	/* with a ledger: this life, and those before it */
+	int life;
+	json_t *former;
+	bool shares; /* another dispatcher in front of the repository of the first */
+	bool frozen; /* as the last POLLED said, with what follows */
+	int overdue, backlog;
 };
 
 static inline void start(struct house *h)
@@ -35,9 +41,11 @@ static inline void start(struct house *h)
 	close(pair[1]);
 	msg_conn_init(&h->conn, pair[0]);
 	/* As core does: what it was asked to remember comes first. */
-	json_t *memory = msg_new(MSG_REMEMBERED, "{s:O?}", "state", h->memory);
+	cleanup_free char *incarnation = xasprintf("%s-life%d", h->args.dispatcher_id, ++h->life);
+	json_t *memory = msg_new(MSG_REMEMBERED, "{s:O?, s:s, s:O?}", "state", h->memory, "incarnation", incarnation, "former", h->former);
 	assert_ok(msg_send(&h->conn, memory, -1, ANSWER_MS, &err), &err);
 	json_decref(memory);
+	json_array_append_new(h->former, json_string(incarnation));
 }
 
 /* Hangs up, as core's end does; the role must follow. Returns its exit code. */
@@ -53,6 +61,7 @@ static inline int stop(struct house *h)
 
 static inline void house_begin(struct house *h)
 {
+	h->former = json_array();
 	fixture_begin(&h->f);
 	h->conn.fd = -1;
 	h->config.ops_repo = h->f.repo_path;
@@ -64,12 +73,31 @@ static inline void house_begin(struct house *h)
 	assert_int_equal(mkdir(h->config.spool, 0700), 0);
 }
 
+/* A second dispatcher, with a spool of its own, in front of the same repository. */
+static inline struct house *another(const struct house *first, const char *name)
+{
+	struct house *h = xcalloc(1, sizeof(*h));
+	h->f = first->f;
+	h->config = first->config;
+	h->args = first->args;
+	h->shares = true;
+	h->conn.fd = -1;
+	h->former = json_array();
+	h->config.spool = xasprintf("%s/spool-%s", first->f.dir, name);
+	h->args.config = &h->config;
+	h->args.dispatcher_id = name;
+	assert_int_equal(mkdir(h->config.spool, 0700), 0);
+	return h;
+}
+
 static inline void house_end(struct house *h)
 {
 	msg_conn_close(&h->conn);
 	if (h->pid > 0)
 		end_process(h->pid);
-	fixture_end(&h->f);
+	if (!h->shares)
+		fixture_end(&h->f);
+	json_decref(h->former);
 	free(h->config.spool);
 	json_decref(h->memory);
 }
@@ -136,6 +164,11 @@ static inline char *until_polled(struct house *h, json_t *all)
 		if (str(m, "wait"))
 			buf_adds(&lines, " wait");
 		buf_adds(&lines, "\n");
+		if (last) {
+			h->frozen = json_is_string(json_object_get(m, "frozen"));
+			h->overdue = (int)json_array_size(json_object_get(m, "overdue"));
+			h->backlog = (int)json_integer_value(json_object_get(m, "backlog"));
+		}
 		if (all)
 			json_array_append(all, m);
 		json_decref(m);
