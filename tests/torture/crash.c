@@ -8,8 +8,8 @@
  * The processes are forked from one and never executed again, so they share the memory that is mapped before main. Nothing else works in all of
  * them: the keyring may open no files, send no signals by kill(2), and has no descriptors but its own.
  */
-#ifndef DISINTO_TEST
-#define DISINTO_TEST /* also where only this file is compiled, as by the analysers */
+#ifndef DISINTO_CRASH
+#define DISINTO_CRASH /* also where only this file is compiled, as by the analysers */
 #endif
 #include "lib/crash.h"
 
