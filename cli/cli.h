@@ -183,6 +183,7 @@ int cmd_run(const struct args *args, struct err *err);
 int cmd_list(const struct args *args, struct err *err);
 int cmd_show(const struct args *args, struct err *err);
 int cmd_logs(const struct args *args, struct err *err);
+int cmd_artifacts(const struct args *args, struct err *err);
 int cmd_cancel(const struct args *args, struct err *err);
 int cmd_settle(const struct args *args, struct err *err);
 int cmd_accept_backlog(const struct args *args, struct err *err);

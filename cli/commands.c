@@ -111,6 +111,12 @@ static const struct cli_option protect_options[] = {
     END,
 };
 
+static const struct cli_option artifacts_options[] = {
+    {"output", 'o', "DIR", "save them in DIR, which is made if it is missing; nothing there is replaced"},
+    JSON,
+    END,
+};
+
 const struct command commands[] = {
     {"init", "[DIR]", 0, 1, "make a working site: ops repo, configuration, identity, spool", init_options, "disinto init ~/site", cmd_init,
      0},
@@ -142,6 +148,8 @@ const struct command commands[] = {
     {"list", "", 0, 0, "list actions and their states", list_options, "disinto list --state running", cmd_list, 0},
     {"show", "ID", 1, 1, "show one action, its state and its result", only_json, "disinto show hello-1", cmd_show, 0},
     {"logs", "ID", 1, 1, "print the log of an action", logs_options, "disinto logs -f hello-1", cmd_logs, 0},
+    {"artifacts", "ID", 1, 1, "list the files that an action left behind, or save them", artifacts_options,
+     "disinto artifacts -o out hello-1", cmd_artifacts, 0},
     {"cancel", "ID", 1, 1, "cancel an action that waits or runs", none, "disinto cancel hello-1", cmd_cancel, 0},
     {"settle", "ID lost|rerun", 2, 2, "decide about a claimed action whose run nobody can tell of", none, "disinto settle hello-1 lost",
      cmd_settle, 0},

@@ -108,6 +108,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(GOING, "going", ROLE_ENGINE, ROLE_CORE, 0)           /* {id, attempt}: the runner saw GO */ \
 	MSG(OUTPUT, "output", ROLE_ENGINE, ROLE_CORE, 0)         /* {id, attempt, step, name, value}: of $DISINTO_OUTPUT, redacted */ \
 	MSG(STEP, "step", ROLE_ENGINE, ROLE_CORE, 0)             /* {id, attempt, step, state, exit_code, duration_ms, cost_usd if its agent said one} */ \
+	MSG(ARTIFACT, "artifact", ROLE_ENGINE, ROLE_CORE, 0)     /* {id, attempt, frame}: one of the runner's artifact frames (vault/frame.h), in their order */ \
 	MSG(LOG, "log", ROLE_ENGINE, ROLE_CORE, 0)               /* {id, attempt, d}: text of the log in order, from its first byte after START and after FOLLOW */ \
 	MSG(EXITED, "exited", ROLE_ENGINE, ROLE_CORE, 0)         /* {id, attempt, container, image, going, report: object|null, exit_code: int|null, oom, reason}: the container ended and its \
 	                                                             log was read to the end, or it is not there (exit_code null) */ \
@@ -117,9 +118,9 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(STATUS, "status", ROLE_CORE, ROLE_WEB, 0)            /* what /status and /healthz show (core_role.c: status_json), at each change */ \
 	MSG(RUN, "run", ROLE_CORE, ROLE_WEB, 0)                  /* {id, state, …} one row of /actions, at each change; {id, forgotten: true}: it left the spool */ \
 	MSG(ANSWER, "answer", ROLE_CORE, ROLE_WEB, 0)            /* {ask, code, body}: to ASK */ \
-	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs"}; fd: the log, read-only */ \
-	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"show"|"drain"|"drained"|"lost"|"rerun"|"backlog"|"history", id: null for the last two, drain and \
-	                                                             drained}. drain is answered at once; drained drains too, and is answered at the end */
+	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs" or "artifact"}; fd: the file, read-only */ \
+	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"artifacts"|"artifact"|"show"|"drain"|"drained"|"lost"|"rerun"|"backlog"|"history", id: null for the last two, drain and \
+	                                                             drained}. drain is answered at once; drained drains too, and is answered at the end. name: of artifact */
 /* clang-format on */
 
 enum msg_kind {

@@ -226,6 +226,10 @@ static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, st
 		if (r && r->transcript && r->attempt == number_of(m, "attempt"))
 			transcript_output(r->transcript, m->body);
 		break;
+	case MSG_ARTIFACT:
+		if (r && r->transcript && r->attempt == number_of(m, "attempt"))
+			transcript_artifact(r->transcript, json_object_get(m->body, "frame"));
+		break;
 	case MSG_REMOVED:
 		json_object_del(h->removing, id);
 		break;

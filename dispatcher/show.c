@@ -218,6 +218,60 @@ static void ask_logs(struct house *h, json_int_t ask, const char *id)
 		house_send(h, ROLE_WEB, msg_new(MSG_LOG_FILE, "{s:I}", "ask", ask), fd);
 }
 
+/* They are the result's: before it is written, a reading of the log may still begin again. */
+static bool has_artifacts(struct house *h, json_int_t ask, const struct run *r, json_t **ret_result)
+{
+	cleanup_free char *text = NULL;
+
+	if (!r || (r->state >= RUN_RECORDING && spool_result(h->args->spool_fd, r->id, &text, NULL) < 0)) {
+		house_refuse(h, ask, 404, "not found");
+		return false;
+	}
+	if (r->state < RUN_RECORDING) {
+		house_refuse(h, ask, 409, "not finished: artifacts are there when it is");
+		return false;
+	}
+	*ret_result = json_loads(text, 0, NULL);
+	return true;
+}
+
+static json_t *list_of(const json_t *result, const char *key)
+{
+	json_t *list = json_object_get(result, key);
+	return list ? json_incref(list) : json_array();
+}
+
+static void ask_artifacts(struct house *h, json_int_t ask, const struct run *r)
+{
+	cleanup_json json_t *result = NULL;
+
+	if (has_artifacts(h, ask, r, &result))
+		house_answer(
+		    h, ask, 200,
+		    json_pack("{s:o, s:o}", "artifacts", list_of(result, "artifacts"), "left_out", list_of(result, "artifacts_left_out")));
+}
+
+/* Only what the result lists: nothing else that may lie there. */
+static void ask_artifact(struct house *h, json_int_t ask, const struct run *r, const char *name)
+{
+	cleanup_json json_t *result = NULL;
+	int fd = -1;
+	size_t i;
+	const json_t *one;
+
+	if (!has_artifacts(h, ask, r, &result))
+		return;
+	json_array_foreach (json_object_get(result, "artifacts"), i, one) {
+		const char *there = json_string_value(json_object_get(one, "name"));
+		if (there && name && vault_is_artifact(there) && strcmp(there, name) == 0 &&
+		    spool_artifact(h->args->spool_fd, r->id, name, &fd, NULL) == 0) {
+			house_send(h, ROLE_WEB, msg_new(MSG_LOG_FILE, "{s:I}", "ask", ask), fd);
+			return;
+		}
+	}
+	house_refuse(h, ask, 404, "no such artifact");
+}
+
 static void ask_drain(struct house *h, json_int_t ask, bool wait)
 {
 	house_drain(h, false);
@@ -254,6 +308,10 @@ int house_ask(struct house *h, const json_t *body, struct err *err)
 		ask_cancel(h, ask, id);
 	else if (strcmp(op, "logs") == 0)
 		ask_logs(h, ask, id);
+	else if (strcmp(op, "artifacts") == 0)
+		ask_artifacts(h, ask, r);
+	else if (strcmp(op, "artifact") == 0)
+		ask_artifact(h, ask, r, json_string_value(json_object_get(body, "name")));
 	else if (strcmp(op, "show") == 0 && r)
 		house_answer(h, ask, 200, row_with_result(h, r));
 	else

@@ -244,6 +244,43 @@ int spool_log(int spool, const char *id, int flags, int *ret_fd, struct err *err
 	return 0;
 }
 
+int spool_artifacts(int spool, const char *id, int *ret_fd, struct err *err)
+{
+	cleanup_fd int dir = -1;
+
+	if (run_dir(spool, id, true, &dir, err) < 0)
+		return -1;
+	if (mkdirat(dir, "artifacts", 0700) == 0) {
+		if (fsync(dir) < 0)
+			return err_errno(err, errno, "spool: runs/%s", id);
+	} else if (errno != EEXIST) {
+		return err_errno(err, errno, "spool: runs/%s/artifacts", id);
+	}
+	int fd = openat(dir, "artifacts", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_errno(err, errno, "spool: runs/%s/artifacts", id);
+	*ret_fd = fd;
+	return 0;
+}
+
+int spool_drop_artifacts(int spool, const char *id, struct err *err)
+{
+	cleanup_free char *path = xasprintf("runs/%s/artifacts", id);
+
+	return dir_remove_at(spool, path, err);
+}
+
+int spool_artifact(int spool, const char *id, const char *name, int *ret_fd, struct err *err)
+{
+	cleanup_free char *path = xasprintf("runs/%s/artifacts/%s", id, name);
+	int fd = openat(spool, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0)
+		return err_errno(err, errno, "spool: %s", path);
+	*ret_fd = fd;
+	return 0;
+}
+
 static int load_one(int runs, const char *id, struct run **ret, struct err *err)
 {
 	cleanup_buf struct buf text = BUF_INIT;
@@ -296,6 +333,8 @@ int spool_remove(int spool, const char *id, struct err *err)
 	cleanup_fd int dir = -1;
 
 	if (run_dir(spool, id, false, &dir, err) < 0)
+		return -1;
+	if (dir_remove_at(dir, "artifacts", err) < 0)
 		return -1;
 	unlinkat(dir, "log", 0);
 	unlinkat(dir, "result.json", 0);

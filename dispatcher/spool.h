@@ -1,7 +1,7 @@
 /*
  * The spool (spool.c) and who it belongs to (identity.c): the dispatcher's durable folder. Only core writes it once the roles are forked.
  *
- *   lock  dispatcher.json  boot.log  api.sock  ops.git/ (the git role's)  runs/<id>/{state.json,log,result.json}
+ *   lock  dispatcher.json  boot.log  api.sock  ops.git/ (the git role's)  runs/<id>/{state.json,log,artifacts/,result.json}
  *
  * A state is on disk (file and folder synced) before spool_save returns 0.
  */
@@ -41,6 +41,13 @@ int spool_save_result(int spool, const char *id, const char *text, struct err *e
 int spool_result(int spool, const char *id, char **ret, struct err *err);
 /* Opens runs/<id>/log with the given flags (O_CREAT made 0600). */
 int spool_log(int spool, const char *id, int flags, int *ret_fd, struct err *err);
+
+/* Opens the folder runs/<id>/artifacts, made 0700 where it is missing. */
+int spool_artifacts(int spool, const char *id, int *ret_fd, struct err *err);
+/* Removes it with all that is in it. Absent is success. */
+int spool_drop_artifacts(int spool, const char *id, struct err *err);
+/* Opens one of its files for reading. name: vault_is_artifact. */
+int spool_artifact(int spool, const char *id, const char *name, int *ret_fd, struct err *err);
 
 /*
  * Calls fn for every run in the spool (fn takes it). What can't be read is told to `bad` by its id and left alone: it is neither run nor removed.

@@ -1,4 +1,5 @@
 #include "dispatcher/transcript.h"
+#include "dispatcher/artifacts.h"
 #include "dispatcher/spool.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
@@ -21,19 +22,26 @@ struct transcript {
 	crypto_hash_sha256_state digest;
 	json_t *steps;
 	json_t *outputs;
+	struct artifacts *artifacts;
 	char *current;
 };
 
 int transcript_begin(int spool, const char *id, struct transcript **ret, struct err *err)
 {
+	struct artifacts *artifacts = NULL;
 	int fd;
 
-	if (spool_log(spool, id, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, &fd, err) < 0)
+	if (artifacts_begin(spool, id, &artifacts, err) < 0)
 		return -1;
+	if (spool_log(spool, id, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, &fd, err) < 0) {
+		artifacts_free(artifacts);
+		return -1;
+	}
 	struct transcript *t = xcalloc(1, sizeof *t);
 	t->fd = fd;
 	t->steps = json_array();
 	t->outputs = json_object();
+	t->artifacts = artifacts;
 	crypto_hash_sha256_init(&t->digest);
 	*ret = t;
 	return 0;
@@ -46,6 +54,7 @@ void transcript_free(struct transcript *t)
 	close(t->fd);
 	json_decref(t->steps);
 	json_decref(t->outputs);
+	artifacts_free(t->artifacts);
 	free(t->current);
 	free(t);
 }
@@ -98,6 +107,11 @@ void transcript_output(struct transcript *t, const json_t *message)
 		json_object_set(t->outputs, name, value);
 }
 
+void transcript_artifact(struct transcript *t, const json_t *frame)
+{
+	artifacts_frame(t->artifacts, frame);
+}
+
 const char *transcript_current_step(const struct transcript *t)
 {
 	return t ? t->current : NULL;
@@ -105,7 +119,9 @@ const char *transcript_current_step(const struct transcript *t)
 
 int transcript_sync(struct transcript *t, struct err *err)
 {
-	return fsync(t->fd) < 0 ? err_errno(err, errno, "spool: log") : 0;
+	if (fsync(t->fd) < 0)
+		return err_errno(err, errno, "spool: log");
+	return artifacts_sync(t->artifacts, err);
 }
 
 /* The last bytes of the log as text. */
@@ -163,6 +179,8 @@ char *transcript_result(const struct run *r, struct transcript *t, const char *d
 	    .secrets = r->secret_blobs,
 	    .steps = t ? t->steps : NULL,
 	    .outputs = t ? t->outputs : NULL,
+	    .artifacts = t ? artifacts_kept(t->artifacts) : NULL,
+	    .artifacts_left_out = t ? artifacts_left_out(t->artifacts) : NULL,
 	    .logs = tail,
 	    .log_bytes = t ? t->bytes : 0,
 	    .log_sha256 = hex,

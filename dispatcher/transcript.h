@@ -1,5 +1,5 @@
 /*
- * What a run says while it runs: its log, on disk and as a running digest, and the list of its steps.
+ * What a run says while it runs: its log, on disk and as a running digest, the list of its steps, its outputs and artifacts.
  *
  * Begun anew whenever the container is followed from its first byte; the log file is cut and written again then, with the same
  * bytes, so that whoever reads it at an offset only has to wait until it is longer.
@@ -13,7 +13,7 @@
 
 struct transcript;
 
-/* Opens runs/<id>/log, cut to nothing. Caller frees. */
+/* Opens runs/<id>/log, cut to nothing, and removes what an earlier reading left of artifacts. Caller frees; `spool` is borrowed. */
 int transcript_begin(int spool, const char *id, struct transcript **ret, struct err *err);
 void transcript_free(struct transcript *t);
 
@@ -23,10 +23,12 @@ void transcript_log(struct transcript *t, const char *text, size_t len);
 void transcript_step(struct transcript *t, const json_t *message);
 /* An `output` message: the last value of a name counts. */
 void transcript_output(struct transcript *t, const json_t *message);
+/* One of the runner's artifact frames. */
+void transcript_artifact(struct transcript *t, const json_t *frame);
 /* The id of the step that runs, or NULL. */
 const char *transcript_current_step(const struct transcript *t);
 
-/* The log is on disk. */
+/* Log and artifacts are on disk. */
 int transcript_sync(struct transcript *t, struct err *err);
 
 /*

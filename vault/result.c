@@ -140,6 +140,8 @@ json_t *result_to_json(const struct result *r)
 	    {"secrets", or_empty(r->secrets, json_object)},
 	    {"steps", or_empty(r->steps, json_array)},
 	    {"outputs", or_empty(r->outputs, json_object)},
+	    {"artifacts", or_empty(r->artifacts, json_array)},
+	    {"artifacts_left_out", or_empty(r->artifacts_left_out, json_array)},
 	    {"logs", text_or_null(r->logs ? r->logs : "")},
 	    {"log_bytes", json_integer(r->log_bytes)},
 	    {"log_sha256", text_or_null(r->log_sha256)},

@@ -32,10 +32,12 @@ struct result {
 	const char *commit, *action_blob, *policy_blob;
 	const char *formula_name, *formula_blob;
 	const char *image, *dispatcher, *engine, *container, *claim;
-	const json_t *secrets; /* object name -> blob */
-	const json_t *steps;   /* array of {id, exit_code, duration_ms} */
-	const json_t *outputs; /* object name -> value: what steps wrote to $DISINTO_OUTPUT */
-	const char *logs;      /* valid UTF-8, at most RESULT_LOG_TAIL bytes */
+	const json_t *secrets;            /* object name -> blob */
+	const json_t *steps;              /* array of {id, exit_code, duration_ms} */
+	const json_t *outputs;            /* object name -> value: what steps wrote to $DISINTO_OUTPUT */
+	const json_t *artifacts;          /* array of {name, bytes, sha256}: files that the run left behind */
+	const json_t *artifacts_left_out; /* array of {name, reason}: those that it left and nobody has */
+	const char *logs;                 /* valid UTF-8, at most RESULT_LOG_TAIL bytes */
 	int64_t log_bytes;
 	const char *log_sha256;
 	bool log_truncated;
@@ -43,7 +45,7 @@ struct result {
 
 /*
  * The JSON object, every key in the documented order. Without approval_mode, formula_name or a start, `approval`, `formula`, `started_at` and
- * `duration_ms` are null; secrets, steps, outputs and logs are empty rather than null. Invalid UTF-8 becomes U+FFFD. Caller owns.
+ * `duration_ms` are null; secrets, steps, outputs, artifacts and logs are empty rather than null. Invalid UTF-8 becomes U+FFFD. Caller owns.
  */
 json_t *result_to_json(const struct result *r);
 

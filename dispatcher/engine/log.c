@@ -74,6 +74,11 @@ static void on_output(struct job *j, const json_t *frame)
 	engine_send(j->engine, body);
 }
 
+static void on_artifact(struct job *j, const json_t *frame)
+{
+	engine_send(j->engine, msg_new(MSG_ARTIFACT, "{s:s, s:i, s:O}", "id", j->id, "attempt", j->attempt, "frame", frame));
+}
+
 static int on_hello(struct job *j, const json_t *frame, struct err *err)
 {
 	int64_t frames = json_integer_value(json_object_get(frame, "frames"));
@@ -98,7 +103,7 @@ static int on_frame(struct reading *r, const json_t *frame, struct err *err)
 	} else if (strcmp(t, "output") == 0) {
 		on_output(j, frame);
 	} else if (strncmp(t, "artifact", strlen("artifact")) == 0) {
-		return 0; /* not kept by this version */
+		on_artifact(j, frame);
 	} else if (strcmp(t, "hello") == 0) {
 		return on_hello(j, frame, err);
 	} else if (strcmp(t, "ready") == 0) {

@@ -64,6 +64,7 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 		close(q->log_fd);
 	json_decref(q->answer);
 	free(q->id);
+	free(q->artifact);
 	free(q);
 }
 
@@ -71,6 +72,8 @@ void web_ask(struct request *q, const char *op)
 {
 	q->ask = ++q->web->asks;
 	json_t *body = msg_new(MSG_ASK, "{s:I, s:s, s:s?}", "ask", q->ask, "op", op, "id", q->id);
+	if (q->artifact)
+		json_object_set_new(body, "name", json_string(q->artifact));
 	msg_queue(&q->web->core, body, -1);
 	json_decref(body);
 }
@@ -85,7 +88,7 @@ static void sleep_on(struct request *q)
 static enum MHD_Result answer(struct request *q)
 {
 	if (q->log_fd >= 0) {
-		struct MHD_Response *r = web_log_response(q);
+		struct MHD_Response *r = q->artifact ? web_artifact_response(q) : web_log_response(q);
 		if (!r)
 			return MHD_NO;
 		enum MHD_Result rc = MHD_queue_response(q->connection, MHD_HTTP_OK, r);
@@ -152,6 +155,17 @@ static enum MHD_Result ask(struct web *w, struct MHD_Connection *c, const char *
 	return MHD_YES;
 }
 
+static enum MHD_Result ask_artifact(struct web *w, struct MHD_Connection *c, const char *id, const char *name, void **state)
+{
+	struct request *q = request_new(w, c, id);
+
+	*state = q;
+	q->artifact = xstrdup(name);
+	web_ask(q, "artifact");
+	sleep_on(q);
+	return MHD_YES;
+}
+
 static enum MHD_Result route_post(struct web *w, struct MHD_Connection *c, const char *url, void **state)
 {
 	/* What is done to one action, and what to the whole. */
@@ -179,7 +193,7 @@ static enum MHD_Result route_post(struct web *w, struct MHD_Connection *c, const
 
 static enum MHD_Result route_socket(struct web *w, struct MHD_Connection *c, const char *url, const char *method, void **state)
 {
-	char id[VAULT_ID_MAX + 1];
+	char id[VAULT_ID_MAX + 1], name[VAULT_ARTIFACT_MAX + 1];
 	bool get = strcmp(method, "GET") == 0;
 
 	if (get && strcmp(url, "/actions") == 0)
@@ -188,6 +202,10 @@ static enum MHD_Result route_socket(struct web *w, struct MHD_Connection *c, con
 		return reply_json(c, 200, web_workers(w));
 	if (get && match(url, "/workers/", "/logs", id))
 		return ask(w, c, id, "logs", state);
+	if (get && match(url, "/actions/", "/artifacts", id))
+		return ask(w, c, id, "artifacts", state);
+	if (get && web_match_artifact(url, id, name))
+		return ask_artifact(w, c, id, name, state);
 	if (get && match(url, "/actions/", "", id))
 		return ask(w, c, id, "show", state);
 	if (strcmp(method, "DELETE") == 0 && match(url, "/workers/", "", id))

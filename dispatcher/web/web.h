@@ -8,6 +8,7 @@
 #define DISPATCHER_WEB_WEB_H
 
 #include "dispatcher/dispatcher.h"
+#include "vault/name.h"
 #include <microhttpd.h>
 #include <sys/queue.h>
 
@@ -24,7 +25,8 @@ struct request {
 	char *id; /* NULL: about no action */
 	int code; /* answered; 0: not yet */
 	json_t *answer;
-	int log_fd; /* -1: none */
+	char *artifact; /* a file of this name, instead of a log; NULL: none */
+	int log_fd;     /* of the log or the artifact; -1: none */
 	off_t at;
 };
 LIST_HEAD(requests, request);
@@ -54,6 +56,11 @@ enum MHD_Result web_route(void *web, struct MHD_Connection *c, const char *url, 
                           const char *upload_data, size_t *upload_data_size, void **state);
 void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code);
 void web_ask(struct request *q, const char *op);
+
+/* artifacts.c */
+/* /actions/{id}/artifacts/{name} */
+bool web_match_artifact(const char *url, char id[static VAULT_ID_MAX + 1], char name[static VAULT_ARTIFACT_MAX + 1]);
+struct MHD_Response *web_artifact_response(struct request *q);
 
 /* logs.c */
 struct MHD_Response *web_log_response(struct request *q);

@@ -233,13 +233,34 @@ static void test_log_breaks_off(void **state)
 	assert_string_equal(w.log.data, "onetwo");
 }
 
+/* Artifacts pass through in the order of the log, and once, though it had to be read twice. */
+static void test_artifacts_once(void **state)
+{
+	(void)state;
+#define BEGIN CHUNK("\x29", "{\"t\":\"artifact\",\"name\":\"f.txt\",\"size\":4}\n")
+#define DATA CHUNK("\x25", "{\"t\":\"artifact_data\",\"d\":\"ZGF0YQ==\"}\n")
+#define FINISH CHUNK("\x23", "{\"t\":\"artifact_end\",\"sha256\":\"3a\"}\n")
+	static const struct answer rows[] = {
+	    VERSION, LIST,
+	    EVENTS,  FIRST_SAYS("/logs", OK HELLO BEGIN "\1\0\0\0\0\0\0\x25{\"t\":", OK HELLO BEGIN DATA FINISH),
+	    EXITED,  {NULL, NULL, 0, NULL, 0}};
+	static const char *const kinds[] = {"artifact", "artifact_data", "artifact_end"};
+	begin(rows);
+	follow_and_expect("");
+	for (size_t i = 0; i < 3; i++) {
+		cleanup_json json_t *m = world_hear(&w, MSG_ARTIFACT);
+		assert_string_equal(text(json_object_get(m, "frame"), "t"), kinds[i]);
+	}
+	assert_int_equal(json_array_size(w.kept), 1); /* the engine's state, and nothing more */
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_errors),      TEST(test_half_an_answer), TEST(test_not_json),       TEST(test_absurd_length),
-	    TEST(test_log_is_html), TEST(test_no_frames),      TEST(test_log_breaks_off),
+	    TEST(test_log_is_html), TEST(test_no_frames),      TEST(test_log_breaks_off), TEST(test_artifacts_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

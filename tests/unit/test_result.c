@@ -29,6 +29,8 @@ static void whole_result(void **state)
 {
 	cleanup_json json_t *secrets = json_pack("{ss}", "CLAWHUB_TOKEN", "5ecd");
 	cleanup_json json_t *steps = json_pack("[{ss si si}]", "id", "preflight", "exit_code", 0, "duration_ms", 12);
+	cleanup_json json_t *artifacts = json_pack("[{ss si ss}]", "name", "a.txt", "bytes", 5, "sha256", "2c26");
+	cleanup_json json_t *left_out = json_pack("[{ss ss}]", "name", "b", "reason", "it holds a secret");
 	cleanup_json json_t *outputs = json_pack("{ss}", "url", "https://hub.example/42");
 	const struct result r = {
 	    .id = "publish-skill-20260331",
@@ -55,6 +57,8 @@ static void whole_result(void **state)
 	    .secrets = secrets,
 	    .steps = steps,
 	    .outputs = outputs,
+	    .artifacts = artifacts,
+	    .artifacts_left_out = left_out,
 	    .logs = "done\n",
 	    .log_bytes = 5,
 	    .log_sha256 = "ab",
@@ -72,7 +76,8 @@ static void whole_result(void **state)
 	          "\"image\":\"debian@sha256:00\",\"dispatcher\":\"edge-1\",\"engine\":\"docker\",\"container\":\"d0c\","
 	          "\"claim\":\"n0\",\"secrets\":{\"CLAWHUB_TOKEN\":\"5ecd\"},"
 	          "\"steps\":[{\"id\":\"preflight\",\"exit_code\":0,\"duration_ms\":12}],\"outputs\":{\"url\":\"https://hub.example/"
-	          "42\"},\"logs\":\"done\\n\",\"log_bytes\":5,"
+	          "42\"},\"artifacts\":[{\"name\":\"a.txt\",\"bytes\":5,\"sha256\":\"2c26\"}],"
+	          "\"artifacts_left_out\":[{\"name\":\"b\",\"reason\":\"it holds a secret\"}],\"logs\":\"done\\n\",\"log_bytes\":5,"
 	          "\"log_sha256\":\"ab\",\"log_truncated\":false}");
 }
 
@@ -89,7 +94,8 @@ static void bare_result(void **state)
 	                          "\"timestamp\":\"2026-03-31T10:00:03Z\",\"started_at\":null,\"duration_ms\":null,\"attempt\":1,"
 	                          "\"tier\":null,\"approval\":null,\"commit\":null,\"action\":null,\"policy\":null,\"formula\":null,"
 	                          "\"image\":null,\"dispatcher\":null,\"engine\":null,\"container\":null,\"claim\":null,"
-	                          "\"secrets\":{},\"steps\":[],\"outputs\":{},\"logs\":\"\",\"log_bytes\":0,\"log_sha256\":null,"
+	                          "\"secrets\":{},\"steps\":[],\"outputs\":{},\"artifacts\":[],\"artifacts_left_out\":[],\"logs\":\"\","
+	                          "\"log_bytes\":0,\"log_sha256\":null,"
 	                          "\"log_truncated\":false}");
 }
 

@@ -370,6 +370,46 @@ static void test_last_lines_of_a_log(void **state)
 	http_response_free(&a.response);
 }
 
+static void test_artifacts_are_handed_out_whole(void **state)
+{
+	struct site *s = *state;
+	struct asked a = {
+	    .site = s, .api = true, .method = "GET", .path = "/actions/a/artifacts/page.html", .response = HTTP_RESPONSE_INIT};
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, ask_thread, &a);
+	json_int_t number = expect_ask(s, "artifact", "a");
+	cleanup_fd int file = make_log(s, "<script>alert(1)</script>");
+	tell(s, msg_new(MSG_LOG_FILE, "{s:I}", "ask", number), dup(file));
+	pthread_join(thread, NULL);
+	assert_int_equal(a.response.status, 200);
+	assert_string_equal(a.response.content_type, "application/octet-stream");
+	assert_string_equal(a.response.body.data, "<script>alert(1)</script>");
+	http_response_free(&a.response);
+
+	struct asked list = {.site = s, .api = true, .method = "GET", .path = "/actions/a/artifacts", .response = HTTP_RESPONSE_INIT};
+	pthread_create(&thread, NULL, ask_thread, &list);
+	number = expect_ask(s, "artifacts", "a");
+	tell(s, msg_new(MSG_ANSWER, "{s:I, s:i, s:{s:[]}}", "ask", number, "code", 200, "body", "artifacts"), -1);
+	pthread_join(thread, NULL);
+	assert_string_equal(list.response.body.data, "{\"artifacts\":[]}");
+	http_response_free(&list.response);
+}
+
+/* None of these is asked of core, by whatever spelling. */
+static void test_artifacts_have_plain_names(void **state)
+{
+	struct site *s = *state;
+	static const char *const paths[] = {"/actions/a/artifacts/",        "/actions/a/artifacts/..",  "/actions/a/artifacts/%2e%2e",
+	                                    "/actions/a/artifacts/.hidden", "/actions/a/artifacts/b/c", "/actions/a/artifacts/b%2fc",
+	                                    "/actions/A/artifacts/b",       "/actions/a/x/artifacts/b", "/actions//artifacts/b",
+	                                    "/actions/a/artifacts/b%0d%0ac"};
+
+	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+		assert_int_equal(ask(s, true, "GET", paths[i], NULL), 404);
+	assert_int_equal(ask(s, false, "GET", "/actions/a/artifacts/b", NULL), 401);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -385,6 +425,8 @@ int main(void)
 	    T(test_ping_is_answered),
 	    T(test_log_is_followed_from_before_its_beginning_to_its_end),
 	    T(test_last_lines_of_a_log),
+	    T(test_artifacts_are_handed_out_whole),
+	    T(test_artifacts_have_plain_names),
 	};
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
