@@ -181,5 +181,6 @@ int check_machine(struct runner *r, struct err *err)
 	if (open_secrets_dir(r, err) < 0)
 		return -1;
 	give_home(r->formula.user);
+	account_open(&r->account, r->formula.user);
 	return try_as_user(r, err) < 0 || outputs_open(r, err) < 0 ? -1 : 0;
 }

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define USER_NAME "disinto" /* uids need no passwd entry; programs that ask for a name get one */
-
 /* Two passes over the same variables: without vars it counts, with vars it writes. */
 struct environment {
 	char **vars;
@@ -82,8 +80,8 @@ static void add_all(struct environment *e, const struct runner *r, const struct 
 
 	add_text(e, "PATH", r->path);
 	add_text(e, "HOME", TASK_DIR);
-	add_text(e, "USER", USER_NAME);
-	add_text(e, "LOGNAME", USER_NAME);
+	add_text(e, "USER", ACCOUNT_NAME);
+	add_text(e, "LOGNAME", ACCOUNT_NAME);
 	add_text(e, "TMPDIR", TMP_DIR);
 	add_text(e, "LANG", "C.UTF-8");
 	add_text(e, "DISINTO_ACTION_ID", r->action.id);

@@ -83,6 +83,7 @@ static void runner_free(struct runner *r)
 	formula_free(&r->formula);
 	action_free(&r->action);
 	json_decref(r->outputs);
+	account_close(&r->account);
 }
 
 int main(int argc, char **argv)
@@ -91,6 +92,7 @@ int main(int argc, char **argv)
 	                                                         .in = FRAME_READER_INIT,
 	                                                         .action = ACTION_INIT,
 	                                                         .formula = FORMULA_INIT,
+	                                                         .account = ACCOUNT_INIT,
 	                                                         .signal_fd = -1,
 	                                                         .null_fd = -1,
 	                                                         .secrets_fd = -1,

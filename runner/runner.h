@@ -13,6 +13,7 @@
  *   steps        spawn, follow, kill what is left over                    steps.c, process.c, environment.c, outputs.c
  *                prompt steps: agents, what they are told, what they say  agent.c, prompt.c, progress.h
  *                git's questions for credentials                          askpass.h
+ *                the user's name, for programs that ask for it            account.h
  *   artifacts    what the steps left to be kept                           artifacts.c
  *   report       last frame; then the exit status says it again           ending.c, output.c
  *
@@ -24,6 +25,7 @@
 
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "runner/account.h"
 #include "runner/progress.h"
 #include "vault/action.h"
 #include "vault/formula.h"
@@ -147,6 +149,7 @@ struct runner {
 	struct formula formula;
 	json_t *agents; /* name -> command line, of the dispatcher's configuration; NULL or an object */
 	struct secrets secrets;
+	struct account account;
 	struct redactor *redactor;
 	struct progress *progress; /* of the present step, when its agent speaks events */
 	const char *path;          /* PATH of the steps, from the container's environment */

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define OTHER_FDS 4   /* in one poll(2), before the account's */
 #define SWEEP_MS 10   /* between two rounds of killing */
 #define STALL_MS 5000 /* with the grace: how long a stopped run waits for a reader that reads nothing */
 #define READ_MAX ((size_t)64 << 10)
@@ -85,15 +86,17 @@ static void write_output(struct runner *r)
 static void turn(struct runner *r, struct process *p, int64_t until_ms)
 {
 	bool reads = output_has_room(&r->out);
-	struct pollfd fds[] = {{.fd = r->signal_fd, .events = POLLIN},
-	                       {.fd = output_is_pending(&r->out) ? STDOUT_FILENO : -1, .events = POLLOUT},
-	                       {.fd = reads ? p->pipes[STREAM_OUT] : -1, .events = POLLIN},
-	                       {.fd = reads ? p->pipes[STREAM_ERR] : -1, .events = POLLIN}};
+	struct pollfd fds[OTHER_FDS + ACCOUNT_FDS] = {{.fd = r->signal_fd, .events = POLLIN},
+	                                              {.fd = output_is_pending(&r->out) ? STDOUT_FILENO : -1, .events = POLLOUT},
+	                                              {.fd = reads ? p->pipes[STREAM_OUT] : -1, .events = POLLIN},
+	                                              {.fd = reads ? p->pipes[STREAM_ERR] : -1, .events = POLLIN}};
 	int64_t wait = until_ms - now_mono_ms();
 
+	account_poll(&r->account, fds + OTHER_FDS);
 	if (poll(fds, sizeof(fds) / sizeof(fds[0]), (int)(wait < 0 ? 0 : wait > INT_MAX ? INT_MAX : wait)) < 0)
 		return; /* interrupted, or no memory for the moment */
 	take_signals(r);
+	account_serve(&r->account, fds + OTHER_FDS);
 	for (int s = 0; s < N_STREAMS; s++)
 		if (fds[2 + s].revents)
 			pump(r, p, (enum stream)s);

@@ -139,6 +139,25 @@ static void fill_secrets(const struct box_options *o)
 		mount_tmpfs("run/secrets/volume", "mode=0755", 0);
 }
 
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	NEED(fd);
+	NEED(fd_write_all(fd, text, strlen(text), NULL));
+	close(fd);
+}
+
+static void fill_account(const struct box_options *o)
+{
+	NEED(mkdir("etc", 0755));
+	write_file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nother:x:4242:4242::/:/bin/sh\n");
+	write_file("etc/group", "root:x:0:\nother:x:4242:\n");
+	NEED(mkdir("var", 0755));
+	NEED(symlink("../run", "var/run"));
+	if (!o->account_mode || *o->account_mode)
+		mount_tmpfs("run/nscd", o->account_mode ? o->account_mode : "mode=0755", MS_NOEXEC);
+}
+
 /* In dir/root, with dir/shared beside it. */
 static void make_root(const struct box_options *o, const char *dir, const char *runner)
 {
@@ -151,6 +170,7 @@ static void make_root(const struct box_options *o, const char *dir, const char *
 		fill_debian();
 	fill_dev();
 	fill_secrets(o);
+	fill_account(o);
 	mount_tmpfs("task", o->task ? o->task : "mode=0755", o->task_read_only ? MS_RDONLY : 0);
 	mount_tmpfs("tmp", o->tmp ? o->tmp : "mode=1777", 0);
 	NEED(mkdir("proc", 0755));

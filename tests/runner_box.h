@@ -1,6 +1,6 @@
 /*
  * A box: what an engine makes of a container, for tests of the runner. Its own mounts and PID namespace, a read-only root, tmpfs on
- * /run/secrets, /task and /tmp, the four capabilities. /shared is a folder of the test, which a step can write to. Needs root.
+ * /run/secrets, /task and /tmp, the four capabilities. /etc/passwd and /etc/group with root in them. /shared is a folder of the test, which a step can write to. Needs root.
  *
  * Life: box_start -> box_send*, box_next* -> box_wait (reads what is left) -> box_free, which also kills what still runs.
  * What can't work here is a failed test, so nothing returns an error.
@@ -22,6 +22,7 @@ struct box_options {
 	bool secrets_on_disk; /* /run/secrets is a folder of the disk */
 	bool secrets_volume;  /* something is mounted inside it */
 	bool no_secrets_dir;
+	const char *account_mode; /* of the tmpfs on /var/run/nscd: "mode=0755"; "" for none */
 	const char *secrets_mode; /* "0711" */
 	const char *task;         /* options of the tmpfs on /task; "mode=0755" */
 	bool task_read_only;

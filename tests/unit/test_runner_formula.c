@@ -3,6 +3,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include "runner/account.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
@@ -180,6 +181,91 @@ static void the_output_file_stays_ours(void **state)
 	assert_end(b, "succeeded", 0, "none");
 	assert_string_equal(b->text[0].data, "1 none\n");
 	assert_string_equal(output_of(b, "more"), "2");
+}
+
+/* ---- the account ---- */
+
+#define WHO "id -un; id -gn; getent passwd 10001; ls -ld /task | cut -d' ' -f3,4"
+
+static void the_uid_has_a_name(void **state)
+{
+	(void)state;
+	struct box *b cleanup_box = box_run(NULL, WHO "; getent passwd disinto; getent group disinto 10001");
+
+	assert_end(b, "succeeded", 0, "none");
+	assert_string_equal(b->text[0].data, "disinto\ndisinto\ndisinto:x:10001:10001:disinto:/task:/bin/sh\ndisinto disinto\n"
+	                                     "disinto:x:10001:10001:disinto:/task:/bin/sh\ndisinto:x:10001:\ndisinto:x:10001:\n");
+	/* Whose names the image has keeps them. */
+	struct box *others cleanup_box = box_run(NULL, "id -un 4242; getent passwd other; ! getent passwd 4711; getent group root");
+	assert_end(others, "succeeded", 0, "none");
+	assert_string_equal(others->text[0].data, "other\nother:x:4242:4242::/:/bin/sh\nroot:x:0:\n");
+}
+
+/* What the service is for. ssh speaks of its user before it reads anything else. */
+static void ssh_takes_the_uid_for_a_user(void **state)
+{
+	(void)state;
+	struct box *b cleanup_box = box_run(NULL, "ssh -G forge.example | grep -x -e 'user disinto' -e 'hostname forge.example'");
+	assert_end(b, "succeeded", 0, "none");
+	assert_string_equal(b->text[0].data, "user disinto\nhostname forge.example\n");
+
+	struct box *without cleanup_box = box_run(&(struct box_options){.account_mode = ""}, "ssh -G forge.example");
+	assert_end(without, "failed", 255, "step only exited with 255");
+	assert_non_null(strstr(without->text[1].data, "No user exists for uid 10001"));
+}
+
+/* guard: is_ours in runner/account.c */
+static void a_folder_of_others_is_not_used(void **state)
+{
+	(void)state;
+	struct box *b cleanup_box = box_run(&(struct box_options){.account_mode = "mode=0777"}, "! ls /var/run/nscd/socket; ! id -un");
+
+	assert_end(b, "succeeded", 0, "none");
+}
+
+/* guard: ACCOUNT_CLIENTS in runner/account.h: nobody keeps others from being answered, and no answer waits for anybody */
+static void who_asks_nothing_blocks_nobody(void **state)
+{
+	(void)state;
+	struct box *b cleanup_box = box_run(NULL, "perl -MIO::Socket::UNIX -e '$SIG{PIPE} = \"IGNORE\"; "
+	                                          "@s = map { IO::Socket::UNIX->new(\"/var/run/nscd/socket\") or die } 1..50; "
+	                                          "$s[49]->syswrite(\"x\" x 5000); print `id -un`; $s[0]->syswrite(\"late\")'");
+
+	assert_end(b, "succeeded", 0, "none");
+	assert_string_equal(b->text[0].data, "disinto\n");
+}
+
+static void answers_are_for_whole_questions(void **state)
+{
+	(void)state;
+	struct {
+		int32_t version, type, key_len;
+		char key[16];
+	} ask = {.version = 2, .type = 1, .key_len = 6, .key = "10001"};
+	const size_t head = 3 * sizeof(int32_t);
+	struct buf good cleanup_buf = BUF_INIT, bad cleanup_buf = BUF_INIT;
+
+	account_answer(10001, &ask, head + 6, &good);
+	assert_int_equal(good.len, 9 * sizeof(int32_t) + 8 + 2 + 8 + 6 + 8);
+	for (size_t len = 0; len < head + 6; len++)
+		account_answer(10001, &ask, len, &bad);
+	account_answer(10001, &ask, head + 7, &bad);
+	account_answer(10002, &ask, head + 6, &bad);
+	for (int type = -1; type < 30; type++) {
+		ask.type = type;
+		if (type != 1 && type != 3)
+			account_answer(10001, &ask, head + 6, &bad);
+	}
+	ask.type = 1;
+	ask.version = 1;
+	account_answer(10001, &ask, head + 6, &bad);
+	ask.version = 2;
+	ask.key_len = INT32_MIN;
+	account_answer(10001, &ask, head + 6, &bad);
+	ask.key_len = 6;
+	ask.key[5] = '1';
+	account_answer(10001, &ask, head + 6, &bad);
+	assert_int_equal(bad.len, 0);
 }
 
 /* ---- limits and clean-up ---- */
@@ -473,6 +559,11 @@ int main(void)
 	    box_test(what_is_no_output_fails_its_step),
 	    box_test(a_failed_step_still_has_outputs),
 	    box_test(the_output_file_stays_ours),
+	    box_test(the_uid_has_a_name),
+	    box_test(ssh_takes_the_uid_for_a_user),
+	    box_test(a_folder_of_others_is_not_used),
+	    box_test(who_asks_nothing_blocks_nobody),
+	    box_test(answers_are_for_whole_questions),
 	    box_test(a_step_has_a_limit_of_its_own),
 	    box_test(clean_up_follows_a_failure),
 	    box_test(a_clean_up_that_fails_alone_fails_the_run),
