@@ -14,7 +14,8 @@
 #include <time.h>
 
 #define PROGRAM_MAX (8u << 20)
-#define FILLER_WAIT_MS 30000 /* for another dispatcher that fills the same volume; then its carrier is a dead one's */
+#define CARRIER_LABEL "disinto.carrier" /* whose it is: the dispatcher's id */
+#define FILLER_WAIT_MS 30000            /* for another dispatcher that fills the same volume; then its carrier is a dead one's */
 
 /* POSIX.1-1988 ustar header: offset and length of what is used here. */
 enum {
@@ -141,15 +142,27 @@ static int fill(struct api *a, const char *carrier, const struct program *p, str
 	return api_send(a, &req, &res, err);
 }
 
+/* Whether the carrier that is in the way was made by an earlier life of this dispatcher, which can't be filling it any more. */
+static bool is_left_by_us(struct engine *e, struct api *a, const char *carrier)
+{
+	cleanup_json json_t *inspect = NULL;
+	if (api_get(a, &inspect, NULL, "/containers/%s/json", carrier) < 0)
+		return false;
+	const json_t *labels = json_object_get(json_object_get(inspect, "Config"), "Labels");
+	const char *maker = json_string_value(json_object_get(labels, CARRIER_LABEL));
+	return maker && strcmp(maker, e->args->dispatcher_id) == 0;
+}
+
 /*
  * The carrier's name is the lock between dispatchers: whoever can create it looks at the volume and fills it. One that stays for long
  * was left by a dispatcher that died.
  */
 static int carrier_create(struct engine *e, struct api *a, const char *carrier, const char *image_id, struct err *err)
 {
-	cleanup_json json_t *body = json_pack("{s:s, s:[s], s:{s:s, s:[{s:s, s:s, s:s, s:{s:b}}]}}", "Image", image_id, "Entrypoint",
-	                                      RUNNER_MOUNT "/" RUNNER_PROGRAM, "HostConfig", "NetworkMode", "none", "Mounts", "Type",
-	                                      "volume", "Source", e->volume, "Target", RUNNER_MOUNT, "VolumeOptions", "NoCopy", 1);
+	cleanup_json json_t *body =
+	    json_pack("{s:s, s:[s], s:{s:s}, s:{s:s, s:[{s:s, s:s, s:s, s:{s:b}}]}}", "Image", image_id, "Entrypoint",
+	              RUNNER_MOUNT "/" RUNNER_PROGRAM, "Labels", CARRIER_LABEL, e->args->dispatcher_id, "HostConfig", "NetworkMode", "none",
+	              "Mounts", "Type", "volume", "Source", e->volume, "Target", RUNNER_MOUNT, "VolumeOptions", "NoCopy", 1);
 	int64_t deadline = now_mono_ms() + FILLER_WAIT_MS;
 	for (;;) {
 		cleanup_err struct err why = ERR_INIT;
@@ -159,7 +172,7 @@ static int carrier_create(struct engine *e, struct api *a, const char *carrier, 
 			err_move(err, &why);
 			return -1;
 		}
-		if (now_mono_ms() > deadline) {
+		if (now_mono_ms() > deadline || is_left_by_us(e, a, carrier)) {
 			log_warn("removing a carrier container that a dispatcher left behind", "container", carrier, NULL);
 			if (api_remove(a, carrier, err) < 0)
 				return -1;

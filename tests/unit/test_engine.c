@@ -414,6 +414,30 @@ static void test_damaged_volume(void **state)
 	assert_string_equal(w.log.data, "whole\n");
 }
 
+/* A carrier that an earlier life of this dispatcher left is in nobody's way; guard: is_left_by_us in dispatcher/engine/volume.c. */
+static void test_carrier_left_behind(void **state)
+{
+	(void)state;
+	world_start(&w, "true", NULL, NULL);
+	json_decref(world_hear(&w, MSG_READY));
+	cleanup_json json_t *inspect = world_inspect(&w);
+	const char *volume = text(json_array_get(json_object_get(inspect, "Mounts"), 0), "Name");
+	world_say(&w, MSG_HALT, NULL, -1);
+	expect_failed(false, "");
+
+	cleanup_json json_t *body = json_pack(
+	    "{s:s, s:{s:s}}", "Image", IMAGE, "Labels", "disinto.carrier",
+	    json_string_value(json_object_get(json_object_get(json_object_get(inspect, "Config"), "Labels"), "disinto.dispatcher")));
+	assert_int_equal(api_post(&w.api, body, NULL, NULL, "/containers/create?name=%s-carrier", volume), 0);
+	world_kill(&w);
+	world_reopen(&w);
+	int64_t begun_ms = now_mono_ms();
+	world_start(&w, "true", NULL, NULL);
+	world_go(&w, NULL);
+	expect_exit(0, "succeeded");
+	assert_true(now_mono_ms() - begun_ms < 30000); /* FILLER_WAIT_MS, which is for others' */
+}
+
 static void test_network(void **state)
 {
 	(void)state;
@@ -588,6 +612,7 @@ static int all_tests(void)
 	    TEST(test_threat_32_hostile_image),
 	    TEST(test_threat_25_volume_below_secrets),
 	    TEST(test_damaged_volume),
+	    TEST(test_carrier_left_behind),
 	    TEST(test_network),
 	    TEST(test_named_network),
 	    TEST(test_threat_33_fork_bomb),
