@@ -1,6 +1,6 @@
 # disinto. `make` builds the three programs into bin/; README.md says the rest.
 #   V=1 shows commands    CC=clang    RELEASE=0 for -O0    DESTDIR= PREFIX=/usr/local for install
-#   make deps demo test lint bench install clean compile_commands.json
+#   make deps demo test torture lint bench install clean compile_commands.json
 #   make check-unit T=json     one unit test (tests/unit/test_json.c)     make fuzz T=frame SECONDS=60     one fuzz target
 #   BUILD=dir keeps objects elsewhere; SKIP="cli/% dispatcher/web/%" leaves sources out of the test archives while they don't compile
 
@@ -128,6 +128,17 @@ $(TORTURE)/%.o: %.c
 $(TORTURE)/disinto-dispatcher: $(patsubst %.c,$(TORTURE)/%.o,$(DISPATCHER_SRC) $(LIB_SRC) tests/torture/crash.c) bin/disinto-runner
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 	$(Q)ln -sf $(CURDIR)/bin/disinto-runner $(@D)/disinto-runner
+$(TORTURE)/faulty: $(TORTURE)/tests/torture/faulty.o
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^
+$(TORTURE)/shim.so: tests/torture/shim.c
+	$(Q)mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(BASE_CFLAGS) $(CFLAGS) -U_FORTIFY_SOURCE -fPIC -shared -o $@ $< -ldl
+
+# Every point and many pairs of points, failing calls, bad servers; hours. It goes on where it stopped; rm -r build/torture-results to begin anew.
+torture: test-deps
+	$(again) programs-for-torture
+	$(Q)tests/torture/run $(TORTURE) build/torture-results
+programs-for-torture: all $(TORTURE)/disinto-dispatcher $(TORTURE)/faulty $(TORTURE)/shim.so
 
 # Fuzz targets: LLVMFuzzerTestOneInput in tests/fuzz/fuzz_*.c; seeds, where there are any, in tests/fuzz/seeds/<name>/.
 FUZZ = $(BUILD)/fuzz
@@ -159,8 +170,8 @@ demo: deps
 
 test: test-deps
 	$(again) programs-for-tests
-	$(Q)CC=$(CC) SAN=$(SAN) FUZZ=$(FUZZ) tests/run
-programs-for-tests: all $(UNIT_TESTS) $(FUZZ_TESTS) $(SAN)/sim $(SAN)/bin/disinto-dispatcher \
+	$(Q)CC=$(CC) SAN=$(SAN) FUZZ=$(FUZZ) TORTURE=$(TORTURE) tests/run
+programs-for-tests: programs-for-torture $(UNIT_TESTS) $(FUZZ_TESTS) $(SAN)/sim $(SAN)/bin/disinto-dispatcher \
                     $(SAN)/forge_server
 
 bench: test-deps
@@ -186,6 +197,6 @@ install: all
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all always clean check-unit test-age fuzz deps test-deps demo test programs-for-tests bench lint install
+.PHONY: all always clean check-unit test-age fuzz deps test-deps demo test torture programs-for-tests programs-for-torture bench lint install
 .PRECIOUS: $(SAN)/%.o $(FUZZ)/%.o
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)
