@@ -141,6 +141,42 @@ static void overlay(json_t *rows, const json_t *live)
 	}
 }
 
+/* Who has claimed it, if that claim is overdue. Borrowed; NULL: nobody, or not overdue. */
+static const char *overdue_at(const json_t *status, const char *id)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach (json_object_get(json_object_get(status, "ledger"), "overdue"), i, one) {
+		if (text_of(one, "id") && strcmp(text_of(one, "id"), id) == 0)
+			return text_of(one, "dispatcher") ? text_of(one, "dispatcher") : "?";
+	}
+	return NULL;
+}
+
+/* What landed and is not this dispatcher's. */
+static void explain_others(struct api *api, json_t *rows)
+{
+	cleanup_json json_t *status = NULL;
+	json_t *row;
+	size_t i;
+	long code = 0;
+
+	json_array_foreach (rows, i, row) {
+		const char *reason = text_of(row, "reason"), *id = text_of(row, "id");
+
+		if (!reason || !id || strcmp(reason, NO_DISPATCHER) != 0)
+			continue;
+		if (!status && (api_call(api, "GET", "/status", &code, &status, NULL) < 0 || !json_is_object(status)))
+			return;
+		const char *claimant = overdue_at(status, id);
+		cleanup_free char *text = claimant
+		                              ? xasprintf("claimed by %s, and overdue; `disinto settle %s lost` or `rerun`", claimant, id)
+		                              : xstrdup("not taken by this dispatcher: another one has it, or it has landed just now");
+		json_object_set_new(row, "reason", json_string(text));
+	}
+}
+
 /* Rows of repo and dispatcher together; one of the two is enough. */
 static int collect(const struct config *config, json_t *rows, struct err *err)
 {
@@ -166,6 +202,7 @@ static int collect(const struct config *config, json_t *rows, struct err *err)
 	if (live) {
 		api_explain(&api, json_object_get(body, "actions"));
 		overlay(rows, json_object_get(body, "actions"));
+		explain_others(&api, rows);
 	}
 	return 0;
 }

@@ -46,6 +46,21 @@ static const char *without_word(const char *sentence)
 	return sentence && strncmp(sentence, word, strlen(word)) == 0 ? sentence + strlen(word) : sentence;
 }
 
+static void put_replaced(const json_t *replaced)
+{
+	const char *name, *label = "replaced";
+	json_t *one;
+
+	json_object_foreach ((json_t *)(uintptr_t)replaced, name, one) {
+		char when[32];
+		cleanup_free char *text = xasprintf("%s, %lld times, last %s: %s; its log lines say more", name, number(one, "times"),
+		                                    ago(number(one, "last_ms"), now_wall_ms(), when),
+		                                    text_of(one, "reason") ? text_of(one, "reason") : "no reason is known");
+		print_pair(stdout, label, text);
+		label = "";
+	}
+}
+
 static void put_roles(const json_t *status)
 {
 	cleanup_buf struct buf text = BUF_INIT;
@@ -58,11 +73,41 @@ static void put_roles(const json_t *status)
 		buf_addf(&text, "%s%s %s", text.len > 0 ? ", " : "", name, json_string_value(state) ? json_string_value(state) : "?");
 	}
 	print_pair(stdout, "roles", text.data);
+	put_replaced(json_object_get(status, "replaced"));
 	json_array_foreach (json_object_get(status, "separation"), i, one) {
 		print_pair(stdout, i == 0 ? "separation" : "", without_word(json_string_value(one)));
 	}
 	json_array_foreach (json_object_get(status, "misnamed"), i, one) {
 		print_pair(stdout, i == 0 ? "misnamed" : "", json_string_value(one));
+	}
+	json_array_foreach (json_object_get(status, "notes"), i, one) {
+		print_pair(stdout, i == 0 ? "notes" : "", json_string_value(one));
+	}
+}
+
+/* What waits for an operator, each with what he can do. */
+static void put_decisions(const json_t *ledger)
+{
+	long long backlog = number(ledger, "backlog");
+	const json_t *one;
+	size_t i;
+
+	print_pair(stdout, "frozen", text_of(ledger, "frozen"));
+	if (backlog > 0) {
+		cleanup_free char *text = xasprintf("%lld actions had landed before there was a ledger; `disinto list` shows them, "
+		                                    "`disinto accept-backlog` lets them run",
+		                                    backlog);
+		print_pair(stdout, "backlog", text);
+	}
+	json_array_foreach (json_object_get(ledger, "overdue"), i, one) {
+		char when[21];
+		const char *id = text_of(one, "id");
+		cleanup_free char *text = xasprintf(
+		    "%s, claimed by %s, should have ended by %s; make sure that it does not run there, then `disinto settle %s lost` or "
+		    "`rerun`",
+		    id ? id : "-", text_of(one, "dispatcher") ? text_of(one, "dispatcher") : "-",
+		    time_format(1000 * number(one, "deadline"), when), id ? id : "-");
+		print_pair(stdout, i == 0 ? "overdue" : "", text);
 	}
 }
 
@@ -80,7 +125,9 @@ static void print_status(const json_t *status)
 	print_pair(stdout, "ops repo", text_of(status, "ops_repo"));
 	print_pair(stdout, "branch", text_of(status, "branch"));
 	print_pair(stdout, "capacity", busy);
-	print_pair(stdout, "on hold", text_of(status, "hold"));
+	const char *hold = text_of(status, "hold"), *frozen = text_of(json_object_get(status, "ledger"), "frozen");
+	print_pair(stdout, "on hold", hold && frozen && strcmp(hold, frozen) == 0 ? NULL : hold);
+	put_decisions(json_object_get(status, "ledger"));
 	put_parts(status);
 	put_roles(status);
 	print_pair(stdout, "supervisor", text_of(status, "manager"));

@@ -70,6 +70,8 @@ void house_tidy(struct house *h, const json_t *containers)
 static void drop_role(struct house *h, enum role role, const char *reason)
 {
 	log_error("role is replaced", "role_name", role_name(role), "reason", reason, NULL);
+	free(h->given_up[role]);
+	h->given_up[role] = xstrdup(reason);
 	msg_conn_close(&h->conn[role]);
 	house_send(h, ROLE_PARENT, msg_new(MSG_KILL_ROLE, "{s:s, s:s}", "role", role_name(role), "reason", reason), -1);
 }

@@ -47,11 +47,17 @@ struct house {
 	char *poll_reason, *outbox_reason, *keyring_reason, *engine_reason, *engine_version, *tip;
 	int64_t last_poll_ms; /* wall clock of the last good one; 0: none */
 	json_int_t outbox_waiting;
-	json_t *misnamed;
-	char *status_sent;  /* the last STATUS, to send only changes */
-	char *frozen;       /* nothing new may start until an operator decides: why */
-	json_t *overdue;    /* claims in the ledger past their deadline */
-	json_int_t backlog; /* actions that wait for accept-backlog */
+	json_t *misnamed, *notes;
+	struct {
+		int times;       /* since core began */
+		char *reason;    /* of the last time; NULL: never */
+		int64_t last_ms; /* wall clock */
+	} replaced[N_ROLES];
+	char *given_up[N_ROLES]; /* why core has the parent kill it; NULL: it does not */
+	char *status_sent;       /* the last STATUS, to send only changes */
+	char *frozen;            /* nothing new may start until an operator decides: why */
+	json_t *overdue;         /* claims in the ledger past their deadline */
+	json_int_t backlog;      /* actions that wait for accept-backlog */
 	struct ask *asks;
 	size_t n_asks;
 	json_t *deciding; /* numbers of the questions that git was given to decide */

@@ -102,6 +102,8 @@ static void hear_polled(struct house *h, const struct msg *m)
 		set_heard(&h->tip, text_of(m, "tip"));
 		json_decref(h->misnamed);
 		h->misnamed = json_incref(json_object_get(m->body, "misnamed"));
+		json_decref(h->notes);
+		h->notes = json_incref(json_object_get(m->body, "notes"));
 	}
 	house_hear_ledger(h, m->body);
 	house_answer_polled(h, ok && flag_of(m, "scanned"), reason);
@@ -274,6 +276,10 @@ static void hear_role(struct house *h, enum msg_kind kind, struct msg *m)
 	                   .role_keyring = role == ROLE_KEYRING};
 	msg_conn_close(&h->conn[role]);
 	if (kind == MSG_ROLE_DOWN) {
+		h->replaced[role].times++;
+		h->replaced[role].last_ms = now_wall_ms();
+		set_heard(&h->replaced[role].reason, h->given_up[role] ? h->given_up[role] : text_of(m, "reason"));
+		set_heard(&h->given_up[role], NULL);
 		if (role == ROLE_GIT) {
 			h->git_waits = false;
 			house_undecided(h);

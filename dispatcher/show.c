@@ -71,6 +71,19 @@ static json_t *roles(const struct house *h)
 	return o;
 }
 
+/* Roles that had to be replaced since core began. */
+static json_t *replaced(const struct house *h)
+{
+	json_t *o = json_object();
+
+	for (enum role r = ROLE_GIT; r < N_ROLES; r++)
+		if (h->replaced[r].times > 0)
+			json_object_set_new(o, role_name(r),
+			                    json_pack("{s:i, s:s?, s:I}", "times", h->replaced[r].times, "reason", h->replaced[r].reason,
+			                              "last_ms", (json_int_t)h->replaced[r].last_ms));
+	return o;
+}
+
 /* Everything that /status and /healthz show; web adds ages and memory. */
 static json_t *status(const struct house *h)
 {
@@ -97,7 +110,9 @@ static json_t *status(const struct house *h)
 	json_object_set_new(o, "ledger", house_ledger_status(h));
 	json_object_set_new(o, "ops_repo", opt_string(config->ops_repo));
 	json_object_set_new(o, "roles", roles(h));
+	json_object_set_new(o, "replaced", replaced(h));
 	json_object_set_new(o, "misnamed", h->misnamed ? json_incref(h->misnamed) : json_array());
+	json_object_set_new(o, "notes", h->notes ? json_incref(h->notes) : json_array());
 	return o;
 }
 

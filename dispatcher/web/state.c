@@ -81,14 +81,17 @@ json_t *web_healthz(const struct web *w, int *ret_code)
 
 json_t *web_status(const struct web *w)
 {
-	static const char *const same[] = {"dispatcher_id", "ops_repo", "branch", "poll",     "engine",  "keyring",
-	                                   "outbox",        "hold",     "roles",  "misnamed", "draining"};
+	static const char *const same[] = {"dispatcher_id", "ops_repo", "branch",   "poll",     "engine", "keyring",  "outbox",
+	                                   "hold",          "roles",    "misnamed", "draining", "ledger", "replaced", "notes"};
 	int64_t active = status_int(w, "active"), max = w->args->config->capacity;
 	struct sysinfo mem = {0};
 
 	sysinfo(&mem);
 	json_t *o = json_pack("{s:s, s:s, s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:b, s:i}, s:s}", "status",
-	                      w->status ? "running" : "starting", "version", DISINTO_VERSION, "uptime_seconds",
+	                      !w->status                                             ? "starting"
+	                      : json_is_true(json_object_get(w->status, "draining")) ? "draining"
+	                                                                             : "running",
+	                      "version", DISINTO_VERSION, "uptime_seconds",
 	                      w->status ? (json_int_t)((now_wall_ms() - status_int(w, "started_ms")) / 1000) : 0, "workers", "active",
 	                      (json_int_t)active, "max", (json_int_t)max, "available", (json_int_t)(max - active), "memory", "total_mb",
 	                      (json_int_t)(mem.totalram / 1048576 * mem.mem_unit), "available_mb",
@@ -163,11 +166,24 @@ char *web_metrics(const struct web *w)
 	gauge(&out, "disinto_recording", "Results that are not on the server yet.", (double)status_int(w, "recording"));
 	gauge(&out, "disinto_last_poll_age_seconds", "Time since the last successful poll; -1 before the first.",
 	      poll_age_ms(w) < 0 ? -1 : (double)poll_age_ms(w) / 1000);
+	const json_t *ledger = json_object_get(w->status, "ledger");
+	gauge(&out, "disinto_draining", "1 while nothing new is taken.", json_is_true(json_object_get(w->status, "draining")));
+	gauge(&out, "disinto_frozen", "1 while nothing new starts until an operator decides.",
+	      json_is_string(json_object_get(ledger, "frozen")));
+	gauge(&out, "disinto_backlog", "Actions that wait for disinto accept-backlog.",
+	      (double)json_integer_value(json_object_get(ledger, "backlog")));
+	gauge(&out, "disinto_claims_overdue", "Claims past their deadline, for an operator to settle.",
+	      (double)json_array_size(json_object_get(ledger, "overdue")));
 	gauge(&out, "disinto_engine_up", "1 while the Docker Engine answers.",
 	      json_is_true(json_object_get(json_object_get(w->status, "engine"), "ok")));
 	buf_adds(&out, "# HELP disinto_role_up 1 while the role's process runs.\n# TYPE disinto_role_up gauge\n");
 	json_object_foreach (json_object_get(w->status, "roles"), role, up)
 		buf_addf(&out, "disinto_role_up{role=\"%s\"} %d\n", role, strcmp(json_string_value(up), "up") == 0);
+	buf_adds(&out, "# HELP disinto_role_replaced Times that a role had to be replaced since core began.\n"
+	               "# TYPE disinto_role_replaced gauge\n");
+	json_object_foreach (json_object_get(w->status, "replaced"), role, up)
+		buf_addf(&out, "disinto_role_replaced{role=\"%s\"} %lld\n", role,
+		         (long long)json_integer_value(json_object_get(up, "times")));
 	metrics_outcomes(w, &out);
 	return buf_steal(&out);
 }
