@@ -26,8 +26,13 @@ static inline void age_identities_cleanup_(struct age_identities **ids)
 
 /* secrets_common.c */
 
-/* Whom new secrets are encrypted to: vault/recipients.txt of a commit. */
+/*
+ * Whom new secrets are encrypted to: vault/recipients.txt of a commit. Whoever stands there reads them, so ERR_DENIED where it lacks the approval that a change of policy
+ * would need.
+ */
 int secrets_recipients(const struct repo *r, const git_oid *commit, struct age_recipients *ret, struct err *err);
+/* recipients.c: whether those of a commit are approved. ERR_DENIED: they are not, or nobody here can tell. */
+int recipients_approved(const struct repo *r, const git_oid *commit, struct err *err);
 /* The identities of a file (NULL: identity_file of the configuration), which must be readable by its owner only. */
 int secrets_identities(const struct config *config, const char *path, struct age_identities **ret, struct err *err);
 /* vault/secrets of a commit, checked; NULL when there is none. Caller frees. */

@@ -18,6 +18,8 @@ int secrets_recipients(const struct repo *r, const git_oid *commit, struct age_r
 
 	if (repo_file(r, commit, VAULT_RECIPIENTS, RECIPIENTS_MAX, &text, err) < 0)
 		return err_wrap(err, "recipients");
+	if (recipients_approved(r, commit, err) < 0)
+		return -1;
 	return age_recipients_parse(text.data, text.len, VAULT_RECIPIENTS, ret, err);
 }
 

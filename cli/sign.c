@@ -209,7 +209,7 @@ static bool needs_approval(const char *path)
 			return path[strlen(folders[i])] != '.';
 	if (strncmp(path, VAULT_ACTIONS "/", strlen(VAULT_ACTIONS "/")) == 0)
 		return vault_file_kind(path + strlen(VAULT_ACTIONS "/"), id) == VAULT_FILE_ACTION;
-	return strcmp(path, VAULT_POLICY) == 0;
+	return strcmp(path, VAULT_POLICY) == 0 || strcmp(path, VAULT_RECIPIENTS) == 0;
 }
 
 /* Whether the last paragraph of a message is one to which a line can be added; its title is none. */

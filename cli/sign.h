@@ -23,7 +23,7 @@ struct landing_commit {
 };
 
 /*
- * Makes it. A line Disinto-Approve is added to the message for each action, formula, secret and policy among the changes. It is signed if must_sign, or if git
+ * Makes it. A line Disinto-Approve is added to the message for each action, formula, secret, policy and list of recipients among the changes. It is signed if must_sign, or if git
  * signs all commits (commit.gpgsign), with the key that git would use: gpg.format ssh and user.signingkey, a file or the key itself. An unencrypted ed25519 key signs at
  * once; all else (a passphrase, an agent, another gpg.ssh.program) is left to ssh-keygen, as git does. Where git signs with another format, the commit is not signed,
  * and a note says so.

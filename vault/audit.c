@@ -22,6 +22,7 @@ static const struct {
     [AUDIT_APPROVAL] = {"approval", "find out who landed it; if nobody wanted it, undo what it did and rotate its secrets"},
     [AUDIT_WEAKER] = {"weaker-than-policy", "look at the action as if it were proposed now; check the dispatcher's configuration"},
     [AUDIT_RESULT_CHANGED] = {"result-changed", "compare it with what the commit before had, which is what counts"},
+    [AUDIT_RECIPIENTS] = {"recipients", "look whom it names; change the secrets that were encrypted to it, at their source"},
     [AUDIT_ACTION_CHANGED] = {"action-changed", "what ran is what had landed; propose the change under a new id"},
 };
 
@@ -102,6 +103,21 @@ static int judge_id(struct audit_judge *j, const struct audit_event *results, si
 	return 0;
 }
 
+static void judge_recipients(struct audit_judge *j)
+{
+	size_t n;
+	struct audit_event *events = audit_events(j->h, AUDIT_RECIPIENTS_FILE, "", &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct audit_event *e = &events[i];
+		enum approval_mode wanted = audit_recipients_wanted(&j->policies, j->rules, e, i == 0);
+
+		if (e->there && wanted == APPROVAL_SIGNED && audit_event_signed(j->h, j->rules, e))
+			audit_found(j, AUDIT_RECIPIENTS, NULL, e->at, "%s", e->fault);
+		j->out->n_forge += e->there && wanted == APPROVAL_FORGE;
+	}
+}
+
 static int judge_all(struct audit_judge *j, struct err *err)
 {
 	const struct audit_history *h = j->h;
@@ -113,6 +129,8 @@ static int judge_all(struct audit_judge *j, struct err *err)
 		j->out->n_results += events->file == AUDIT_RESULT;
 		if (events->file == AUDIT_RESULT && judge_id(j, events, n, err) < 0)
 			return -1;
+		if (events->file == AUDIT_RECIPIENTS_FILE)
+			judge_recipients(j);
 	}
 	for (size_t i = 0; i < h->n_commits; i++)
 		if (h->commits[i].malformed)
@@ -169,4 +187,39 @@ int audit_run(git_repository *repo, const git_oid *tip, const struct audit_rules
 	*ret = out;
 	out = (struct audit)AUDIT_INIT;
 	return 0;
+}
+
+void audit_recipients_free(struct audit_recipients *r)
+{
+	free(r->fault);
+	*r = (struct audit_recipients){.first = false};
+}
+
+static int last_recipients(struct audit_history *h, const struct audit_rules *rules, struct audit_recipients *ret, struct err *err)
+{
+	struct audit_policies policies = AUDIT_POLICIES_INIT;
+	size_t n;
+	struct audit_event *events = audit_events(h, AUDIT_RECIPIENTS_FILE, "", &n);
+
+	if (n == 0 || !events[n - 1].there)
+		return err_set(err, ERR_NOT_FOUND, VAULT_RECIPIENTS ": is not there");
+	if (audit_policies_read(h, rules, &policies, err) < 0)
+		return -1;
+	struct audit_event *e = &events[n - 1];
+	*ret = (struct audit_recipients){.first = n == 1,
+	                                 .wanted = audit_recipients_wanted(&policies, rules, e, n == 1),
+	                                 .blob = e->blob,
+	                                 .commit = h->commits[e->at].oid};
+	if (ret->wanted == APPROVAL_SIGNED && audit_event_signed(h, rules, e))
+		ret->fault = xstrdup(e->fault);
+	audit_policies_free(&policies);
+	return 0;
+}
+
+int audit_recipients(git_repository *repo, const git_oid *tip, const struct audit_rules *rules, struct audit_recipients *ret,
+                     struct err *err)
+{
+	cleanup_audit_history struct audit_history h = AUDIT_HISTORY_INIT;
+
+	return read_history(repo, tip, &h, err) < 0 ? -1 : last_recipients(&h, rules, ret, err);
 }

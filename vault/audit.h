@@ -27,6 +27,7 @@ enum audit_kind {
 	AUDIT_WEAKER,                /* tier or approval are weaker than policy wanted */
 	AUDIT_RESULT_CHANGED,        /* edited or removed after it was recorded */
 	AUDIT_ACTION_CHANGED,        /* edited or removed after it was taken */
+	AUDIT_RECIPIENTS,            /* a change of vault/recipients.txt that was not approved as a change of policy must be */
 };
 /* "foreign-result": what JSON calls it. */
 const char *audit_kind_name(enum audit_kind kind);
@@ -68,5 +69,18 @@ struct audit {
 int audit_run(git_repository *repo, const git_oid *tip, const struct audit_rules *rules, struct audit *ret, struct err *err);
 void audit_free(struct audit *a);
 #define cleanup_audit __attribute__((cleanup(audit_free)))
+
+/* What approves the vault/recipients.txt of a commit. */
+struct audit_recipients {
+	bool first;                /* it is the first that ever stood on the branch: nothing has to approve it */
+	enum approval_mode wanted; /* by the policies in force before and with it */
+	git_oid blob, commit;      /* what it is, and where it landed */
+	char *fault; /* owned. NULL, or why it is not approved: judged in mode signed only; in mode forge the forge has to be asked */
+};
+void audit_recipients_free(struct audit_recipients *r);
+#define cleanup_audit_recipients __attribute__((cleanup(audit_recipients_free)))
+/* -1: ERR_NOT_FOUND: there is none; else the repository can't be read. */
+int audit_recipients(git_repository *repo, const git_oid *tip, const struct audit_rules *rules, struct audit_recipients *ret,
+                     struct err *err);
 
 #endif

@@ -140,6 +140,8 @@ static int see_vault(const char *name, const struct git_folder_entry *before, co
 	w->commit->brought_else = true;
 	if (strcmp(name, "policy.yaml") == 0)
 		add_event(w, AUDIT_POLICY, "", 0, now);
+	if (strcmp(name, "recipients.txt") == 0)
+		add_event(w, AUDIT_RECIPIENTS_FILE, "", 0, now);
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum audit_file { AUDIT_ACTION, AUDIT_RESULT, AUDIT_FORMULA, AUDIT_SECRET, AUDIT_POLICY };
+enum audit_file { AUDIT_ACTION, AUDIT_RESULT, AUDIT_FORMULA, AUDIT_SECRET, AUDIT_POLICY, AUDIT_RECIPIENTS_FILE };
 
 /* Commits are counted from 0, the root of the chain. */
 struct audit_commit {
@@ -32,7 +32,7 @@ struct audit_commit {
 /* One file as it was from commit `at` on, until its next event. */
 struct audit_event {
 	enum audit_file file;
-	char name[VAULT_ID_MAX + 1]; /* an id, the name of a formula or a secret; "" for the policy */
+	char name[VAULT_ID_MAX + 1]; /* an id, the name of a formula or a secret; "" for the policy and the recipients */
 	size_t at;
 	bool there; /* false: it was removed */
 	git_oid blob;

@@ -27,6 +27,8 @@ char *audit_event_path(const struct audit_event *e)
 		return vault_formula_path(e->name);
 	case AUDIT_SECRET:
 		return vault_secret_path(e->name);
+	case AUDIT_RECIPIENTS_FILE:
+		return xstrdup(VAULT_RECIPIENTS);
 	case AUDIT_POLICY:
 	default:
 		return xstrdup(VAULT_POLICY);

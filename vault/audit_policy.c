@@ -112,3 +112,13 @@ void audit_policy_judge(const struct audit_policies *p, const struct audit_rules
 	policy_stricter(&before->policy, &now->policy, &both);
 	policy_judge(&both, &rules->floor, action, formula, ret);
 }
+
+enum approval_mode audit_recipients_wanted(const struct audit_policies *p, const struct audit_rules *rules, const struct audit_event *e,
+                                           bool first)
+{
+	if (first)
+		return APPROVAL_LANDED;
+	enum approval_mode before = policy_change_approval(&audit_policy_at(p, e->at > 0 ? e->at - 1 : 0)->policy, &rules->floor);
+	enum approval_mode with = policy_change_approval(&audit_policy_at(p, e->at)->policy, &rules->floor);
+	return before > with ? before : with;
+}

@@ -40,4 +40,11 @@ const struct audit_policy *audit_policy_named(const struct audit_policies *p, si
 void audit_policy_judge(const struct audit_policies *p, const struct audit_rules *rules, size_t at, const struct audit_policy *now,
                         const struct action *action, const struct formula *formula, struct policy_verdict *ret);
 
+/*
+ * The approval that a vault/recipients.txt needs: that of a change of policy, by the stricter of what was in force before it and with it. The first one on the branch
+ * needs none: whoever sets up the site puts it there.
+ */
+enum approval_mode audit_recipients_wanted(const struct audit_policies *p, const struct audit_rules *rules, const struct audit_event *e,
+                                           bool first);
+
 #endif

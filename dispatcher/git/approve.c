@@ -3,6 +3,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/log.h"
+#include "vault/approval_forge.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -79,57 +80,22 @@ static int unknown_merge(struct git_state *g, const char *commit, struct err *er
 	return err_set(err, ERR_FAIL, "the forge knows no pull request that brought %.10s yet; it is asked again for ten minutes", commit);
 }
 
-/* The head that was reviewed holds these very bytes. It is fetched from the request's own ref where a squash or a rebase left it out of the branch. */
-static int same_bytes(struct git_state *g, const struct forge_pull *pull, const struct approval_file *file, struct err *err)
+static void still_here(void *arg)
 {
-	git_oid head, blob;
-	git_filemode_t mode;
-	cleanup_err struct err why = ERR_INIT;
-
-	if (git_oid_fromstr(&head, pull->head) < 0)
-		return err_set(err, ERR_FAIL, "the forge names no commit as the head of pull request %" PRId64, pull->number);
-	cleanup_git(git_commit) git_commit *there = NULL;
-	if (git_commit_lookup(&there, g->repo, &head) < 0) {
-		cleanup_free char *src = xasprintf("refs/pull/%" PRId64 "/head", pull->number);
-		cleanup_free char *dst = xasprintf("refs/disinto/pull/%" PRId64, pull->number);
-		const struct git_fetch_spec specs[] = {{src, dst}, {NULL, NULL}};
-		git_error_clear();
-		git_alive(g);
-		if (git_fetch(g->repo, &g->place, specs, err) < 0)
-			return err_set(err, ERR_FAIL, "the head of pull request %" PRId64 " can't be fetched", pull->number);
-	}
-	if (git_repo_entry(g->repo, &head, file->path, &blob, &mode, &why) < 0 && why.code != ERR_NOT_FOUND)
-		return err_set(err, why.code == ERR_INVALID ? ERR_INVALID : ERR_FAIL, "%s", err_msg(&why));
-	if (why.code == ERR_NOT_FOUND || !git_oid_equal(&blob, file->blob))
-		return err_set(err, ERR_INVALID, "what pull request %" PRId64 " had reviewed is not what landed", pull->number);
-	return 0;
+	git_alive(arg);
 }
 
 static int ask_forge(struct git_state *g, const struct approval_file *file, char **ret_by, struct err *err)
 {
-	struct forge_pull pull __attribute__((cleanup(forge_pull_free))) = {0};
-	struct forge_reviews reviews __attribute__((cleanup(forge_reviews_free))) = {0};
 	const struct config *config = g->args->config;
 	char commit[GIT_OID_HEXSZ + 1];
-	const char *by = NULL;
 
-	git_oid_tostr(commit, sizeof(commit), file->commit);
 	if (open_forge(g, err) < 0)
 		return -1;
-	git_alive(g);
-	if (forge_pull_of_commit(g->forge, commit, &pull, err) < 0)
-		return err && err->code == ERR_NOT_FOUND ? unknown_merge(g, commit, err) : -1;
-	if (forge_reviews(g->forge, pull.number, &reviews, err) < 0)
-		return -1;
-	if (forge_judge(&pull, &reviews, config->approval.approvers, config->branch, commit, &by, err) < 0) {
-		if (err && err->code == ERR_DENIED)
-			err->code = ERR_INVALID;
-		return -1;
-	}
-	if (same_bytes(g, &pull, file, err) < 0)
-		return -1;
-	*ret_by = xstrdup(by);
-	return 0;
+	const struct approval_forge asked = {g->repo, &g->place, g->forge, config->approval.approvers, config->branch, still_here, g};
+	if (approval_forge(&asked, file, ret_by, err) == 0)
+		return 0;
+	return err && err->code == ERR_NOT_FOUND ? unknown_merge(g, git_oid_tostr(commit, sizeof(commit), file->commit), err) : -1;
 }
 
 static int by_forge(struct git_state *g, const struct approval_file *file, char **ret_by, struct err *err)

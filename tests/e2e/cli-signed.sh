@@ -101,9 +101,10 @@ is "propose --land: the line stands alone at the end" "$(on_server log -1 --form
 Disinto-Approve: landed-1 $(on_server rev-parse main:vault/actions/landed-1.json)"
 check "init: in a new site" quietly disinto init "$WORK/second"
 check "init: git verifies it" quietly git -C "$WORK/second/ops.git" verify-commit main
-is "init: approves the formula and nothing else" "$(git -C "$WORK/second/ops.git" log -1 --format=%B main)" "vault: set up for disinto
+is "init: approves what it brings" "$(git -C "$WORK/second/ops.git" log -1 --format=%B main)" "vault: set up for disinto
 
-Disinto-Approve: vault/formulas/hello.yaml $(git -C "$WORK/second/ops.git" rev-parse main:vault/formulas/hello.yaml)"
+Disinto-Approve: vault/formulas/hello.yaml $(git -C "$WORK/second/ops.git" rev-parse main:vault/formulas/hello.yaml)
+Disinto-Approve: vault/recipients.txt $(git -C "$WORK/second/ops.git" rev-parse main:vault/recipients.txt)"
 
 # a key that needs ssh-keygen: a passphrase, an agent, the key itself as the setting
 git config --global user.signingkey "$KEYS/locked"
@@ -182,6 +183,32 @@ like "signed: a secret that is not approved" "$(disinto approve "deploy-$n" 2>&1
 	'disinto: .*vault/secrets/TOKEN\.age: is not approved: commit [0-9a-f]{10}: is not signed'
 disinto secrets add -f TOKEN <"$WORK/value" 2>/dev/null
 check "signed: the secret approved" quietly disinto approve "deploy-$n"
+
+# whom new secrets are encrypted to, and so who reads them, takes an approval too
+git -C "$OPS" fetch -q && git -C "$OPS" checkout -q -B main origin/main
+age-keygen -o "$KEYS/mallory" 2>/dev/null
+age-keygen -y "$KEYS/mallory" >>"$OPS/vault/recipients.txt"
+commit 'one recipient more' && push
+tip=$(on_server rev-parse main)
+refute "signed: secrets add for a recipient whom nobody approved" quietly disinto secrets add -f TOKEN <"$WORK/value"
+like "signed: secrets add for a recipient whom nobody approved: message" "$(cat "$WORK/errors")" \
+	"^disinto: .*vault/recipients\.txt: is not approved: commit ${tip:0:10}: is not signed; nothing is encrypted to whom it names: look at who changed it in ${tip:0:10}"
+refute "signed: rotate, neither" quietly disinto secrets rotate
+echo 'MOVED=a moved value' >"$WORK/env"
+refute "signed: migrate, neither" quietly disinto secrets migrate "$WORK/env"
+is "signed: nothing landed" "$(on_server rev-parse main)" "$tip"
+is "signed: verify finds it" "$(disinto verify --json 2>/dev/null | jq -r '.findings[] | select(.finding == "recipients") | .commit')" "$tip"
+echo '# looked at' >>"$OPS/vault/recipients.txt"
+git -C "$OPS" commit -q -S -am "recipients: as they are now
+
+Disinto-Approve: vault/recipients.txt $(git hash-object "$OPS/vault/recipients.txt")" && push
+check "signed: secrets add for approved recipients" quietly disinto secrets add -f TOKEN <"$WORK/value"
+check "signed: the approved recipient reads it" eval 'on_server show main:vault/secrets/TOKEN.age | age -d -i "$KEYS/mallory" | cmp - "$WORK/value"'
+mv "$KEYS/signers" "$KEYS/away"
+refute "signed: without the list of signers nobody can tell" quietly disinto secrets add -f TOKEN <"$WORK/value"
+like "signed: without the list of signers nobody can tell: message" "$(cat "$WORK/errors")" 'signers'
+mv "$KEYS/away" "$KEYS/signers"
+
 echo "person@example $(cat "$KEYS/locked.pub")" >"$KEYS/signers"
 refuses "signed: a key that is not on the list" 'is not approved: .* is not in .*/signers'
 echo "person@example valid-before=\"20200101Z\" $(cat "$KEYS/plain.pub")" >"$KEYS/signers"

@@ -91,6 +91,24 @@ echo 'MOVED=a moved value' >"$WORK/env"
 fails "secrets migrate --delete: not before it has landed" 'nothing is deleted before' disinto secrets migrate --delete "$WORK/env"
 like "secrets migrate: names the request" "$(disinto secrets migrate "$WORK/env" 2>&1)" 'proposed in pull request 6'
 
+# Whom secrets are encrypted to is reviewed as well.
+git -C "$OPS" fetch -q && git -C "$OPS" checkout -q -B more origin/main
+age-keygen 2>/dev/null | age-keygen -y >>"$OPS/vault/recipients.txt"
+commit 'one recipient more' && git -C "$OPS" push -q origin HEAD:more
+more=$(forge_api agent POST /pulls '{"head": "more", "base": "main", "title": "recipients", "body": ""}' | jq .number)
+forge_api human POST "/pulls/$more/merge" '{"Do": "merge"}' >/dev/null
+tip=$(on_server rev-parse main)
+printf 'a third value' >"$WORK/value"
+fails "secrets add: recipients whom nobody reviewed" "vault/recipients\.txt: is not approved: pull request $more has no approving review" \
+	eval 'disinto secrets add --land THIRD <"$WORK/value"'
+is "secrets add: recipients whom nobody reviewed: nothing landed" "$(on_server rev-parse main)" "$tip"
+git -C "$OPS" fetch -q && git -C "$OPS" checkout -q -B reviewed origin/main && echo '# looked at' >>"$OPS/vault/recipients.txt"
+commit 'recipients' && git -C "$OPS" push -q origin HEAD:reviewed
+more=$(forge_api agent POST /pulls '{"head": "reviewed", "base": "main", "title": "recipients", "body": ""}' | jq .number)
+forge_api human POST "/pulls/$more/reviews" "{\"event\": \"APPROVED\", \"commit_id\": \"$(on_server rev-parse reviewed)\"}" >/dev/null
+forge_api human POST "/pulls/$more/merge" '{"Do": "merge"}' >/dev/null
+check "secrets add: reviewed recipients" eval 'disinto secrets add --land THIRD <"$WORK/value" 2>/dev/null'
+
 # branch-protect
 fails "branch-protect --check: nothing is protected" 'branch-protect' disinto branch-protect --check
 like "branch-protect --check: says of which branch" "$(disinto branch-protect --check 2>/dev/null)" '^disinto-ledger: is not protected'
@@ -108,5 +126,5 @@ check "propose: its branch is pushed" quietly on_server rev-parse -q --verify va
 like "pending: lists it all the same" "$(disinto pending 2>"$WORK/errors")" '^greet-4 '
 like "pending: says what is missing" "$(cat "$WORK/errors")" 'without the links'
 sed -i "s|forge_url: .*|forge_url: $FORGE|" "$CONFIG"
-is "propose: again, with the forge back" "$(as agent disinto propose --json --id greet-4 --formula hello --context 'to greet' | jq -r .pull.number)" 7
+is "propose: again, with the forge back" "$(as agent disinto propose --json --id greet-4 --formula hello --context 'to greet' | jq -r .pull.number)" 9
 forge_stop

@@ -315,6 +315,92 @@ static void an_unsigned_result(void **state)
 	end(&w);
 }
 
+/*
+ * Whoever stands in the list of recipients reads every new secret. guard: judge_recipients in vault/audit.c, and audit_recipients_wanted, by which the first list needs no
+ * approval.
+ */
+static void recipients_that_nobody_approved(void **state)
+{
+	static const char path[] = "vault/recipients.txt";
+	struct world w;
+	(void)state;
+	begin(&w);
+	put(&w, HUMAN, path, "age1first\n");
+	sign_from_now_on(&w);
+	w.rules.floor.minimum = APPROVAL_SIGNED;
+	assert_says(&w, "");
+	approve(&w, path, "age1first\nage1second\n");
+	assert_says(&w, "");
+	git_oid at = put(&w, HUMAN, path, "age1mallory\n"), blob = blob_of("age1mallory\n");
+	cleanup_free char *what =
+	    xasprintf("vault/recipients.txt: is not approved: commit %s: its message has no line \"Disinto-Approve: %s %s\"", shorten(&at),
+	              path, git_oid_tostr_s(&blob));
+	assert_finds(&w, AUDIT_RECIPIENTS, "-", &at, what);
+	w.rules.floor.minimum = APPROVAL_LANDED;
+	assert_says(&w, "");
+	w.rules.floor.minimum = APPROVAL_SIGNED;
+	git_oid gone = put(&w, HUMAN, path, NULL);
+	w.rules.since = &gone;
+	at = put(&w, HUMAN, path, "age1first\n"); /* a list that stood there before is no first one */
+	audit_now(&w);
+	assert_int_equal(w.audit.n_findings, 1);
+	assert_true(git_oid_equal(&w.audit.findings[0].commit, &at));
+	end(&w);
+}
+
+/* The rule is that of before, or the new one where it is stricter. */
+static void recipients_and_policy_at_once(void **state)
+{
+	static const char strict[] = "tiers: {high: {approval: signed}}\n", loose[] = "tiers: {high: {approval: landed}}\n";
+	const struct git_change both[] = {{"vault/policy.yaml", loose, strlen(loose)}, {"vault/recipients.txt", "age1mallory\n", 12}};
+	struct world w;
+	(void)state;
+	begin(&w);
+	put(&w, HUMAN, "vault/recipients.txt", "age1first\n");
+	put(&w, HUMAN, "vault/policy.yaml", strict);
+	sign_from_now_on(&w);
+	w.tip = commit(&w, HUMAN, &w.tip, 1, both, 2, "both\n");
+	git_oid at = w.tip;
+	audit_now(&w);
+	assert_int_equal(w.audit.n_findings, 1);
+	assert_int_equal(w.audit.findings[0].kind, AUDIT_RECIPIENTS);
+	assert_true(git_oid_equal(&w.audit.findings[0].commit, &at));
+	put(&w, HUMAN, "vault/recipients.txt",
+	    "age1mallory\nage1second\n"); /* the loose policy was never in force, for it was not signed */
+	audit_now(&w);
+	assert_int_equal(w.audit.n_findings, 2);
+	end(&w);
+}
+
+static void the_recipients_of_a_commit(void **state)
+{
+	static const char path[] = "vault/recipients.txt";
+	struct world w;
+	cleanup_err struct err err = ERR_INIT;
+	cleanup_audit_recipients struct audit_recipients now = {.first = false};
+	(void)state;
+	begin(&w);
+	assert_int_equal(audit_recipients(w.f.repo, &w.tip, &w.rules, &now, &err), -1);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	w.rules.floor.minimum = APPROVAL_SIGNED;
+	git_oid at = put(&w, HUMAN, path, "age1first\n"), blob = blob_of("age1first\n");
+	put(&w, HUMAN, "README", "later");
+	assert_ok(audit_recipients(w.f.repo, &w.tip, &w.rules, &now, &err), &err);
+	assert_true(now.first && now.wanted == APPROVAL_LANDED && !now.fault);
+	assert_true(git_oid_equal(&now.commit, &at) && git_oid_equal(&now.blob, &blob));
+	at = put(&w, HUMAN, path, "age1second\n");
+	assert_ok(audit_recipients(w.f.repo, &w.tip, &w.rules, &now, &err), &err);
+	assert_true(!now.first && now.wanted == APPROVAL_SIGNED && git_oid_equal(&now.commit, &at));
+	assert_string_equal(now.fault, "vault/recipients.txt: its signature can't be checked without approval.allowed_signers");
+	audit_recipients_free(&now);
+	w.rules.floor.minimum = APPROVAL_FORGE;
+	assert_ok(audit_recipients(w.f.repo, &w.tip, &w.rules, &now, &err), &err);
+	assert_true(now.wanted == APPROVAL_FORGE && !now.fault);
+	put(&w, HUMAN, path, NULL);
+	assert_int_equal(audit_recipients(w.f.repo, &w.tip, &w.rules, &now, NULL), -1);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +417,9 @@ int main(void)
 	    cmocka_unit_test(a_policy_that_was_not_approved),
 	    cmocka_unit_test(a_first_policy_that_was_not_approved),
 	    cmocka_unit_test(an_unsigned_result),
+	    cmocka_unit_test(recipients_that_nobody_approved),
+	    cmocka_unit_test(recipients_and_policy_at_once),
+	    cmocka_unit_test(the_recipients_of_a_commit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
