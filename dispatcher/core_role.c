@@ -233,6 +233,7 @@ int core_role(const struct role_args *args)
 	h.removing = json_object();
 	h.drain_asks = json_array();
 	h.deciding = json_object();
+	house_load_tokens(&h);
 	if (spool_load_git(args->spool_fd, &h.git_memory, &err) < 0) {
 		log_error("can't read the spool", "error", err_msg(&err), NULL);
 		return 1;

@@ -58,6 +58,8 @@ struct house {
 	char *frozen;            /* nothing new may start until an operator decides: why */
 	json_t *overdue;         /* claims in the ledger past their deadline */
 	json_int_t backlog;      /* actions that wait for accept-backlog */
+	int polls_wanted;        /* by webhooks: 0 to 2, the first of them was told to git and is not POLLED yet */
+	json_t *tokens;          /* of the API, as in vault/token.h */
 	struct ask *asks;
 	size_t n_asks;
 	json_t *deciding; /* numbers of the questions that git was given to decide */
@@ -112,6 +114,12 @@ void house_leave(struct house *h);
 void house_quit(struct house *h, int exit_code);
 /* What it waits for, in a sentence, caller frees; NULL: it does not leave. */
 char *house_leaving(const struct house *h);
+
+/* tokens.c */
+void house_load_tokens(struct house *h);
+void house_show_tokens(struct house *h); /* to web */
+/* An answer to a change of tokens; false: the question is another one. */
+bool house_ask_token(struct house *h, json_int_t ask, const char *op, const json_t *body);
 
 /* show.c: what web is told. */
 json_t *house_row(const struct run *r);

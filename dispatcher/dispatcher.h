@@ -119,8 +119,10 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(RUN, "run", ROLE_CORE, ROLE_WEB, 0)                  /* {id, state, …} one row of /actions, at each change; {id, forgotten: true}: it left the spool */ \
 	MSG(ANSWER, "answer", ROLE_CORE, ROLE_WEB, 0)            /* {ask, code, body}: to ASK */ \
 	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs" or "artifact"}; fd: the file, read-only */ \
-	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"artifacts"|"artifact"|"show"|"drain"|"drained"|"lost"|"rerun"|"backlog"|"history", id: null for the last two, drain and \
-	                                                             drained}. drain is answered at once; drained drains too, and is answered at the end. name: of artifact */
+	MSG(TOKENS, "tokens", ROLE_CORE, ROLE_WEB, 0)            /* {tokens: [{name, scope, sha256, created}]}: which open the API, at each change */ \
+	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"artifacts"|"show"|"lost"|"rerun", id}, {ask, op: "artifact", id, name}, {ask, op: \
+	                                                             "drain"|"drained"|"backlog"|"history"|"poll", id: null}, or {ask, op: "token_add"|"token_revoke", id: the token's name, scope, \
+	                                                             sha256}. drain is answered at once; drained drains too, and is answered at the end */
 /* clang-format on */
 
 enum msg_kind {

@@ -140,6 +140,7 @@ static void show_one(struct run *r, void *arg)
 /* To a web role that has just begun. */
 void house_show_all(struct house *h)
 {
+	house_show_tokens(h);
 	free(h->status_sent);
 	h->status_sent = NULL;
 	core_each(h->core, show_one, h);
@@ -195,6 +196,8 @@ static void ask_run(struct house *h, json_int_t ask, const char *id)
 
 void house_answer_polled(struct house *h, bool ok, const char *reason)
 {
+	if (h->polls_wanted > 0 && --h->polls_wanted > 0)
+		house_send(h, ROLE_GIT, msg_new(MSG_POLL, NULL), -1);
 	for (size_t i = 0; i < h->n_asks; i++) {
 		struct run *r = core_find(h->core, h->asks[i].id);
 		if (r)
@@ -296,6 +299,16 @@ static void ask_drain(struct house *h, json_int_t ask, bool wait)
 		house_answer(h, ask, 202, json_pack("{s:s}", "status", "draining"));
 }
 
+/* However often it is asked, two polls are enough: the one that may have looked already, and one after it. */
+static void ask_poll(struct house *h, json_int_t ask)
+{
+	if (h->polls_wanted == 0)
+		house_send(h, ROLE_GIT, msg_new(MSG_POLL, NULL), -1);
+	if (h->polls_wanted < 2)
+		h->polls_wanted++;
+	house_answer(h, ask, 202, json_pack("{s:s}", "status", "accepted"));
+}
+
 int house_ask(struct house *h, const json_t *body, struct err *err)
 {
 	const char *op = json_string_value(json_object_get(body, "op"));
@@ -308,7 +321,11 @@ int house_ask(struct house *h, const json_t *body, struct err *err)
 		ask_drain(h, ask, strcmp(op, "drained") == 0);
 		return 0;
 	}
-	if (house_decide(h, ask, op, id))
+	if (strcmp(op, "poll") == 0) {
+		ask_poll(h, ask);
+		return 0;
+	}
+	if (house_decide(h, ask, op, id) || house_ask_token(h, ask, op, body))
 		return 0;
 	if (!id) {
 		house_refuse(h, ask, 404, "not found");
