@@ -1,5 +1,5 @@
 /*
- * HTTP to the dispatcher over its socket, whose mode is the key.
+ * HTTP to the dispatcher: over its socket, whose mode is the key, or to DISINTO_URL with DISINTO_TOKEN.
  */
 #include "cli/api.h"
 #include "lib/buf.h"
@@ -13,7 +13,19 @@
 
 void api_open(const struct config *config, struct api *ret)
 {
+	const char *url = getenv("DISINTO_URL"), *token = getenv("DISINTO_TOKEN");
+
 	api_close(ret);
+	if (url && *url) {
+		size_t len = strlen(url);
+
+		while (len > 0 && url[len - 1] == '/')
+			len--;
+		ret->url = xasprintf("%.*s", (int)len, url);
+		ret->http = http_client_new(
+		    &(struct http_options){.base_url = ret->url, .bearer = token && *token ? token : NULL, .ca_file = config->ca_file});
+		return;
+	}
 	ret->socket = path_join(config->spool, "api.sock");
 	ret->http = http_client_new(&(struct http_options){.unix_socket = ret->socket, .base_url = "http://disinto"});
 }
@@ -22,6 +34,7 @@ void api_close(struct api *a)
 {
 	http_client_free(a->http);
 	free(a->socket);
+	free(a->url);
 	*a = (struct api)API_INIT;
 }
 
@@ -113,6 +126,10 @@ int api_stream(struct api *a, const char *path, const struct api_stream *stream,
 
 int api_none(const struct config *config, struct err *err)
 {
+	const char *url = getenv("DISINTO_URL");
+
+	if (url && *url)
+		return err_set(err, ERR_UNREACHABLE, "no dispatcher answers at %s (DISINTO_URL); is its `listen` that address?", url);
 	return err_set(err, ERR_UNREACHABLE, "no dispatcher listens on %s/api.sock; start one with: disinto-dispatcher --config %s",
 	               config->spool, config->file);
 }

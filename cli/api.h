@@ -1,5 +1,5 @@
 /*
- * Client of the dispatcher that listens on <spool>/api.sock (dispatcher/web).
+ * Client of the dispatcher's web role: of the one that listens on <spool>/api.sock, or, where DISINTO_URL is set, of the one there, with DISINTO_TOKEN.
  */
 #ifndef CLI_API_H
 #define CLI_API_H
@@ -14,11 +14,12 @@
 /* Life: API_INIT -> api_open -> calls -> api_close. */
 struct api {
 	struct http_client *http;
-	char *socket;
+	char *socket; /* NULL with DISINTO_URL */
+	char *url;    /* of DISINTO_URL, or NULL */
 };
 #define API_INIT \
 	{ \
-		NULL, NULL \
+		NULL, NULL, NULL \
 	}
 
 /* Connects to nothing yet. */

@@ -117,6 +117,12 @@ static const struct cli_option artifacts_options[] = {
     END,
 };
 
+static const struct cli_option token_options[] = {
+    {"scope", 0, "SCOPE", "propose, read (default) or operate; each includes the ones before it"},
+    JSON,
+    END,
+};
+
 const struct command commands[] = {
     {"init", "[DIR]", 0, 1, "make a working site: ops repo, configuration, identity, spool", init_options, "disinto init ~/site", cmd_init,
      0},
@@ -158,6 +164,10 @@ const struct command commands[] = {
     {"accept-history", "", 0, 0, "take a branch that was rewritten as it stands now", none, "disinto accept-history", cmd_accept_history,
      0},
     {"drain", "", 0, 0, "take nothing new; end the dispatcher once the last result has landed", only_json, "disinto drain", cmd_drain, 0},
+    {"token add", "NAME", 1, 1, "make a key to the HTTP API and print it", token_options, "disinto token add dashboard --scope read",
+     cmd_token_add, 0},
+    {"token list", "", 0, 0, "list the keys to the HTTP API", only_json, "disinto token list", cmd_token_list, 0},
+    {"token revoke", "NAME", 1, 1, "take a key to the HTTP API back", none, "disinto token revoke dashboard", cmd_token_revoke, 0},
     {"status", "", 0, 0, "show the dispatcher: roles, engine, last poll, capacity", only_json, "disinto status", cmd_status, 0},
     {"version", "", 0, 0, "print the version", only_json, "disinto version", cmd_version, 0},
     {"help", "[COMMAND…]", 0, 2, "explain a command", none, "disinto help propose", cmd_help, 0},

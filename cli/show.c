@@ -168,7 +168,7 @@ static int stream_log(const struct config *config, const char *id, bool follow, 
 	cleanup_api struct api api = API_INIT;
 	struct api_stream stream = {.on_data = on_log, .wake_fd = -1, .arg = f};
 	cleanup_free char *path = lines > 0 ? xasprintf("/workers/%s/logs?lines=%d%s", id, lines, follow ? "&follow=1" : "")
-	                                    : xasprintf("/workers/%s/logs%s", id, follow ? "?follow=1" : "");
+	                                    : xasprintf("/workers/%s/logs?lines=0%s", id, follow ? "&follow=1" : "");
 	long status = 0;
 
 	api_open(config, &api);

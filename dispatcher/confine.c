@@ -59,6 +59,7 @@ static size_t kept(enum role r, const struct role_args *args, int keep[static 8]
 	} else if (r == ROLE_WEB) {
 		keep[n++] = args->listen_fd;
 		keep[n++] = args->api_fd;
+		keep[n++] = args->hook_fd;
 	}
 	return n;
 }

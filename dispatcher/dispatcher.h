@@ -150,6 +150,7 @@ struct role_args {
 	int lock_fd;      /* parent and core: as long as it is open no other dispatcher gets the spool */
 	int runner_fd;    /* engine: the disinto-runner program */
 	int listen_fd;    /* web: TCP; -1 when off */
+	int hook_fd;      /* web: webhook_secret_file, open; -1 without one */
 	int api_fd;       /* web: <spool>/api.sock */
 	const char *only; /* core, git: run just this action and quit (disinto run without a daemon); or NULL */
 	const char *dispatcher_id;

@@ -1,6 +1,7 @@
 #include "dispatcher/open.h"
 #include "dispatcher/confine.h"
 #include "dispatcher/spool.h"
+#include "dispatcher/web/hook.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
@@ -103,6 +104,12 @@ static int open_configured(const struct config *config, struct role_args *args, 
 		    ssh_private_key_read(args->signing_fd, &key, err) < 0)
 			return err_wrap(err, "%s: signing_key_file", config->file);
 	}
+	if (config->webhook_secret_file) {
+		struct hook_secret secret = {NULL, 0};
+		if (secret_open(config->webhook_secret_file, &args->hook_fd, err) < 0 || hook_secret_read(args->hook_fd, &secret, err) < 0)
+			return err_wrap(err, "%s: webhook_secret_file", config->file);
+		hook_secret_free(&secret);
+	}
 	if (!args->only && args->listen_fd < 0 && strcmp(config->listen, "off") != 0 &&
 	    (args->listen_fd = listen_tcp(config->listen, err)) < 0)
 		return err_wrap(err, "%s", config->file);
@@ -161,13 +168,14 @@ int open_again(struct config *config, struct role_args *args, struct err *err)
 		return -1;
 	if (check_fixed(config, &new, args->dispatcher_id, err) < 0)
 		return err_wrap(err, "%s", config->file);
-	opened.identity_fd = opened.signing_fd = -1;
+	opened.identity_fd = opened.signing_fd = opened.hook_fd = -1;
 	if (strcmp(config->listen, new.listen) != 0)
 		opened.listen_fd = -1;
 	bool good = open_configured(&new, &opened, err) == 0;
 	const struct role_args *left = good ? args : &opened, *kept = good ? &opened : args;
 	close_unless(left->identity_fd, kept->identity_fd);
 	close_unless(left->signing_fd, kept->signing_fd);
+	close_unless(left->hook_fd, kept->hook_fd);
 	close_unless(left->listen_fd, kept->listen_fd);
 	if (!good)
 		return -1;

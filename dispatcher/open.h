@@ -10,7 +10,7 @@
 #define ROLE_ARGS_INIT \
 	{ \
 		.sock = -1, .identity_fd = -1, .signing_fd = -1, .spool_fd = -1, .lock_fd = -1, .runner_fd = -1, .listen_fd = -1, \
-		.api_fd = -1 \
+		.api_fd = -1, .hook_fd = -1 \
 	}
 
 /*

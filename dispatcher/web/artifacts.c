@@ -2,27 +2,9 @@
 #include "dispatcher/web/web.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
-#include "vault/name.h"
 
 #include <string.h>
 #include <sys/stat.h>
-
-#define PREFIX "/actions/"
-#define MIDDLE "/artifacts/"
-
-bool web_match_artifact(const char *url, char id[static VAULT_ID_MAX + 1], char name[static VAULT_ARTIFACT_MAX + 1])
-{
-	const char *from = url + strlen(PREFIX);
-	const char *middle = strncmp(url, PREFIX, strlen(PREFIX)) == 0 ? strstr(from, MIDDLE) : NULL;
-	const char *last = middle ? middle + strlen(MIDDLE) : NULL;
-
-	if (!middle || middle == from || middle - from > VAULT_ID_MAX || strlen(last) > VAULT_ARTIFACT_MAX)
-		return false;
-	memcpy(id, from, (size_t)(middle - from));
-	id[middle - from] = '\0';
-	memcpy(name, last, strlen(last) + 1);
-	return vault_is_id(id) && vault_is_artifact(name);
-}
 
 /* What a step wrote could be a page with a script in it: it must run nowhere, least of all in the dispatcher's own name. */
 struct MHD_Response *web_artifact_response(struct request *q)

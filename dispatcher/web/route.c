@@ -1,15 +1,23 @@
 /* From a request line to an answer. */
 #include "dispatcher/web/web.h"
 #include "lib/buf.h"
+#include "lib/cleanup.h"
 #include "lib/json.h"
 #include "vault/name.h"
 
-#include <stdio.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
-static enum MHD_Result reply(struct MHD_Connection *c, unsigned code, char *body, const char *type)
+#define BODY_MAX (1u << 20)
+#define DISCARD_MAX (64u << 20) /* of a body that is too large: read, so that its client comes to see why */
+#define LOG_LINES 500
+
+/* ---- Answers ---- */
+
+static enum MHD_Result reply(struct request *q, unsigned code, char *body, const char *type)
 {
 	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE);
 
@@ -20,53 +28,28 @@ static enum MHD_Result reply(struct MHD_Connection *c, unsigned code, char *body
 	MHD_add_response_header(r, "Content-Type", type);
 	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(r, "Cache-Control", "no-store");
-	enum MHD_Result rc = MHD_queue_response(c, code, r);
+	if (code == MHD_HTTP_UNAUTHORIZED)
+		MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
+	enum MHD_Result rc = MHD_queue_response(q->connection, code, r);
 	MHD_destroy_response(r);
 	return rc;
 }
 
 /* Takes the body. */
-static enum MHD_Result reply_json(struct MHD_Connection *c, unsigned code, json_t *body)
+static enum MHD_Result reply_json(struct request *q, unsigned code, json_t *body)
 {
 	char *text = json_dumps(body, JSON_COMPACT);
 
 	json_decref(body);
-	return text ? reply(c, code, text, "application/json") : MHD_NO;
+	return text ? reply(q, code, text, "application/json") : MHD_NO;
 }
 
-static enum MHD_Result reply_error(struct MHD_Connection *c, unsigned code, const char *error)
+static enum MHD_Result reply_error(struct request *q, unsigned code, const char *error)
 {
-	return reply_json(c, code, json_pack("{s:s}", "error", error));
+	return reply_json(q, code, json_pack("{s:s}", "error", error));
 }
 
-static struct request *request_new(struct web *w, struct MHD_Connection *c, const char *id)
-{
-	struct request *q = xcalloc(1, sizeof *q);
-
-	q->web = w;
-	q->connection = c;
-	q->log_fd = -1;
-	q->id = id ? xstrdup(id) : NULL;
-	LIST_INSERT_HEAD(&w->requests, q, link);
-	return q;
-}
-
-void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code)
-{
-	struct request *q = *state;
-
-	(void)web, (void)c, (void)code;
-	*state = NULL;
-	if (!q || !q->web) /* the marker of a request that was answered at once */
-		return;
-	LIST_REMOVE(q, link);
-	if (q->log_fd >= 0)
-		close(q->log_fd);
-	json_decref(q->answer);
-	free(q->id);
-	free(q->artifact);
-	free(q);
-}
+/* ---- What needs core ---- */
 
 void web_ask(struct request *q, const char *op)
 {
@@ -74,6 +57,10 @@ void web_ask(struct request *q, const char *op)
 	json_t *body = msg_new(MSG_ASK, "{s:I, s:s, s:s?}", "ask", q->ask, "op", op, "id", q->id);
 	if (q->artifact)
 		json_object_set_new(body, "name", json_string(q->artifact));
+	if (q->scope)
+		json_object_set_new(body, "scope", json_string(q->scope));
+	if (q->hash[0])
+		json_object_set_new(body, "sha256", json_string(q->hash));
 	msg_queue(&q->web->core, body, -1);
 	json_decref(body);
 }
@@ -82,6 +69,13 @@ static void sleep_on(struct request *q)
 {
 	q->asleep = true;
 	MHD_suspend_connection(q->connection);
+}
+
+static enum MHD_Result ask(struct request *q, const char *op)
+{
+	web_ask(q, op);
+	sleep_on(q);
+	return MHD_YES;
 }
 
 /* Called again for a request that slept: its answer, or its log, has come. */
@@ -98,150 +92,279 @@ static enum MHD_Result answer(struct request *q)
 	if (q->code) {
 		json_t *body = q->answer;
 		q->answer = NULL;
-		return reply_json(q->connection, (unsigned)q->code, body);
+		if (q->token && q->code == 200) /* it is shown this once */
+			json_object_set_new(body, "token", json_string(q->token));
+		return reply_json(q, (unsigned)q->code, body);
 	}
 	sleep_on(q);
 	return MHD_YES;
 }
 
-/* The open paths: GET only. False: not one of them. */
-static bool route_open(struct web *w, struct MHD_Connection *c, const char *url, enum MHD_Result *rc)
+/* ---- What is done, one function for each kind ---- */
+
+static const char *query(const struct request *q, const char *name)
+{
+	return MHD_lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static bool query_is(const struct request *q, const char *name, const char *wanted)
+{
+	const char *value = query(q, name);
+	return value && strcmp(value, wanted) == 0;
+}
+
+static enum MHD_Result get_health(struct request *q, const char *op)
+{
+	(void)op;
+	return reply_json(q, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static enum MHD_Result get_healthz(struct request *q, const char *op)
 {
 	int code;
+	json_t *body = web_healthz(q->web, &code);
 
-	if (strcmp(url, "/health") == 0) {
-		*rc = reply_json(c, 200, json_pack("{s:s}", "status", "ok"));
-	} else if (strcmp(url, "/healthz") == 0) {
-		json_t *body = web_healthz(w, &code);
-		*rc = reply_json(c, (unsigned)code, body);
-	} else if (strcmp(url, "/status") == 0) {
-		*rc = reply_json(c, 200, web_status(w));
-	} else if (strcmp(url, "/metrics") == 0) {
-		*rc = reply(c, 200, web_metrics(w), "text/plain; version=0.0.4; charset=utf-8");
-	} else {
-		return false;
-	}
-	return true;
+	(void)op;
+	return reply_json(q, (unsigned)code, body);
 }
 
-/* "/actions/{id}/run" -> id between prefix and suffix. */
-static bool match(const char *url, const char *prefix, const char *suffix, char id[static VAULT_ID_MAX + 1])
+static enum MHD_Result get_status(struct request *q, const char *op)
 {
-	size_t p = strlen(prefix), s = strlen(suffix), n = strlen(url);
-
-	if (n <= p + s || n - p - s > VAULT_ID_MAX || strncmp(url, prefix, p) != 0 || strcmp(url + n - s, suffix) != 0)
-		return false;
-	memcpy(id, url + p, n - p - s);
-	id[n - p - s] = '\0';
-	return vault_is_id(id);
+	(void)op;
+	return reply_json(q, 200, web_status(q->web));
 }
 
-/* Begins what needs core; id NULL: about no action. The state pointer then names the request. */
-static enum MHD_Result ask(struct web *w, struct MHD_Connection *c, const char *id, const char *op, void **state)
+static enum MHD_Result get_metrics(struct request *q, const char *op)
 {
-	struct request *q = request_new(w, c, id);
+	(void)op;
+	return reply(q, 200, web_metrics(q->web), "text/plain; version=0.0.4; charset=utf-8");
+}
 
-	*state = q;
-	if (strcmp(op, "logs") == 0) {
-		const char *follow = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "follow");
-		const char *lines = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "lines");
-		q->follow = follow && strcmp(follow, "1") == 0;
-		q->lines = lines ? strtol(lines, NULL, 10) : 0;
-		q->wants_logs = q->follow && !web_has_log(w, id);
-	}
+static enum MHD_Result get_actions(struct request *q, const char *op)
+{
+	(void)op;
+	return reply_json(q, 200, web_actions(q->web));
+}
+
+static enum MHD_Result get_workers(struct request *q, const char *op)
+{
+	(void)op;
+	return reply_json(q, 200, web_workers(q->web));
+}
+
+static enum MHD_Result get_logs(struct request *q, const char *op)
+{
+	const char *lines = query(q, "lines");
+
+	q->follow = query_is(q, "follow", "1");
+	q->lines = lines ? strtol(lines, NULL, 10) : q->follow ? 0 : LOG_LINES;
+	q->wants_logs = q->follow && !web_has_log(q->web, q->id);
 	if (!q->wants_logs)
 		web_ask(q, op);
 	sleep_on(q);
 	return MHD_YES;
 }
 
-static enum MHD_Result ask_artifact(struct web *w, struct MHD_Connection *c, const char *id, const char *name, void **state)
+static enum MHD_Result post_drain(struct request *q, const char *op)
 {
-	struct request *q = request_new(w, c, id);
-
-	*state = q;
-	q->artifact = xstrdup(name);
-	web_ask(q, "artifact");
-	sleep_on(q);
-	return MHD_YES;
+	return ask(q, query_is(q, "wait", "1") ? "drained" : op);
 }
 
-static enum MHD_Result route_post(struct web *w, struct MHD_Connection *c, const char *url, void **state)
+static enum MHD_Result get_tokens(struct request *q, const char *op)
 {
-	/* What is done to one action, and what to the whole. */
-	static const char *const to_one[] = {"run", "lost", "rerun"};
-	static const struct {
-		const char *url, *op;
-	} to_all[] = {{"/drain", "drain"}, {"/accept-backlog", "backlog"}, {"/accept-history", "history"}};
-	char id[VAULT_ID_MAX + 1];
+	(void)op;
+	return reply_json(q, 200, web_tokens(q->web));
+}
 
-	for (size_t i = 0; i < sizeof to_one / sizeof *to_one; i++) {
-		char suffix[16];
-		snprintf(suffix, sizeof suffix, "/%s", to_one[i]);
-		if (match(url, "/actions/", suffix, id))
-			return ask(w, c, id, to_one[i], state);
+/* The text is made here and leaves this process in the answer only. */
+static enum MHD_Result put_token(struct request *q, const char *op)
+{
+	uint8_t hash[32];
+
+	q->scope = xstrdup(query(q, "scope") ? query(q, "scope") : "read");
+	q->token = sodium_malloc(TOKEN_TEXT_MAX);
+	if (!q->token)
+		return reply_error(q, 503, "no guarded memory");
+	token_new(q->token, hash);
+	sodium_bin2hex(q->hash, sizeof q->hash, hash, sizeof hash);
+	return ask(q, op);
+}
+
+static const char *header_of(const char *name, void *arg)
+{
+	const struct request *q = arg;
+	return MHD_lookup_connection_value(q->connection, MHD_HEADER_KIND, name);
+}
+
+static enum MHD_Result post_hook(struct request *q, const char *op)
+{
+	if (!hook_is_signed(&q->web->hook, q->body.len ? q->body.data : "", q->body.len, header_of, q))
+		return reply_error(q, 401, "unauthorized");
+	return ask(q, op);
+}
+
+/* ---- The routes ---- */
+
+static const struct route routes[] = {
+    {"GET", "/health", SCOPE_NONE, get_health, NULL},
+    {"GET", "/healthz", SCOPE_NONE, get_healthz, NULL},
+    {"GET", "/status", SCOPE_NONE, get_status, NULL},
+    {"GET", "/metrics", SCOPE_NONE, get_metrics, NULL},
+    {"POST", "/hook", SCOPE_NONE, post_hook, "poll"}, /* its signature is its key */
+    {"GET", "/actions", SCOPE_READ, get_actions, NULL},
+    {"GET", "/actions/{id}", SCOPE_READ, ask, "show"},
+    {"GET", "/actions/{id}/artifacts", SCOPE_READ, ask, "artifacts"},
+    {"GET", "/actions/{id}/artifacts/{artifact}", SCOPE_READ, ask, "artifact"},
+    {"GET", "/workers", SCOPE_READ, get_workers, NULL},
+    {"GET", "/workers/{id}/logs", SCOPE_READ, get_logs, "logs"},
+    {"DELETE", "/workers/{id}", SCOPE_OPERATE, ask, "cancel"},
+    {"POST", "/actions/{id}/run", SCOPE_OPERATE, ask, "run"},
+    {"POST", "/drain", SCOPE_OPERATE, post_drain, "drain"},
+    {"POST", "/actions/{id}/lost", SCOPE_LOCAL, ask, "lost"},
+    {"POST", "/actions/{id}/rerun", SCOPE_LOCAL, ask, "rerun"},
+    {"POST", "/accept-backlog", SCOPE_LOCAL, ask, "backlog"},
+    {"POST", "/accept-history", SCOPE_LOCAL, ask, "history"},
+    {"GET", "/tokens", SCOPE_LOCAL, get_tokens, NULL},
+    {"PUT", "/tokens/{token}", SCOPE_LOCAL, put_token, "token_add"},
+    {"DELETE", "/tokens/{token}", SCOPE_LOCAL, ask, "token_revoke"},
+};
+
+/* One component of a path that stands where the template has `name`. */
+static bool take(struct request *q, const char *name, size_t name_len, const char *value, size_t len)
+{
+	cleanup_free char *text = xasprintf("%.*s", (int)len, value);
+	bool artifact = strncmp(name, "artifact", name_len) == 0;
+	bool good = artifact ? vault_is_artifact(text) : strncmp(name, "token", name_len) == 0 ? token_is_name(text) : vault_is_id(text);
+	char **to = artifact ? &q->artifact : &q->id;
+
+	if (good) {
+		free(*to);
+		*to = xstrdup(text);
 	}
-	for (size_t i = 0; i < sizeof to_all / sizeof *to_all; i++) {
-		if (strcmp(url, to_all[i].url) != 0)
-			continue;
-		const char *wait = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "wait");
-		bool drained = strcmp(to_all[i].op, "drain") == 0 && wait && strcmp(wait, "1") == 0;
-		return ask(w, c, NULL, drained ? "drained" : to_all[i].op, state);
+	return good;
+}
+
+static bool fits(struct request *q, const char *template, const char *path)
+{
+	while (*template && *path) {
+		size_t t = strcspn(template + 1, "/") + 1, p = strcspn(path + 1, "/") + 1;
+		if (template[1] == '{' ? !take(q, template + 2, t - 3, path + 1, p - 1) : t != p || strncmp(template, path, t) != 0)
+			return false;
+		template += t;
+		path += p;
 	}
-	return reply_error(c, 404, "not found");
+	return !*template && !*path;
 }
 
-static enum MHD_Result route_socket(struct web *w, struct MHD_Connection *c, const char *url, const char *method, void **state)
+static const struct route *find_route(struct request *q, const char *method, const char *url)
 {
-	char id[VAULT_ID_MAX + 1], name[VAULT_ARTIFACT_MAX + 1];
-	bool get = strcmp(method, "GET") == 0;
-
-	if (get && strcmp(url, "/actions") == 0)
-		return reply_json(c, 200, web_actions(w));
-	if (get && strcmp(url, "/workers") == 0)
-		return reply_json(c, 200, web_workers(w));
-	if (get && match(url, "/workers/", "/logs", id))
-		return ask(w, c, id, "logs", state);
-	if (get && match(url, "/actions/", "/artifacts", id))
-		return ask(w, c, id, "artifacts", state);
-	if (get && web_match_artifact(url, id, name))
-		return ask_artifact(w, c, id, name, state);
-	if (get && match(url, "/actions/", "", id))
-		return ask(w, c, id, "show", state);
-	if (strcmp(method, "DELETE") == 0 && match(url, "/workers/", "", id))
-		return ask(w, c, id, "cancel", state);
-	if (strcmp(method, "POST") == 0)
-		return route_post(w, c, url, state);
-	return reply_error(c, 404, "not found");
+	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+		if (strcmp(method, routes[i].method) == 0 && fits(q, routes[i].template, url))
+			return &routes[i];
+		/* What a row that did not fit in the end has taken. */
+		free(q->id);
+		free(q->artifact);
+		q->id = q->artifact = NULL;
+	}
+	return NULL;
 }
 
-static bool is_api(struct web *w, struct MHD_Connection *c)
+static enum scope scope_of(const struct request *q)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_DAEMON);
-	return info && info->daemon == w->api;
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(q->connection, MHD_CONNECTION_INFO_DAEMON);
+	const char *auth = MHD_lookup_connection_value(q->connection, MHD_HEADER_KIND, "Authorization");
+
+	if (info && info->daemon == q->web->api)
+		return SCOPE_LOCAL;
+	if (!auth || strncasecmp(auth, "Bearer ", 7) != 0)
+		return SCOPE_NONE;
+	auth += 7 + strspn(auth + 7, " ");
+	return tokens_scope(q->web->tokens, auth, strlen(auth));
+}
+
+static enum MHD_Result too_narrow(struct request *q, enum scope has)
+{
+	if (q->route->scope == SCOPE_LOCAL)
+		return reply_error(q, 403, "this is done on the dispatcher's own machine only, over its socket");
+	return reply_json(q, 403,
+	                  json_pack("{s:o}", "error",
+	                            json_sprintf("the token's scope is %s; this needs %s", scope_name(has), scope_name(q->route->scope))));
+}
+
+/* Who may not know which paths there are hears of none. */
+static enum MHD_Result begin(struct request *q)
+{
+	enum scope has = scope_of(q);
+	bool open = q->route && q->route->scope == SCOPE_NONE;
+
+	q->begun = true;
+	if (!open && has == SCOPE_NONE)
+		return reply_error(q, 401, "unauthorized");
+	if (q->received > BODY_MAX)
+		return reply_error(q, 413, "the body is over 1 MiB");
+	if (!q->route)
+		return reply_error(q, 404, "not found");
+	if (has < q->route->scope)
+		return too_narrow(q, has);
+	return q->route->fn(q, q->route->op);
+}
+
+/* ---- A request's life ---- */
+
+static struct request *request_new(struct web *w, struct MHD_Connection *c)
+{
+	struct request *q = xcalloc(1, sizeof *q);
+
+	q->web = w;
+	q->connection = c;
+	q->log_fd = -1;
+	q->body = (struct buf)BUF_INIT;
+	LIST_INSERT_HEAD(&w->requests, q, link);
+	return q;
+}
+
+void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code)
+{
+	struct request *q = *state;
+
+	(void)web, (void)c, (void)code;
+	*state = NULL;
+	if (!q)
+		return;
+	LIST_REMOVE(q, link);
+	if (q->log_fd >= 0)
+		close(q->log_fd);
+	json_decref(q->answer);
+	buf_free(&q->body);
+	sodium_free(q->token);
+	free(q->scope);
+	free(q->id);
+	free(q->artifact);
+	free(q);
+}
+
+/* MHD_NO ends a connection whose client sends without end. */
+static enum MHD_Result take_body(struct request *q, const char *data, size_t *size)
+{
+	q->received += *size;
+	if (q->received <= BODY_MAX)
+		buf_add(&q->body, data, *size);
+	*size = 0;
+	return q->received > DISCARD_MAX ? MHD_NO : MHD_YES;
 }
 
 enum MHD_Result web_route(void *web, struct MHD_Connection *c, const char *url, const char *method, const char *version,
                           const char *upload_data, size_t *upload_data_size, void **state)
 {
-	static struct request seen; /* marks a request whose headers were read */
-	struct web *w = web;
-	enum MHD_Result rc;
+	struct request *q = *state;
 
-	(void)version, (void)upload_data;
-	if (!*state) {
-		*state = &seen;
+	(void)version;
+	if (!q) {
+		*state = q = request_new(web, c);
+		q->route = find_route(q, method, url);
 		return MHD_YES;
 	}
-	if (*upload_data_size) {
-		*upload_data_size = 0; /* no request of this version has a body that means anything */
-		return MHD_YES;
-	}
-	if (*state != &seen)
-		return answer(*state);
-	if (strcmp(method, "GET") == 0 && route_open(w, c, url, &rc))
-		return rc;
-	if (!is_api(w, c))
-		return reply_error(c, 401, "unauthorized");
-	return route_socket(w, c, url, method, state);
+	if (*upload_data_size)
+		return take_body(q, upload_data, upload_data_size);
+	return q->begun ? answer(q) : begin(q);
 }

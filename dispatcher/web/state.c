@@ -116,6 +116,19 @@ json_t *web_actions(const struct web *w)
 	return json_pack("{s:o}", "actions", list);
 }
 
+json_t *web_tokens(const struct web *w)
+{
+	json_t *list = json_array(), *token;
+	size_t i;
+
+	json_array_foreach (w->tokens, i, token) {
+		json_t *shown = json_copy(token);
+		json_object_del(shown, "sha256");
+		json_array_append_new(list, shown);
+	}
+	return json_pack("{s:o}", "tokens", list);
+}
+
 json_t *web_workers(const struct web *w)
 {
 	const char *id;

@@ -97,6 +97,10 @@ static int hear(struct web *w, struct msg *m, struct err *err)
 		json_decref(w->status);
 		w->status = json_incref(m->body);
 		break;
+	case MSG_TOKENS:
+		json_decref(w->tokens);
+		w->tokens = json_incref(json_object_get(m->body, "tokens"));
+		break;
 	case MSG_RUN:
 		hear_run(w, m);
 		break;
@@ -203,6 +207,8 @@ int web_role(const struct role_args *args)
 
 	LIST_INIT(&w.requests);
 	msg_conn_init(&w.core, args->sock);
+	if (args->hook_fd >= 0 && hook_secret_read(args->hook_fd, &w.hook, NULL) < 0)
+		return 1; /* the parent has read it too */
 	w.api = serve(&w, args->api_fd);
 	w.tcp = args->listen_fd >= 0 ? serve(&w, args->listen_fd) : NULL;
 	if (!w.api || (args->listen_fd >= 0 && !w.tcp)) {

@@ -1,5 +1,5 @@
 /*
- * The web role: HTTP over TCP (open paths only) and over <spool>/api.sock (whose mode is the key).
+ * The web role: HTTP over TCP (open paths, and what a token's scope allows) and over <spool>/api.sock (whose mode is the key).
  *
  * It answers from its own copy of the state, which core keeps up to date with STATUS and RUN; a slow reader slows nothing but itself. What needs
  * core (run, cancel, a log file, a result) is sent there as ASK, and the connection sleeps until the answer comes.
@@ -8,25 +8,44 @@
 #define DISPATCHER_WEB_WEB_H
 
 #include "dispatcher/dispatcher.h"
-#include "vault/name.h"
+#include "dispatcher/web/hook.h"
+#include "lib/buf.h"
+#include "vault/token.h"
 #include <microhttpd.h>
 #include <sys/queue.h>
 
-/* One HTTP request that could not be answered at once. */
+struct request;
+
+/* One row of the table in route.c. */
+struct route {
+	const char *method, *template; /* {id}: an action's, {artifact}, {token}: names of these */
+	enum scope scope;              /* SCOPE_NONE: open */
+	enum MHD_Result (*fn)(struct request *q, const char *op);
+	const char *op; /* what core is asked, if it is */
+};
+
+/* One HTTP request. */
 struct request {
 	LIST_ENTRY(request) link;
 	struct web *web;
 	struct MHD_Connection *connection;
+	const struct route *route; /* NULL: no such path */
+	struct buf body;
+	size_t received; /* bytes of the body, kept or not */
+	bool begun;      /* its body is whole, and it is being answered */
 	json_int_t ask;  /* number of the ASK, 0: none yet */
 	bool asleep;     /* suspended */
 	bool wants_logs; /* a log: asked for as soon as there is one */
 	bool follow;
-	long lines; /* the last so many, 0: all */
-	char *id; /* NULL: about no action */
-	int code; /* answered; 0: not yet */
-	json_t *answer;
+	long lines;     /* the last so many, 0: all */
+	char *id;       /* of the action, or a token's name; NULL: about none */
 	char *artifact; /* a file of this name, instead of a log; NULL: none */
-	int log_fd;     /* of the log or the artifact; -1: none */
+	char *scope;    /* of a token that is being made; NULL: none */
+	char hash[65];  /* likewise */
+	char *token;    /* likewise; guarded */
+	int code;       /* answered; 0: not yet */
+	json_t *answer;
+	int log_fd; /* of the log or the artifact; -1: none */
 	off_t at;
 };
 LIST_HEAD(requests, request);
@@ -36,6 +55,8 @@ struct web {
 	struct msg_conn core;
 	json_t *status; /* last STATUS; NULL before the first */
 	json_t *rows;   /* id -> last RUN */
+	json_t *tokens; /* the last TOKENS; NULL: none */
+	struct hook_secret hook;
 	struct requests requests;
 	json_int_t asks;
 	struct MHD_Daemon *tcp, *api; /* tcp NULL when off */
@@ -46,6 +67,7 @@ json_t *web_status(const struct web *w);
 json_t *web_healthz(const struct web *w, int *ret_code);
 json_t *web_workers(const struct web *w);
 json_t *web_actions(const struct web *w);
+json_t *web_tokens(const struct web *w); /* without their hashes */
 char *web_metrics(const struct web *w);
 /* The row's state has come so far that there is a log, or that nothing will be added to it any more. */
 bool web_has_log(const struct web *w, const char *id);
@@ -58,8 +80,6 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 void web_ask(struct request *q, const char *op);
 
 /* artifacts.c */
-/* /actions/{id}/artifacts/{name} */
-bool web_match_artifact(const char *url, char id[static VAULT_ID_MAX + 1], char name[static VAULT_ARTIFACT_MAX + 1]);
 struct MHD_Response *web_artifact_response(struct request *q);
 
 /* logs.c */
