@@ -152,6 +152,29 @@ starts() { # ID
 	jq -r 'select(.Type == "container" and .Action == "start") | .Actor.Attributes.name' "$WORK/events" | grep -cE -- "-$1-[0-9]+\$"
 }
 
+# Commands on the engine's side of the network: what listens there on an address of host_address is reached by containers.
+in_engine() { # COMMAND…
+	nsenter --net="/proc/$(cat "$ENGINE/pid")/ns/net" "$@"
+}
+serve_engine() { # COMMAND…: in the background; ends with the script
+	nsenter --net="/proc/$(cat "$ENGINE/pid")/ns/net" "$@" >>"$WORK/served" 2>&1 </dev/null & # no function: its process is the command
+	CHILDREN+=($!)
+}
+host_address() { # IPV4
+	in_engine ip address add "$1/32" dev lo
+}
+# Loads disinto/runner-debian, the image that templates/runner/Dockerfile makes. Where neither a registry nor a mirror can be reached, one
+# test is reported as skipped and the function fails.
+debian_image() {
+	"$LIB/runner-image.sh" load "$SOCKET" 2>"$WORK/image-error"
+	case $? in
+	0) return 0 ;;
+	77) ok "$(basename "$0") # SKIP $(tail -n 1 "$WORK/image-error")" ;;
+	*) bail "no runner image: $(tail -n 5 "$WORK/image-error")" ;;
+	esac
+	return 1
+}
+
 server() { # path|daemon|http|ssh: serves $WORK/repos; sets URL and the lines that the configuration needs for it
 	local dir=$WORK/servers/$1
 	mkdir -p "$WORK/servers"

@@ -7,6 +7,7 @@
 #   engine.sh stop DIR          ends the engine and everything in it, removes DIR
 #   engine.sh image SOCKET NAME [FILE…]  loads a small image (busybox and the given files in /bin) into any engine, without a registry
 #
+# NET=host leaves the engine in the machine's own network namespace, without bridges and iptables: for builds that need a mirror.
 # Needs root; asks sudo otherwise (the socket then belongs to the caller's group).
 set -eu
 
@@ -36,10 +37,16 @@ up() { # DIR
 	rm -rf "$dir/exec"
 	group=${SUDO_GID:-0}
 	name=disinto-$(printf '%s' "$dir" | cksum | cut -d' ' -f1)
-	setsid unshare -n sh -c 'ip link set lo up; exec "$@"' sh \
+	if [ "${NET:-}" = host ]; then
+		namespace='' offline='--bridge=none --iptables=false --ip6tables=false --ip-forward=false'
+	else
+		namespace='unshare -n' offline=''
+	fi
+	# shellcheck disable=SC2086 # lists
+	setsid $namespace sh -c 'ip link set lo up; exec "$@"' sh \
 		/usr/sbin/dockerd -H "unix://$dir/docker.sock" -G "$group" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
 		--containerd-namespace "$name" --containerd-plugins-namespace "$name-plugins" --config-file "$dir/daemon.json" \
-		--shutdown-timeout 5 >>"$dir/dockerd.log" 2>&1 </dev/null &
+		--shutdown-timeout 5 $offline >>"$dir/dockerd.log" 2>&1 </dev/null &
 	starter=$!
 	tries=0
 	until api "$dir/docker.sock" -o /dev/null http://docker/_ping 2>/dev/null; do

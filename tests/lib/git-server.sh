@@ -9,6 +9,7 @@
 # `start` makes DIR, waits until the server answers and prints the base URL, under which every bare repository of ROOT is
 # found by its folder's name. A server that runs from DIR already is ended first. The server runs as the caller. Environment:
 #   PORT        this port, as for a server that comes back; else a free one, different each time
+#   BIND        this IPv4 address instead of 127.0.0.1
 #   WATCH_PID   the server ends when this process does (else only by stop)
 #   GIT_V0=1    http: the server knows protocol v0 only
 set -eu
@@ -23,7 +24,9 @@ free_port() {
 }
 
 listening() { # PORT, by the kernel's own list: connecting would count as a client
-	grep -qi " 0100007F:$(printf '%04X' "$1") 00000000:0000 0A " /proc/net/tcp
+	# shellcheck disable=SC2046,SC2183 # four numbers, written backwards
+	address=$(printf '%02X%02X%02X%02X' $(echo "$bind" | awk -F. '{ print $4, $3, $2, $1 }'))
+	grep -qi " $address:$(printf '%04X' "$1") 00000000:0000 0A " /proc/net/tcp
 }
 
 running() { # PID; a zombie that nobody reaps is gone all the same
@@ -33,7 +36,7 @@ running() { # PID; a zombie that nobody reaps is gone all the same
 conf_http() { # DIR ROOT PORT TOKEN
 	cat <<-EOT
 		server.modules = ("mod_setenv", "mod_auth", "mod_authn_file", "mod_cgi", "mod_alias")
-		server.bind = "127.0.0.1"
+		server.bind = "$bind"
 		server.port = $3
 		server.document-root = "$1"
 		server.errorlog = "$1/log"
@@ -59,7 +62,7 @@ conf_http() { # DIR ROOT PORT TOKEN
 
 conf_ssh() { # DIR PORT
 	cat <<-EOT
-		ListenAddress 127.0.0.1:$2
+		ListenAddress $bind:$2
 		HostKey $1/host
 		PidFile none
 		AuthorizedKeysFile $1/id.pub
@@ -77,21 +80,21 @@ launch() { # KIND DIR ROOT PORT TOKEN
 	case $1 in
 	http)
 		conf_http "$2" "$3" "$4" "$5" >"$2/conf"
-		url=http://127.0.0.1:$4
+		url=http://$bind:$4
 		set -- "$2" lighttpd -D -f "$2/conf"
 		;;
 	daemon)
-		url=git://127.0.0.1:$4
+		url=git://$bind:$4
 		set -- "$2" env GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' "$exec_path/git-daemon" \
-			--listen=127.0.0.1 --port="$4" --base-path="$3" --export-all --enable=receive-pack --reuseaddr
+			--listen="$bind" --port="$4" --base-path="$3" --export-all --enable=receive-pack --reuseaddr
 		;;
 	ssh)
 		[ -e "$2/host" ] || ssh-keygen -q -t ed25519 -N '' -f "$2/host"
 		[ -e "$2/id" ] || ssh-keygen -q -t ed25519 -N '' -f "$2/id"
 		[ "$(id -u)" != 0 ] || mkdir -p /run/sshd
 		conf_ssh "$2" "$4" >"$2/conf"
-		echo "[127.0.0.1]:$4 $(cat "$2/host.pub")" >"$2/known_hosts"
-		url=ssh://$(id -un)@127.0.0.1:$4$3
+		echo "[$bind]:$4 $(cat "$2/host.pub")" >"$2/known_hosts"
+		url=ssh://$(id -un)@$bind:$4$3
 		set -- "$2" /usr/sbin/sshd -D -e -f "$2/conf"
 		;;
 	*) die "$1: must be http, daemon or ssh" ;;
@@ -151,6 +154,7 @@ stop() { # DIR
 	done
 }
 
+bind=${BIND:-127.0.0.1}
 PATH=$PATH:/usr/sbin:/sbin
 exec_path=$(git --exec-path)
 command=${1:-}

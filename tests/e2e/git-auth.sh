@@ -1,0 +1,129 @@
+#!/bin/bash
+# git_auth: steps clone from and push to servers that want a token, and no other host ever sees one.
+. "$(dirname "$0")/lib.sh"
+
+engine_start
+debian_image || exit 0
+site path
+FORGE=10.99.0.1 OTHER=10.99.0.2:8081 # as containers see them: addresses of the engine's own network namespace
+TOKEN=forge-token-$RANDOM$RANDOM$RANDOM
+host_address $FORGE
+host_address ${OTHER%:*}
+
+# The forge: a smart-HTTP server that wants the token.
+mkdir "$WORK/forge"
+git init -q --bare "$WORK/forge/app.git"
+git clone -q "$WORK/forge/app.git" "$WORK/app" 2>/dev/null
+echo one >"$WORK/app/file"
+git -C "$WORK/app" add file
+git -C "$WORK/app" commit -qm one
+git -C "$WORK/app" push -q origin HEAD:main 2>/dev/null
+n=0
+for url in http://$OTHER/lib.git "http://$FORGE%2Fx@$OTHER/lib.git" "http://$FORGE@$OTHER/lib.git"; do
+	name=sub$((n = n + 1))
+	git -C "$WORK/app" checkout -q -b $name main
+	printf '[submodule "lib"]\n\tpath = lib\n\turl = %s\n' "$url" >"$WORK/app/.gitmodules"
+	git -C "$WORK/app" update-index --add --cacheinfo "160000,$(git -C "$WORK/app" rev-parse main),lib"
+	git -C "$WORK/app" add .gitmodules
+	git -C "$WORK/app" commit -qm "with a submodule at $url"
+	git -C "$WORK/app" push -q origin $name
+	git -C "$WORK/app" checkout -q -f main
+	rm -rf "$WORK/app/lib" "$WORK/app/.gitmodules"
+done
+mkdir -p "$WORK/servers"
+in_engine env BIND=$FORGE PORT=80 "$LIB/git-server.sh" start http "$WORK/servers/forge" "$WORK/forge" "$TOKEN" >/dev/null || bail "no git server"
+
+# Others: what they are asked is written down; they want a password, or send to the one that does.
+cat >"$WORK/ask" <<-'EOT'
+	while IFS= read -r line && line=${line%?} && [ -n "$line" ]; do echo "$line"; done >>"$1"
+	printf 'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="other"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+EOT
+cat >"$WORK/send" <<-'EOT'
+	while IFS= read -r line && line=${line%?} && [ -n "$line" ]; do :; done
+	printf 'HTTP/1.1 302 Found\r\nLocation: %s/info/refs?service=git-upload-pack\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' "$1"
+EOT
+: >"$WORK/asked"
+serve_engine busybox nc -ll -p 8081 -e sh "$WORK/ask" "$WORK/asked"
+serve_engine busybox nc -ll -p 8080 -e sh "$WORK/send" "http://$OTHER/lib.git"
+
+asked() { # whether the other host was asked, and what credentials it got
+	grep -q '^GET ' "$WORK/asked" || echo 'was not asked'
+	sed -n 's/^[Aa]uthorization: Basic \([A-Za-z0-9+/=]*\).*/\1/p' "$WORK/asked" | sort -u | while read -r line; do
+		base64 -d <<<"$line" && echo
+	done
+}
+
+secret GIT_TOKEN "$TOKEN"
+formula work <<-EOT
+	image: disinto/runner-debian
+	git_auth: {$FORGE: GIT_TOKEN}
+	steps:
+	  - id: clone
+	    run: git clone -q http://$FORGE/app.git
+	  - id: push
+	    run: |
+	      cd app
+	      git config user.name Agent && git config user.email agent@example
+	      echo two >>file
+	      git commit -qam two
+	      git push -q origin HEAD:refs/heads/from-run
+	      git remote get-url origin
+	      stat -c '%a %U' "\$GIT_ASKPASS"
+	      cat .git/config "\$GIT_ASKPASS"
+EOT
+formula without <<-EOT
+	image: disinto/runner-debian
+	git_auth: {$FORGE: GIT_TOKEN}
+	steps:
+	  - id: clone
+	    run: git clone -q http://$FORGE/app.git
+	    secrets: []
+EOT
+n=0
+for hosts in "$FORGE: GIT_TOKEN" "$FORGE: GIT_TOKEN, \"$OTHER\": GIT_TOKEN" "\"$FORGE:8080\": GIT_TOKEN"; do
+	name=module$((n = n + 1))
+	formula $name <<-EOT
+		image: disinto/runner-debian
+		git_auth: {$hosts}
+		steps:
+		  - id: clone
+		    run: git clone -q -b "\$INPUT_BRANCH" --recurse-submodules "\$INPUT_URL"
+	EOT
+done
+with_token() { # ID FORMULA [JSON]
+	action "$1" "$2" "$(jq -n --argjson more "${3:-{\}}" '{secrets: ["GIT_TOKEN"]} + $more')"
+}
+with_token work work
+with_token without without
+land
+dispatcher_start
+
+finished work
+is "a run clones from and pushes to a server that wants a token" "$(field work .outcome)" succeeded
+is "what it pushed is there" "$(git -C "$WORK/forge/app.git" show from-run:file | tr '\n' ' ')" 'one two '
+like "no URL holds the token" "$(run_log work)" "^http://$FORGE/app.git\$"
+like "the helper is 0500" "$(run_log work)" '^500 agent$'
+refute "nothing that the run shows holds it" grep -qF -- "$TOKEN" "$SPOOL/runs/work/log"
+refute "nor its result" grep -qF -- "$TOKEN" <<<"$(result work)"
+refute "nothing was redacted either: it is not there" grep -qF -- 'redacted' "$SPOOL/runs/work/log"
+finished without
+is "a step without the secret gets no answer" "$(field without .outcome)" failed
+
+tries=0
+try() { # WHAT FORMULA JSON EXPECTED: clones; what the other host was given
+	tries=$((tries + 1))
+	: >"$WORK/asked"
+	with_token "try-$tries" "$2" "$3" && land
+	finished "try-$tries"
+	like "$1" "$(asked)" "$4"
+	is "  and no other credential" "$(asked | wc -l)" "$([ "$4" = '^$' ] && echo 0 || echo 1)"
+}
+inputs() { # URL BRANCH
+	jq -n --arg url "$1" --arg branch "$2" '{inputs: {url: $url, branch: $branch}}'
+}
+try "a submodule on another host gets nothing" module1 "$(inputs http://$FORGE/app.git sub1)" '^$'
+# What stands in the URL itself is sent, with an empty password.
+try "nor one whose URL looks like the host, with a path" module1 "$(inputs http://$FORGE/app.git sub2)" "^$FORGE/x:\$"
+try "nor one whose URL looks like the host, with a user" module1 "$(inputs http://$FORGE/app.git sub3)" "^$FORGE:\$"
+try "nor a host that a redirect leads to" module3 "$(inputs http://$FORGE:8080/app.git main)" '^$'
+try "the control: a host that is named gets it" module2 "$(inputs http://$FORGE/app.git sub1)" "^x-access-token:$TOKEN\$"
