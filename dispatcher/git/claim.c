@@ -289,8 +289,7 @@ static int look_at(struct git_state *g, struct ledger_entry *e, struct draft *d,
 
 /* ---- reading ---- */
 
-/* Asks the server for the tip, and fetches it if it is another one. */
-static int read_again(struct git_state *g, struct err *err)
+int ledger_read_again(struct git_state *g, struct err *err)
 {
 	struct ledger *l = &g->ledger;
 	struct git_refs refs = {NULL, 0};
@@ -319,7 +318,7 @@ static int settle(struct git_state *g, struct err *err)
 
 	if (!d->on)
 		return 0;
-	if (read_again(g, err) < 0)
+	if (ledger_read_again(g, err) < 0)
 		return -1;
 	if (git_oid_equal(&g->ledger.tip, &d->base))
 		return 1;
@@ -441,7 +440,7 @@ static int push(struct git_state *g, const git_oid *commit, struct err *err)
 		l->doubt.on = false;
 		break;
 	}
-	if (read_again(g, err) == 0 && !git_oid_equal(&base, &l->tip))
+	if (ledger_read_again(g, err) == 0 && !git_oid_equal(&base, &l->tip))
 		return 0;
 	/* A tip that did not move was not what stood in the way. */
 	err_clear(err);
@@ -471,7 +470,7 @@ static int push_once(struct git_state *g, struct err *err)
 		return push(g, &commit, err);
 	}
 	TAILQ_FOREACH(e, &g->ledger.entries, link)
-	if (must_confirm(g, e) && read_again(g, err) < 0)
+	if (must_confirm(g, e) && ledger_read_again(g, err) < 0)
 		return -1;
 	if (fill(g, &d, err) < 0)
 		return -1;

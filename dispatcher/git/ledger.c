@@ -41,8 +41,6 @@ void ledger_reset(struct git_state *g)
 	g->ledger.doubt.on = false;
 	json_object_clear(g->ledger.open);
 	ledger_rest(g);
-	git_tree_free(g->ledger.done);
-	g->ledger.done = NULL;
 }
 
 /* ---- one file ---- */
@@ -234,13 +232,6 @@ static int scan_side(struct git_state *g, bool claims, const git_tree *old, cons
 	return 0;
 }
 
-static void keep_trees(struct git_state *g, git_tree *done)
-{
-	ledger_rest(g);
-	git_tree_free(g->ledger.done);
-	g->ledger.done = done;
-}
-
 /* The clone was made again: what changed in between was not seen, so whatever core may have heard of is looked at again. */
 static void doubt_all(struct git_state *g)
 {
@@ -267,7 +258,7 @@ int ledger_scan(struct git_state *g, struct err *err)
 	l->has_origin = rc == 0;
 	l->scanned = l->tip;
 	l->has_scanned = true;
-	keep_trees(g, steal_ptr(&now.done));
+	ledger_rest(g);
 	return 0;
 }
 
@@ -280,6 +271,8 @@ static int is_done(struct git_state *g, const char *id, bool *ret, struct err *e
 
 	ledger_folder(id, xx);
 	size_t i = strtoul(xx, NULL, 16);
+	if (!g->ledger.done && folder_at(g->repo, &g->ledger.scanned, LEDGER_DONE, &g->ledger.done, err) < 0)
+		return -1;
 	if (!g->ledger.folders[i] && folder_in(g->repo, g->ledger.done, xx, &g->ledger.folders[i], err) < 0)
 		return -1;
 	*ret = g->ledger.folders[i] && git_tree_entry_byname(g->ledger.folders[i], name);
@@ -292,6 +285,8 @@ void ledger_rest(struct git_state *g)
 		git_tree_free(g->ledger.folders[i]);
 		g->ledger.folders[i] = NULL;
 	}
+	git_tree_free(g->ledger.done);
+	g->ledger.done = NULL;
 }
 
 int ledger_status(struct git_state *g, const char *id, struct ledger_standing *ret, struct err *err)

@@ -76,8 +76,7 @@ struct ledger {
 	json_t *moved; /* ids whose entries changed since they were last looked at */
 	struct ledger_origin origin;
 	bool has_origin;
-	git_tree *done;         /* done/ as scanned; NULL: there is none */
-	git_tree *folders[256]; /* of it, while questions are asked */
+	git_tree *done, *folders[256]; /* done/ as scanned, and its folders, while questions are asked */
 
 	/* This dispatcher's life. */
 	char incarnation[LEDGER_TOKEN_MAX + 1];
@@ -124,6 +123,8 @@ void ledger_add(struct git_state *g, const struct ledger_entry *e);
 bool ledger_has(const struct git_state *g, enum ledger_kind kind, const char *id);
 /* Makes the ledger where there is none yet. */
 int ledger_found(struct git_state *g, struct err *err);
+/* Asks the server for the tip, fetches it if it is another one, and reads what is new. ERR_INVALID: it can't be worked with. */
+int ledger_read_again(struct git_state *g, struct err *err);
 /* Whether anything is to be written, and whether it could be now. */
 bool ledger_due(const struct git_state *g);
 bool ledger_ready(const struct git_state *g);

@@ -166,9 +166,10 @@ void record_superseded(struct git_state *g, const char *id, int64_t ask, const c
 static int superseded(struct git_state *g, struct result_file *r, struct err *err)
 {
 	cleanup_free char *path = vault_result_path(r->id);
-	struct ledger_standing standing;
+	struct ledger_standing standing = {.status = LEDGER_NOBODY};
 
-	if (ledger_status(g, r->id, &standing, err) < 0)
+	/* What stands on the branch is news; so may be what the ledger says of it. */
+	if (g->ledger.on && (ledger_read_again(g, err) < 0 || ledger_status(g, r->id, &standing, err) < 0))
 		return -1;
 	if (standing.status == LEDGER_OURS) {
 		free(r->blocked);

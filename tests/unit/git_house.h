@@ -32,7 +32,9 @@ static inline void start(struct house *h)
 	fflush(NULL);
 	h->pid = fork();
 	if (h->pid == 0) {
-		close(pair[0]);
+		/* Not only its own other end: those of other dispatchers would keep them from being hung up on. */
+		close_range(3, (unsigned)pair[1] - 1, 0);
+		close_range((unsigned)pair[1] + 1, ~0u, 0);
 		log_init("git", LOG_LEVEL_ERROR, false);
 		signal(SIGPIPE, SIG_IGN);
 		h->args.sock = pair[1];

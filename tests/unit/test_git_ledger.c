@@ -35,6 +35,15 @@ static void expect_only(struct house *h, const char *kind, const char *id)
 	json_decref(expect(h, kind, id));
 }
 
+/* The same, whatever comes before it. */
+static void await(struct house *h, const char *kind, const char *id)
+{
+	for (bool found = false; !found;) {
+		cleanup_json json_t *m = next(h);
+		found = strcmp(str(m, "kind"), kind) == 0 && (!id || (str(m, "id") && strcmp(str(m, "id"), id) == 0));
+	}
+}
+
 /* The reason of a message of that kind holds a text. */
 static void expect_reason(struct house *h, const char *kind, const char *id, const char *part)
 {
@@ -99,14 +108,14 @@ static char *decision(struct house *h, const char *what, const char *id, const c
 	}
 }
 
-static __attribute__((unused)) void decided(struct house *h, const char *what, const char *id, const char *result)
+static void decided(struct house *h, const char *what, const char *id, const char *result)
 {
 	cleanup_free char *no = decision(h, what, id, result);
 	if (no)
 		fail_msg("%s: %s", what, no);
 }
 
-static __attribute__((unused)) void refused(struct house *h, const char *what, const char *id, const char *result, const char *part)
+static void refused(struct house *h, const char *what, const char *id, const char *result, const char *part)
 {
 	cleanup_free char *no = decision(h, what, id, result);
 	if (!no || !strstr(no, part))
@@ -176,7 +185,7 @@ static size_t commits(struct house *h, const char *ref)
 	return n;
 }
 
-static __attribute__((unused)) void hook(struct house *h, const char *name, const char *script)
+static void hook(struct house *h, const char *name, const char *script)
 {
 	cleanup_free char *path = xasprintf("%s/hooks/%s", h->f.repo_path, name);
 	if (script)
@@ -335,6 +344,486 @@ static void test_confirmation_asks_the_server(void **state)
 	expect_only(h, "claim_lost", "a");
 }
 
+/* ---- lives ---- */
+
+/* A copy of the spool began a life of its own: the first one ends at its next word with the ledger. guard: life_check in dispatcher/git/incarnate.c */
+static void test_copied_spool(void **state)
+{
+	struct house *h = *state;
+	cleanup_house struct house *copy = another(h, "edge1");
+	land_basics(h);
+	begin(h, "polled yes\n");
+	json_decref(copy->former);
+	copy->former = json_deep_copy(h->former);
+	copy->life = 100;
+	begin(copy, "polled yes\n"); /* it remembers the same life, so it goes on from it */
+	send_claim(h, "a", 1, "n1", NULL);
+	cleanup_json json_t *m = expect(h, "incarnated", NULL);
+	assert_false(json_is_true(json_object_get(m, "ok")));
+	assert_non_null(strstr(str(m, "reason"), "another dispatcher works under the name edge1"));
+	assert_int_equal(claim_of(h, "a").attempt, 0);
+	claim(copy, "a", 1, "m1", NULL);
+
+	/* And so does a start of an old copy. */
+	stop(h);
+	start(h);
+	cleanup_free char *lines = until_polled(h, NULL);
+	cleanup_json json_t *again = expect(h, "incarnated", NULL);
+	assert_false(json_is_true(json_object_get(again, "ok")));
+}
+
+/* The spool is gone: the name is taken over, but not its claims. */
+static void test_lost_spool(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	land_action(h, "a", "");
+	expect_poll(h, "landed a\npolled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	stop(h);
+	cleanup_house struct house *fresh = another(h, "edge1");
+	fresh->life = 50;
+	begin(fresh, "landed a\npolled yes\n");
+	send_claim(fresh, "a", 1, "m1", NULL);
+	expect_reason(fresh, "claim_lost", "a", "earlier life of this dispatcher");
+}
+
+/* ---- the backlog, and what an operator decides ---- */
+
+static void test_backlog(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	land_action(h, "old", "");
+	land_action(h, "done", "");
+	land(h->f.repo, "vault/actions/done.result.json", "{}");
+	begin(h, "landed old wait\npolled yes\n");
+	assert_int_equal(h->backlog, 1);
+	land_action(h, "new", "");
+	expect_poll(h, "landed new\npolled yes\n");
+	stop(h);
+	begin(h, "landed old wait\nlanded new\npolled yes\n");
+	decided(h, "backlog", NULL, NULL);
+	cleanup_free char *lines = until_polled(h, NULL);
+	assert_string_equal(lines, "landed old\npolled yes\n");
+	assert_int_equal(h->backlog, 0);
+	claim(h, "old", 1, "n1", NULL);
+	decided(h, "backlog", NULL, NULL); /* said twice: it is so */
+}
+
+static void test_rerun(void **state)
+{
+	struct house *h = *state;
+	cleanup_house struct house *other = another(h, "edge2");
+	cleanup_json json_t *all = json_array();
+	land_basics(h);
+	begin(h, "polled yes\n");
+	begin(other, "polled yes\n");
+	land_action(h, "a", "");
+	expect_poll(h, "landed a\npolled yes\n");
+	refused(h, "rerun", "a", NULL, "nobody has claimed a");
+	claim(h, "a", 1, "n1", NULL);
+	expect_poll(other, "polled yes\n");
+	decided(other, "rerun", "a", NULL);
+	assert_true(claim_of(h, "a").free);
+	assert_int_equal(claim_of(h, "a").attempt, 2);
+	cleanup_free char *lines = until_polled(other, all);
+	assert_string_equal(lines, "landed a\npolled yes\n");
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(all, 0), "attempt")), 2);
+	decided(other, "rerun", "a", NULL); /* it is free already, for the same attempt */
+	assert_int_equal(claim_of(h, "a").attempt, 2);
+	expect_poll(h, "landed a\npolled yes\n");
+
+	/* Attempt 1 is nobody's any more, and what it found out comes too late. */
+	send_claim(h, "a", 1, "n2", "n1");
+	expect_reason(h, "claim_lost", "a", "attempt 2");
+	send_result(h, "a", "n1", 1);
+	cleanup_json json_t *gone = expect(h, "gone", "a");
+	assert_true(json_is_true(json_object_get(gone, "ok")));
+	claim(other, "a", 2, "m1", NULL);
+	finish(other, "a", "m1", 2);
+	refused(other, "rerun", "a", NULL, "has a result already");
+	refused(other, "lost", "a", "{}", "has a result already");
+}
+
+static void test_settled_as_lost(void **state)
+{
+	struct house *h = *state;
+	cleanup_house struct house *other = another(h, "edge2");
+	struct ledger_done done;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	begin(other, "polled yes\n");
+	land_action(h, "a", "");
+	expect_poll(h, "landed a\npolled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	expect_poll(other, "polled yes\n");
+	cleanup_free char *text = result_text("a", "whose", 9, "lost");
+	decided(other, "lost", "a", text);
+	assert_true(has_done(h, "a", &done));
+	assert_int_equal(done.outcome, OUTCOME_LOST);
+	assert_int_equal(done.attempt, 1);
+	send_result(h, "a", "n1", 1); /* it comes back after all */
+	expect_only(h, "gone", "a");
+	refused(other, "lost", "b", text, "nobody has claimed b");
+}
+
+static void test_overdue(void **state)
+{
+	struct house *h = *state;
+	cleanup_json json_t *all = json_array();
+	land_basics(h);
+	begin(h, "polled yes\n");
+	send_msg(h, msg_new(MSG_CLAIM, "{s:s, s:i, s:s, s:[], s:I}", "id", "a", "attempt", 1, "nonce", "n1", "mine", "deadline",
+	                    (json_int_t)time(NULL) - 1));
+	expect_only(h, "claimed", "a");
+	claim(h, "b", 1, "n2", NULL);
+	cleanup_free char *lines = poll_for(h, all);
+	const json_t *overdue = json_object_get(json_array_get(all, 0), "overdue");
+	assert_int_equal(json_array_size(overdue), 1);
+	assert_string_equal(str(json_array_get(overdue, 0), "id"), "a");
+	assert_string_equal(str(json_array_get(overdue, 0), "dispatcher"), "edge1");
+	finish(h, "a", "n1", 1);
+	expect_poll(h, "polled yes\n");
+	assert_int_equal(h->overdue, 0);
+}
+
+/* ---- foreign results ---- */
+
+/*
+ * A result that came with its own request is nobody's: the action does not run, and is not finished. guard: on_result and why_taken in
+ * dispatcher/git/announce.c
+ */
+static void test_threat_10_a_foreign_result(void **state)
+{
+	struct house *h = *state;
+	cleanup_json json_t *all = json_array();
+	const char *a = "{\"id\": \"a\", \"formula\": \"f\", \"context\": \"why\", \"secrets\": []}";
+	const struct git_change both[] = {{"vault/actions/a.json", a, strlen(a)}, {"vault/actions/a.result.json", "{}", 2}};
+	git_oid base = land_basics(h);
+	begin(h, "polled yes\n");
+	git_oid merge = commit_on(h->f.repo, &base, both, 2, "merge");
+	set_ref(h->f.repo, "refs/heads/main", &merge);
+	cleanup_free char *lines = poll_for(h, all);
+	assert_string_equal(lines, "landed a wait\npolled yes\n");
+	assert_non_null(strstr(str(json_array_get(all, 0), "wait"), "no dispatcher recorded stands at vault/actions/a.result.json"));
+	stop(h);
+	begin(h, "landed a wait\npolled yes\n");
+
+	/* One that is put there while the action runs keeps ours back until it is taken away. guard: superseded in dispatcher/git/record.c */
+	land_action(h, "b", "");
+	expect_poll(h, "landed b\npolled yes\n");
+	claim(h, "b", 1, "n1", NULL);
+	land(h->f.repo, "vault/actions/b.result.json", "{}");
+	expect_poll(h, "polled yes\n");
+	send_result(h, "b", "n1", 1);
+	expect_reason(h, "record_state", NULL, "no dispatcher recorded");
+	land(h->f.repo, "vault/actions/b.result.json", NULL);
+	cleanup_free char *got = poll_for(h, NULL);
+	if (!strstr(got, "recorded b"))
+		await(h, "recorded", "b");
+}
+
+/* What happens to an action, or its result, once it is finished, changes nothing and is reported. guard: compare in dispatcher/git/announce.c */
+static void test_threat_08_changed_afterwards(void **state)
+{
+	struct house *h = *state;
+	cleanup_json json_t *all = json_array();
+	land_basics(h);
+	begin(h, "polled yes\n");
+	land_action(h, "a", "");
+	expect_poll(h, "landed a\npolled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	finish(h, "a", "n1", 1);
+	land(h->f.repo, "vault/actions/a.result.json", "{\"outcome\": \"failed\"}");
+	land_action(h, "a", "\"KEY\"");
+	cleanup_free char *lines = poll_for(h, all);
+	assert_string_equal(lines, "polled yes\n");
+	const json_t *notes = json_object_get(json_array_get(all, 0), "notes");
+	assert_int_equal(json_array_size(notes), 2);
+	assert_string_equal(json_string_value(json_array_get(notes, 0)),
+	                    "vault/actions/a.result.json was edited after its result was recorded");
+	assert_string_equal(json_string_value(json_array_get(notes, 1)), "vault/actions/a.json was edited after its result was recorded");
+
+	/* Deleted, and added again: the id stays taken, whatever stands on the branch. guard: LEDGER_FINISHED in why_taken */
+	land(h->f.repo, "vault/actions/a.result.json", NULL);
+	land(h->f.repo, "vault/actions/a.json", NULL);
+	expect_poll(h, "polled yes\n");
+	land_action(h, "a", "");
+	expect_poll(h, "landed a wait\npolled yes\n");
+	send_claim(h, "a", 1, "n2", "n1");
+	expect_reason(h, "claim_lost", "a", "finished");
+	cleanup_house struct house *other = another(h, "edge2");
+	begin(other, "landed a wait\npolled yes\n");
+}
+
+/* ---- history ---- */
+
+/* guard: branch_fault in dispatcher/git/history.c */
+static void test_threat_07_rewritten_branch_freezes(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	git_oid before = land_action(h, "a", "");
+	land_action(h, "b", "");
+	expect_poll(h, "landed a\nlanded b\npolled yes\n");
+	git_oid newest = ref_of(h, "refs/heads/main");
+	set_ref(h->f.repo, "refs/heads/main", &before); /* a replica that lags behind */
+	expect_poll(h, "gone b\npolled yes\n");
+	assert_true(h->frozen);
+	send_claim(h, "a", 1, "n1", NULL); /* is kept until that is over */
+	expect_poll(h, "polled yes\n");
+	set_ref(h->f.repo, "refs/heads/main", &newest);
+	cleanup_free char *lines = poll_for(h, NULL);
+	assert_non_null(strstr(lines, "landed b"));
+	assert_false(h->frozen);
+	expect_only(h, "claimed", "a");
+
+	git_oid rewritten = commit_on(h->f.repo, &before, &(struct git_change){"x", "x", 1}, 1, "rewritten");
+	set_ref(h->f.repo, "refs/heads/main", &rewritten);
+	expect_poll(h, "gone b\npolled yes\n");
+	assert_true(h->frozen);
+	stop(h);
+	expect_first(h, "landed a\npolled yes\n"); /* a restart is no way round it */
+	assert_true(h->frozen);
+	decided(h, "history", NULL, NULL);
+	for (bool polled = false; !polled;) {
+		cleanup_json json_t *m = next(h);
+		polled = strcmp(str(m, "kind"), "polled") == 0;
+		if (polled)
+			assert_true(json_is_null(json_object_get(m, "frozen")));
+	}
+}
+
+/* Everything is there, but the last tip came into the branch from the side: whoever did that decided what landed. guard: on_chain in dispatcher/git/history.c */
+static void test_threat_07_turned_round_branch_freezes(void **state)
+{
+	struct house *h = *state;
+	git_oid base = land_basics(h);
+	begin(h, "polled yes\n");
+	git_oid seen = land_action(h, "a", "");
+	expect_poll(h, "landed a\npolled yes\n");
+	git_oid side = commit_on(h->f.repo, &base, &(struct git_change){"x", "x", 1}, 1, "side"), merge;
+	git_oid parents[] = {side, seen};
+	struct err err = ERR_INIT;
+	cleanup_free char *text = action_text("a", "");
+	git_signature *who = somebody();
+	assert_ok(git_repo_commit(h->f.repo, parents, 2, &(struct git_change){"vault/actions/a.json", text, strlen(text)}, 1, who, "merge",
+	                          &merge, &err),
+	          &err);
+	git_signature_free(who);
+	set_ref(h->f.repo, "refs/heads/main", &merge);
+	cleanup_free char *lines = poll_for(h, NULL);
+	assert_true(h->frozen);
+}
+
+/* A dispatcher that has never seen the branch before is shown an older state of it: by the ledger it knows. guard: check_view in dispatcher/git/claim.c */
+static void test_threat_07_stale_view_claims_nothing(void **state)
+{
+	struct house *h = *state;
+	cleanup_house struct house *fresh = another(h, "edge2");
+	git_oid before = land_basics(h);
+	begin(h, "polled yes\n");
+	land_action(h, "a", "");
+	expect_poll(h, "landed a\npolled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	finish(h, "a", "n1", 1);
+	git_oid newest = ref_of(h, "refs/heads/main");
+	set_ref(h->f.repo, "refs/heads/main", &before);
+	begin(fresh, "polled yes\n");
+	send_claim(fresh, "b", 1, "m1", NULL);
+	expect_reason(fresh, "record_state", NULL, "shows an older state");
+	assert_int_equal(claim_of(h, "b").attempt, 0);
+	set_ref(h->f.repo, "refs/heads/main", &newest);
+	expect_only(fresh, "claimed", "b");
+}
+
+/* guard: ledger_fault in dispatcher/git/history.c */
+static void test_ledger_taken_away(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	expect_poll(h, "polled yes\n");
+	assert_int_equal(git_reference_remove(h->f.repo, LEDGER_REF), 0);
+	expect_poll(h, "polled yes\n");
+	assert_true(h->frozen);
+	stop(h);
+	expect_first(h, "polled yes\n");
+	assert_true(h->frozen); /* and it is not made anew */
+	git_oid oid;
+	assert_int_equal(git_reference_name_to_id(&oid, h->f.repo, LEDGER_REF), GIT_ENOTFOUND);
+	git_error_clear();
+	decided(h, "history", NULL, NULL); /* what was seen of it is put back */
+	assert_string_equal(claim_of(h, "a").nonce, "n1");
+}
+
+/* Rewound and gone on: entries are missing. Those that were seen are put back, and those that came since stay. */
+static void test_ledger_rewound(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	git_oid before = ref_of(h, LEDGER_REF);
+	claim(h, "a", 1, "n1", NULL);
+	expect_poll(h, "polled yes\n");
+	set_ref(h->f.repo, LEDGER_REF, &before);
+	struct ledger_claim c = {.dispatcher = "edge9", .incarnation = "i", .nonce = "z", .attempt = 1};
+	cleanup_free char *text = ledger_claim_text(&c), *path = ledger_claim_path("b");
+	forge_entry(h, path, text);
+	expect_poll(h, "polled yes\n");
+	assert_true(h->frozen);
+	decided(h, "history", NULL, NULL);
+	assert_string_equal(claim_of(h, "a").nonce, "n1");
+	assert_string_equal(claim_of(h, "b").nonce, "z");
+}
+
+/* The branch goes on, but something in it was taken away or edited. guard: check_grown in dispatcher/git/ledger.c */
+static void test_ledger_tampered(void **state)
+{
+	struct house *h = *state;
+	cleanup_free char *claim_path = ledger_claim_path("a"), *done_path = ledger_done_path("b");
+	land_basics(h);
+	begin(h, "polled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	claim(h, "b", 1, "n2", NULL);
+	finish(h, "b", "n2", 1);
+	expect_poll(h, "polled yes\n");
+	git_oid sound = ref_of(h, LEDGER_REF);
+	const char *const paths[] = {claim_path, done_path};
+	for (int i = 0; i < 2; i++) {
+		forge_entry(h, paths[i], i == 0 ? NULL : "{}");
+		expect_poll(h, "polled yes\n");
+		assert_true(h->frozen);
+		set_ref(h->f.repo, LEDGER_REF, &sound);
+		expect_poll(h, "polled yes\n");
+		assert_false(h->frozen);
+	}
+	/* A claim that nobody can read is somebody's all the same. */
+	cleanup_free char *path = ledger_claim_path("c");
+	forge_entry(h, path, "nonsense");
+	send_claim(h, "c", 1, "n3", NULL);
+	expect_only(h, "claim_lost", "c");
+}
+
+static void test_local_refuses(void **state)
+{
+	static char local[] = "local";
+	struct house *h = *state;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	stop(h);
+	h->config.claims = local;
+	start(h);
+	expect_reason(h, "incarnated", NULL, "claims: local");
+}
+
+/* ---- pushes ---- */
+
+/* The ref is written and the answer lost: the claim is found to stand. */
+static void test_threat_38_answer_lost(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	hook(h, "reference-transaction", "#!/bin/sh\n[ \"$1\" != committed ] || kill -9 $PPID\n");
+	claim(h, "a", 1, "n1", NULL);
+	hook(h, "reference-transaction", NULL);
+	assert_string_equal(claim_of(h, "a").nonce, "n1");
+	assert_int_equal(commits(h, LEDGER_REF), 2);
+}
+
+/*
+ * Nobody answered, and the ref stands where it stood: the same commit is pushed again, since the first push may yet be applied. guard: settle in
+ * dispatcher/git/claim.c
+ */
+static void test_threat_38_pushed_again(void **state)
+{
+	struct house *h = *state;
+	cleanup_free char *log = xasprintf("%s/pushed", h->f.dir);
+	cleanup_free char *script =
+	    xasprintf("#!/bin/sh\nread old new ref\necho $new >>%s\n[ $(wc -l <%s) -gt 1 ] || kill -9 $PPID\n", log, log);
+	cleanup_buf struct buf lines = BUF_INIT;
+	struct err err = ERR_INIT;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	hook(h, "pre-receive", script);
+	send_claim(h, "a", 1, "n1", NULL);
+	expect_only(h, "record_state", NULL);
+	expect_only(h, "claimed", "a");
+	assert_ok(file_read(log, 65536, &lines, &err), &err);
+	assert_int_equal(lines.len, 2 * 41);
+	assert_memory_equal(lines.data, lines.data + 41, 41);
+}
+
+/* The server says no to the ledger only: its words are handed on, results wait, and everything goes through once it says yes. */
+static void test_threat_39_refused_entries(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	hook(h, "update", "#!/bin/sh\n[ \"$1\" != refs/heads/disinto-ledger ] || { echo 'only bots push here'; exit 1; }\n");
+	send_result(h, "a", "n1", 1);
+	expect_reason(h, "record_state", NULL, "only bots push here");
+	send_claim(h, "b", 1, "n2", NULL);
+	expect_poll(h, "polled yes\n");
+	assert_int_equal(claim_of(h, "b").attempt, 0);
+	hook(h, "update", NULL);
+	expect_only(h, "recorded", "a");
+	expect_only(h, "claimed", "b");
+	cleanup_json json_t *good = expect(h, "record_state", NULL);
+	assert_true(json_is_true(json_object_get(good, "ok")));
+}
+
+/*
+ * Four dispatchers want every one of 60 actions at once, over one smart-HTTP server: each is claimed once. guard: look_at_claim in dispatcher/git/claim.c, and the
+ * server's compare-and-swap
+ */
+#define RACERS 4
+#define PRIZES 60
+static void test_threat_41_each_is_claimed_once(void **state)
+{
+	struct house *h = *state;
+	struct house *racers[RACERS];
+	int winners[PRIZES] = {0}, answers = 0;
+	h->config.ops_repo = serve(&h->f, "http", NULL);
+	land_basics(h);
+	for (int i = 0; i < RACERS; i++) {
+		cleanup_free char *name = xasprintf("racer%d", i);
+		racers[i] = another(h, name);
+		racers[i]->args.dispatcher_id = xstrdup(name);
+		begin(racers[i], "polled yes\n");
+	}
+	for (int n = 0; n < PRIZES; n++)
+		for (int i = 0; i < RACERS; i++) {
+			cleanup_free char *id = xasprintf("p%02d", (n + i * PRIZES / RACERS) % PRIZES), *nonce = xasprintf("r%d-%d", i, n);
+			send_claim(racers[i], id, 1, nonce, NULL);
+		}
+	for (int i = 0; i < RACERS; i++)
+		for (int n = 0; n < PRIZES;) {
+			cleanup_json json_t *m = next(racers[i]);
+			bool won = strcmp(str(m, "kind"), "claimed") == 0;
+			if (!won && strcmp(str(m, "kind"), "claim_lost") != 0)
+				continue;
+			winners[atoi(str(m, "id") + 1)] += won;
+			answers++;
+			n++;
+		}
+	assert_int_equal(answers, RACERS * PRIZES);
+	for (int n = 0; n < PRIZES; n++)
+		assert_int_equal(winners[n], 1);
+	for (int i = 0; i < RACERS; i++) {
+		char *name = (char *)(uintptr_t)racers[i]->args.dispatcher_id;
+		forget(&racers[i]);
+		free(name);
+	}
+	free(h->config.ops_repo);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,6 +833,25 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_two_dispatchers, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_reclaim_after_restart, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_confirmation_asks_the_server, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_copied_spool, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_lost_spool, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_backlog, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_rerun, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_settled_as_lost, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_overdue, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_10_a_foreign_result, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_08_changed_afterwards, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_07_rewritten_branch_freezes, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_07_turned_round_branch_freezes, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_07_stale_view_claims_nothing, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_ledger_taken_away, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_ledger_rewound, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_ledger_tampered, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_local_refuses, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_38_answer_lost, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_38_pushed_again, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_39_refused_entries, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_41_each_is_claimed_once, with_ledger, teardown),
 	};
 	return cmocka_run_group_tests_name("git_ledger", tests, NULL, NULL);
 }
