@@ -38,6 +38,8 @@ json_t *house_row(const struct run *r)
 	json_object_set_new(row, "outcome", r->has_outcome ? json_string(outcome_name(r->outcome)) : json_null());
 	json_object_set_new(row, "exit_code", r->has_exit_code ? json_integer(r->exit_code) : json_null());
 	json_object_set_new(row, "commit", opt_string(r->commit));
+	json_object_set_new(row, "tier", opt_string(r->tier));
+	json_object_set_new(row, "approved_by", opt_string(r->approval_by));
 	return row;
 }
 

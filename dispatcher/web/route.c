@@ -203,6 +203,12 @@ static enum MHD_Result post_hook(struct request *q, const char *op)
 	return ask(q, op);
 }
 
+static enum MHD_Result get_events(struct request *q, const char *op)
+{
+	(void)op;
+	return web_events_begin(q, header_of("Last-Event-ID", q));
+}
+
 /* ---- The routes ---- */
 
 static const struct route routes[] = {
@@ -215,6 +221,7 @@ static const struct route routes[] = {
     {"GET", "/actions/{id}", SCOPE_READ, ask, "show"},
     {"GET", "/actions/{id}/artifacts", SCOPE_READ, ask, "artifacts"},
     {"GET", "/actions/{id}/artifacts/{artifact}", SCOPE_READ, ask, "artifact"},
+    {"GET", "/events", SCOPE_READ, get_events, NULL},
     {"GET", "/workers", SCOPE_READ, get_workers, NULL},
     {"GET", "/workers/{id}/logs", SCOPE_READ, get_logs, "logs"},
     {"DELETE", "/workers/{id}", SCOPE_OPERATE, ask, "cancel"},
@@ -338,6 +345,7 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 	buf_free(&q->body);
 	sodium_free(q->token);
 	free(q->scope);
+	free(q->piece);
 	free(q->id);
 	free(q->artifact);
 	free(q);

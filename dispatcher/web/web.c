@@ -50,11 +50,12 @@ static void hear_run(struct web *w, struct msg *m)
 
 	if (!id)
 		return;
+	json_object_del(m->body, "kind");
+	web_event(w, "run", m->body);
 	if (json_is_true(json_object_get(m->body, "forgotten"))) {
 		json_object_del(w->rows, id);
 		return;
 	}
-	json_object_del(m->body, "kind");
 	json_object_set(w->rows, id, m->body);
 	id = json_string_value(json_object_get(m->body, "id"));
 	ask_for_logs(w, id);
@@ -83,6 +84,13 @@ static void pong(struct web *w, const struct msg *m)
 	json_decref(body);
 }
 
+static void tell_status(struct web *w)
+{
+	cleanup_json json_t *status = web_status(w);
+
+	web_event(w, "status", status);
+}
+
 static int hear(struct web *w, struct msg *m, struct err *err)
 {
 	enum msg_kind kind;
@@ -96,6 +104,7 @@ static int hear(struct web *w, struct msg *m, struct err *err)
 	case MSG_STATUS:
 		json_decref(w->status);
 		w->status = json_incref(m->body);
+		tell_status(w);
 		break;
 	case MSG_TOKENS:
 		json_decref(w->tokens);
@@ -147,8 +156,9 @@ static int epoll_of(struct MHD_Daemon *d)
 
 static int wait_ms(struct web *w, int followers)
 {
+	int beat = web_beat(w);
 	struct MHD_Daemon *both[2] = {w->tcp, w->api};
-	int wait = followers ? FOLLOW_MS : -1;
+	int wait = followers ? FOLLOW_MS : beat;
 
 	for (int i = 0; i < 2; i++) {
 		MHD_UNSIGNED_LONG_LONG t;
@@ -206,6 +216,7 @@ int web_role(const struct role_args *args)
 	struct web w = {.args = args, .rows = json_object()};
 
 	LIST_INIT(&w.requests);
+	web_events_init(&w.events);
 	msg_conn_init(&w.core, args->sock);
 	if (args->hook_fd >= 0 && hook_secret_read(args->hook_fd, &w.hook, NULL) < 0)
 		return 1; /* the parent has read it too */

@@ -47,8 +47,23 @@ struct request {
 	json_t *answer;
 	int log_fd; /* of the log or the artifact; -1: none */
 	off_t at;
+	/* of /events */
+	bool events, wants_snapshot, beat;
+	uint64_t seq;    /* the last event that was sent, or is being sent */
+	char *piece;     /* what is being sent; NULL: nothing */
+	size_t piece_at; /* bytes of it that were sent */
 };
 LIST_HEAD(requests, request);
+
+#define EVENTS_KEPT 1024
+
+/* events.c: what changed last. */
+struct web_events {
+	char epoch[17]; /* of this process: another one's numbers mean nothing here */
+	uint64_t seq;   /* of the newest */
+	char *ring[EVENTS_KEPT];
+	int64_t beat_at_ms; /* monotonic */
+};
 
 struct web {
 	const struct role_args *args;
@@ -57,6 +72,7 @@ struct web {
 	json_t *rows;   /* id -> last RUN */
 	json_t *tokens; /* the last TOKENS; NULL: none */
 	struct hook_secret hook;
+	struct web_events events;
 	struct requests requests;
 	json_int_t asks;
 	struct MHD_Daemon *tcp, *api; /* tcp NULL when off */
@@ -78,6 +94,14 @@ enum MHD_Result web_route(void *web, struct MHD_Connection *c, const char *url, 
                           const char *upload_data, size_t *upload_data_size, void **state);
 void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code);
 void web_ask(struct request *q, const char *op);
+
+/* events.c */
+void web_events_init(struct web_events *e);
+/* Something changed: every reader is told. */
+void web_event(struct web *w, const char *type, const json_t *data);
+enum MHD_Result web_events_begin(struct request *q, const char *last_id);
+/* Once in each turn: keeps quiet streams alive. Milliseconds until it wants to be called again; -1: nobody reads. */
+int web_beat(struct web *w);
 
 /* artifacts.c */
 struct MHD_Response *web_artifact_response(struct request *q);
