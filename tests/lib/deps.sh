@@ -7,6 +7,7 @@ missing=
 have=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "$@" 'libclang-rt-*-dev' 2>/dev/null | sed -n 's/ installed$//p')
 for package in "$@"; do
 	case $package in
+	npm) command -v npm >/dev/null && continue ;; # other sources of nodejs bring it along
 	libclang-rt-*) pattern='^libclang-rt-.*-dev$' ;; # its name holds the version of the release's clang
 	*) pattern="^$package\$" ;;
 	esac
