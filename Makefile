@@ -18,7 +18,7 @@ PKGS = libgit2 libcurl jansson libsodium yaml-0.1 libmicrohttpd
 DEPS = build-essential pkg-config git libgit2-dev libcurl4-openssl-dev libjansson-dev libsodium-dev libyaml-dev \
        libmicrohttpd-dev docker.io iptables iproute2 procps busybox-static jq curl ca-certificates
 TEST_DEPS = libcmocka-dev zlib1g-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
-            shellcheck mmdebstrap nodejs npm
+            shellcheck mmdebstrap nodejs npm docker-registry musl-tools
 
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
@@ -98,7 +98,7 @@ $(SAN)/test_runner_%: $(SAN)/tests/unit/test_runner_%.o $(SAN)/support.a $(SAN)/
 $(SAN)/runner/%.o: SAN_CFLAGS += -DDISINTO_TEST
 $(SAN)/disinto-runner: $(SAN)/runner/main.o $(SAN)/runner.a $(SAN)/lib.a
 	$(link_san)
-$(SAN)/test_engine: | bin/disinto-runner
+$(SAN)/test_engine $(SAN)/test_engine_faults: | bin/disinto-runner
 # A dispatcher for the tests that need it to be impatient (DISINTO_TEST in dispatcher/pulse.c).
 $(SAN)/dispatcher/%.o: SAN_CFLAGS += -DDISINTO_TEST
 $(SAN)/bin/disinto-dispatcher: $(SAN)/dispatcher/main.o $(SAN)/dispatcher.a $(SAN)/lib.a | bin/disinto-runner

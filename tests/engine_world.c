@@ -200,6 +200,18 @@ json_t *world_hear(struct world *w, enum msg_kind kind)
 	}
 }
 
+json_t *world_hear_either(struct world *w, enum msg_kind one, enum msg_kind other)
+{
+	cleanup_json json_t *a = msg_new(one, NULL), *b = msg_new(other, NULL);
+	int64_t deadline = now_mono_ms() + SILENCE_MS;
+	for (;;) {
+		json_t *m = take_kept(w, text(a, "kind"));
+		if (m || (m = take_kept(w, text(b, "kind"))))
+			return m;
+		hear_one(w, text(a, "kind"), deadline);
+	}
+}
+
 void world_log_has(struct world *w, const char *s)
 {
 	int64_t deadline = now_mono_ms() + SILENCE_MS;
@@ -245,4 +257,25 @@ json_t *world_inspect(struct world *w)
 	if (api_get(&w->api, &inspect, &err, "/containers/%s/json", w->name) < 0 && err.code != ERR_NOT_FOUND)
 		fail_msg("%s", err_msg(&err));
 	return inspect;
+}
+
+static pid_t tests_pid;
+
+static void end_tests(int sig)
+{
+	kill(tests_pid, sig);
+}
+
+int world_main(int (*all_tests)(void))
+{
+	int status = 1;
+	if (world_engine_start() == 0 && (tests_pid = fork()) == 0)
+		exit(all_tests());
+	signal(SIGTERM, end_tests);
+	signal(SIGINT, end_tests);
+	if (tests_pid > 0)
+		while (waitpid(tests_pid, &status, 0) < 0)
+			;
+	world_engine_stop();
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }

@@ -20,6 +20,9 @@ int world_engine_start(void);
 void world_engine_stop(void);
 void world_engine_script(const char *verb);
 
+/* What main returns: starts the engine, runs the tests as a child, so that the engine is ended whatever becomes of them. */
+int world_main(int (*all_tests)(void));
+
 /* One engine role and its connection. */
 struct world {
 	pid_t pid;
@@ -43,6 +46,8 @@ void world_say(struct world *w, enum msg_kind kind, json_t *members, int fd);
 void world_start(struct world *w, const char *run, const char *secret, json_t *change);
 /* The next message of this kind (others are kept, LOG is joined). Caller owns. Ends the test when none comes within a minute. */
 json_t *world_hear(struct world *w, enum msg_kind kind);
+/* The next that is one of these two. */
+json_t *world_hear_either(struct world *w, enum msg_kind one, enum msg_kind other);
 /* The secret (or none: NULL) through a pipe, whole or broken off. */
 void world_secrets(struct world *w, const char *name, const char *value, bool whole);
 /* READY, SECRETS, DELIVERED, GO, GOING. */

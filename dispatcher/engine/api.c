@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -17,11 +18,21 @@
 #define ANSWER_MAX (8u << 20) /* a list of thousands of containers is a few MiB */
 #define WORDS_MAX 500         /* of the engine's own message */
 
+int api_patience(int ms)
+{
+#ifdef DISINTO_TEST
+	const char *most = getenv("DISINTO_TEST_ENGINE_MS");
+	if (most && atoi(most) < ms)
+		return atoi(most);
+#endif
+	return ms;
+}
+
 void api_open(struct api *a, const char *socket_path, const char *prefix)
 {
 	const struct http_options options = {.unix_socket = socket_path, .base_url = "http://docker", .connect_timeout_ms = API_CONNECT_MS};
 	a->http = http_client_new(&options);
-	a->call_ms = API_CALL_MS;
+	a->call_ms = api_patience(API_CALL_MS);
 	snprintf(a->prefix, sizeof(a->prefix), "%s", prefix);
 }
 
@@ -198,7 +209,7 @@ int api_attach_stdin(const char *socket_path, const char *prefix, const char *co
 	                                       "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n",
 	                                       prefix, container);
 	cleanup_buf struct buf head = BUF_INIT;
-	int64_t deadline = now_mono_ms() + API_CONNECT_MS;
+	int64_t deadline = now_mono_ms() + api_patience(API_CONNECT_MS);
 	cleanup_fd int fd = connect_engine(socket_path, err);
 	if (fd < 0)
 		return -1;

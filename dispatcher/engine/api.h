@@ -18,6 +18,9 @@ struct api {
 	int call_ms;     /* deadline of one call; API_CALL_MS after api_open */
 };
 
+/* A deadline, which tests shorten (DISINTO_TEST_ENGINE_MS, where the program is built for them). */
+int api_patience(int ms);
+
 void api_open(struct api *a, const char *socket_path, const char *prefix);
 void api_close(struct api *a);
 #define cleanup_api __attribute__((cleanup(api_close)))

@@ -117,7 +117,7 @@ static bool follow_round(struct job *j, struct ending *end)
 		return true;
 	case LOOK_ENDED:
 		/* A stream that was broken off, or one that ended too early for the report. */
-		if (j->fault || (read_all && j->report) || log_read(j, false, API_CALL_MS, NULL) == 0 || j->fault)
+		if (j->fault || (read_all && j->report) || log_read(j, false, j->api.call_ms, NULL) == 0 || j->fault)
 			return true;
 		engine_pause(j->engine, AGAIN_MS);
 		return false;

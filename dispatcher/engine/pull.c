@@ -168,7 +168,7 @@ static int pull(struct api *a, const struct image_ref *ref, const char *auth_fil
 	                           .headers = headers,
 	                           .body = "",
 	                           .timeout_ms = PULL_MS,
-	                           .stall_ms = PULL_STALL_MS,
+	                           .stall_ms = api_patience(PULL_STALL_MS),
 	                           .on_data = on_progress,
 	                           .arg = &progress,
 	                           .wake_fd = waker ? waker->fd : -1,

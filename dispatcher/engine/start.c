@@ -127,13 +127,16 @@ static int start_container(struct job *j, struct err *err)
 	struct engine *e = j->engine;
 	cleanup_err struct err why = ERR_INIT;
 	pthread_mutex_lock(&e->lock);
-	j->running_since_ms = now_mono_ms();
 	bool halted = j->halt;
 	pthread_mutex_unlock(&e->lock);
 	if (halted)
 		return err_set(err, ERR_FAIL, "the start was called off");
-	if (api_post(&j->api, NULL, NULL, &why, "/containers/%s/start", j->container) == 0)
+	if (api_post(&j->api, NULL, NULL, &why, "/containers/%s/start", j->container) == 0) {
+		pthread_mutex_lock(&e->lock);
+		j->running_since_ms = now_mono_ms(); /* a list that was made before now may not show it running yet */
+		pthread_mutex_unlock(&e->lock);
 		return 0;
+	}
 	return err_set(err, start_is_hopeless(err_msg(&why)) ? ERR_INVALID : ERR_FAIL, "start the container: %s", err_msg(&why));
 }
 
@@ -158,7 +161,7 @@ static int runner_ended(struct job *j, struct err *err)
 static int await_ready(struct job *j, struct err *err)
 {
 	cleanup_err struct err why = ERR_INIT;
-	int r = log_read(j, true, READY_MS, &why);
+	int r = log_read(j, true, api_patience(READY_MS), &why);
 	if (j->ready)
 		return 0;
 	if (r == 0)
@@ -183,7 +186,7 @@ static int hand_over(struct job *j, struct err *err)
 static int explain(struct job *j, struct err *err)
 {
 	cleanup_err struct err why = ERR_INIT;
-	if (log_read(j, false, API_CALL_MS, NULL) == 0 && j->report) {
+	if (log_read(j, false, j->api.call_ms, NULL) == 0 && j->report) {
 		runner_ended(j, &why);
 		err_clear(err);
 		err_move(err, &why);

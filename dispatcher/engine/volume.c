@@ -116,7 +116,7 @@ static int read_back(struct api *a, const char *carrier, const struct program *p
 	cleanup_err struct err why = ERR_INIT;
 	cleanup_free char *path = xasprintf("/containers/%s/archive?path=%s/%s", carrier, RUNNER_MOUNT, RUNNER_PROGRAM);
 	struct http_request req = {
-	    .method = "GET", .path = path, .timeout_ms = API_CALL_MS, .max_response = 2 * PROGRAM_MAX, .wake_fd = -1};
+	    .method = "GET", .path = path, .timeout_ms = a->call_ms, .max_response = 2 * PROGRAM_MAX, .wake_fd = -1};
 	if (api_send(a, &req, &res, &why) == 0)
 		return shared_tar_holds(&res.body, p->data, p->len);
 	if (why.code == ERR_NOT_FOUND)
@@ -137,7 +137,7 @@ static int fill(struct api *a, const char *carrier, const struct program *p, str
 	                           .headers = headers,
 	                           .body = tar.data,
 	                           .body_len = tar.len,
-	                           .timeout_ms = API_CALL_MS,
+	                           .timeout_ms = a->call_ms,
 	                           .wake_fd = -1};
 	return api_send(a, &req, &res, err);
 }
@@ -163,7 +163,7 @@ static int carrier_create(struct engine *e, struct api *a, const char *carrier, 
 	    json_pack("{s:s, s:[s], s:{s:s}, s:{s:s, s:[{s:s, s:s, s:s, s:{s:b}}]}}", "Image", image_id, "Entrypoint",
 	              RUNNER_MOUNT "/" RUNNER_PROGRAM, "Labels", CARRIER_LABEL, e->args->dispatcher_id, "HostConfig", "NetworkMode", "none",
 	              "Mounts", "Type", "volume", "Source", e->volume, "Target", RUNNER_MOUNT, "VolumeOptions", "NoCopy", 1);
-	int64_t deadline = now_mono_ms() + FILLER_WAIT_MS;
+	int64_t deadline = now_mono_ms() + api_patience(FILLER_WAIT_MS);
 	for (;;) {
 		cleanup_err struct err why = ERR_INIT;
 		if (api_post(a, body, NULL, &why, "/containers/create?name=%s", carrier) == 0)
@@ -176,7 +176,7 @@ static int carrier_create(struct engine *e, struct api *a, const char *carrier, 
 			log_warn("removing a carrier container that a dispatcher left behind", "container", carrier, NULL);
 			if (api_remove(a, carrier, err) < 0)
 				return -1;
-			deadline = now_mono_ms() + FILLER_WAIT_MS;
+			deadline = now_mono_ms() + api_patience(FILLER_WAIT_MS);
 		}
 		if (!engine_pause(e, 100))
 			return err_set(err, ERR_FAIL, "the dispatcher stops");

@@ -178,7 +178,7 @@ static void listen_events(struct watch *w, int64_t since_s)
 	cleanup_free char *path = xasprintf("/events?since=%lld&filters=%s", (long long)since_s, filters);
 	struct http_request req = {.method = "GET",
 	                           .path = path,
-	                           .timeout_ms = LIST_MS,
+	                           .timeout_ms = api_patience(LIST_MS),
 	                           .on_data = on_data,
 	                           .arg = w,
 	                           .wake_fd = w->engine->stop_fd,
@@ -252,7 +252,7 @@ void *watch_thread(void *arg)
 	w.filters = api_filters(json_pack("{s:[s]}", "label", label));
 	w.prefix = xasprintf("disinto-%s-", e->args->dispatcher_id);
 	api_open(&w.api, e->args->config->docker_host, "");
-	w.api.call_ms = LOOK_MS;
+	w.api.call_ms = api_patience(LOOK_MS);
 	watch_for_ever(&w);
 	api_close(&w.api);
 	free(w.version);

@@ -625,24 +625,7 @@ static int all_tests(void)
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
-static pid_t tests_pid;
-
-static void end_tests(int sig)
-{
-	kill(tests_pid, sig);
-}
-
-/* The tests are a child, so that the engine is ended whatever becomes of them. */
 int main(void)
 {
-	int status = 1;
-	if (world_engine_start() == 0 && (tests_pid = fork()) == 0)
-		exit(all_tests());
-	signal(SIGTERM, end_tests);
-	signal(SIGINT, end_tests);
-	if (tests_pid > 0)
-		while (waitpid(tests_pid, &status, 0) < 0)
-			;
-	world_engine_stop();
-	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+	return world_main(all_tests);
 }

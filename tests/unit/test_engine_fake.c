@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -22,7 +23,7 @@
 /* What the fake answers where the path holds `part`, the first time and afterwards; the first row that fits counts. */
 struct answer {
 	const char *part;
-	const char *bytes; /* of the whole response; NULL: says nothing for ever */
+	const char *bytes; /* of the whole response; NULL: says nothing for ever (with `later`: the first time) */
 	size_t len;
 	const char *later; /* or NULL: the same */
 	size_t later_len;
@@ -71,7 +72,7 @@ static void answer(int fd, const struct answer *rows)
 		if (!strstr(request, rows[i].part))
 			continue;
 		bool later = __atomic_fetch_add(&fake.seen[i], 1, __ATOMIC_SEQ_CST) > 0 && rows[i].later;
-		if (!rows[i].bytes)
+		if (!later && !rows[i].bytes)
 			pause();
 		if (write(fd, later ? rows[i].later : rows[i].bytes, later ? rows[i].later_len : rows[i].len) < 0)
 			return;
@@ -145,7 +146,7 @@ static void expect_state(bool ok, const char *words)
 		fail_msg("'%s' lacks '%s'", text(m, "reason"), words);
 }
 
-static void test_errors(void **state)
+static void test_threat_36_errors(void **state)
 {
 	(void)state;
 	static const struct answer rows[] = {FIRST_SAYS("/version",
@@ -159,7 +160,7 @@ static void test_errors(void **state)
 	expect_state(true, "");
 }
 
-static void test_half_an_answer(void **state)
+static void test_threat_36_half_an_answer(void **state)
 {
 	(void)state;
 	static const struct answer rows[] = {
@@ -172,7 +173,7 @@ static void test_half_an_answer(void **state)
 	expect_state(true, "");
 }
 
-static void test_not_json(void **state)
+static void test_threat_36_not_json(void **state)
 {
 	(void)state;
 	static const struct answer rows[] = {FIRST_SAYS("/version", OK "<html>", OK "{}"), LIST, EVENTS, {NULL, NULL, 0, NULL, 0}};
@@ -192,7 +193,7 @@ static void follow_and_expect(const char *words)
 		fail_msg("'%s' lacks '%s'", text(m, "reason"), words);
 }
 
-static void test_absurd_length(void **state)
+static void test_threat_36_absurd_length(void **state)
 {
 	(void)state;
 	static const struct answer rows[] = {
@@ -201,7 +202,7 @@ static void test_absurd_length(void **state)
 	follow_and_expect("malformed");
 }
 
-static void test_log_is_html(void **state)
+static void test_threat_36_log_is_html(void **state)
 {
 	(void)state;
 	static const struct answer rows[] = {
@@ -210,7 +211,7 @@ static void test_log_is_html(void **state)
 	follow_and_expect("malformed");
 }
 
-static void test_no_frames(void **state)
+static void test_threat_36_no_frames(void **state)
 {
 	(void)state;
 	static const struct answer rows[] = {
@@ -220,7 +221,7 @@ static void test_no_frames(void **state)
 }
 
 /* A log that breaks off in mid-frame is read again, and nothing of it is told twice. */
-static void test_log_breaks_off(void **state)
+static void test_threat_36_log_breaks_off(void **state)
 {
 	(void)state;
 #define OUT(text) CHUNK("\x1e", "{\"t\":\"out\",\"s\":\"o\",\"d\":\"" text "\"}\n")
@@ -254,13 +255,96 @@ static void test_artifacts_once(void **state)
 	assert_int_equal(json_array_size(w.kept), 1); /* the engine's state, and nothing more */
 }
 
+/* A list that never comes is taken for an engine that hangs; guard: the deadline of look() in dispatcher/engine/watch.c */
+static void test_threat_36_list_hangs(void **state)
+{
+	(void)state;
+	static const struct answer rows[] = {
+	    VERSION, {"/containers/json", NULL, 0, OK "[]", sizeof(OK "[]") - 1}, EVENTS, {NULL, NULL, 0, NULL, 0}};
+	begin(rows);
+	expect_state(false, "/containers/json");
+	expect_state(true, "");
+}
+
+#define NO_IMAGE SAYS("/images/", "HTTP/1.1 404 No\r\nConnection: close\r\n\r\n{\"message\": \"No such image\"}")
+
+/* FAILED with these words, and at no time READY, without which core lets nothing be decrypted. */
+static void expect_not_ready(bool refuse, const char *words)
+{
+	cleanup_json json_t *m = world_hear_either(&w, MSG_FAILED, MSG_READY);
+	size_t i;
+	const json_t *kept;
+	assert_string_equal(text(m, "kind"), "failed");
+	if (!strstr(text(m, "reason"), words))
+		fail_msg("'%s' lacks '%s'", text(m, "reason"), words);
+	assert_int_equal(json_is_true(json_object_get(m, "refuse")), refuse);
+	json_array_foreach (w.kept, i, kept)
+		assert_string_not_equal(text(kept, "kind"), "ready");
+}
+
+/* guard: stall_ms in dispatcher/engine/pull.c */
+static void test_threat_37_pull_hangs(void **state)
+{
+	(void)state;
+	static const struct answer rows[] = {
+	    VERSION, LIST, EVENTS, {"/images/create", NULL, 0, NULL, 0}, NO_IMAGE, {NULL, NULL, 0, NULL, 0}};
+	begin(rows);
+	world_start(&w, "true", "TOKEN", NULL);
+	expect_not_ready(false, "pulling it failed");
+	world_start(&w, "true", "TOKEN", NULL);
+	world_say(&w, MSG_HALT, json_pack("{s:i, s:b}", "grace_seconds", 300, "kill", 0), -1); /* and it can be called off */
+	expect_not_ready(false, "");
+}
+
+/* The answer to a pull is a stream, and its status is 200 whatever comes of it. guard: on_progress in dispatcher/engine/pull.c */
+static void test_threat_37_pull_fails(void **state)
+{
+	(void)state;
+	static const struct answer rows[] = {
+	    VERSION,  LIST,
+	    EVENTS,   SAYS("/images/create", OK "{\"status\": \"Pulling\"}\r\n{\"error\": \"no space left on device\"}\r\n"),
+	    NO_IMAGE, {NULL, NULL, 0, NULL, 0}};
+	begin(rows);
+	world_start(&w, "true", "TOKEN", NULL);
+	expect_not_ready(false, "no space left on device");
+}
+
+/* It says it has pulled, and has not. */
+static void test_threat_37_pull_of_nothing(void **state)
+{
+	(void)state;
+	static const struct answer rows[] = {
+	    VERSION, LIST, EVENTS, SAYS("/images/create", OK "{\"status\": \"Pulling\"}\r\n"), NO_IMAGE, {NULL, NULL, 0, NULL, 0}};
+	begin(rows);
+	world_start(&w, "true", "TOKEN", NULL);
+	expect_not_ready(false, "just pulled");
+}
+
+/* guard: arch_suits in dispatcher/engine/image.c */
+static void test_threat_37_wrong_platform(void **state)
+{
+	(void)state;
+	static const struct answer rows[] = {VERSION,
+	                                     LIST,
+	                                     EVENTS,
+	                                     SAYS("/images/", OK "{\"Id\": \"sha256:1\", \"Os\": \"linux\", \"Architecture\": \"s390x\"}"),
+	                                     {NULL, NULL, 0, NULL, 0}};
+	begin(rows);
+	world_start(&w, "true", "TOKEN", NULL);
+	expect_not_ready(true, "made for linux/s390x");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_errors),      TEST(test_half_an_answer), TEST(test_not_json),       TEST(test_absurd_length),
-	    TEST(test_log_is_html), TEST(test_no_frames),      TEST(test_log_breaks_off), TEST(test_artifacts_once),
+	    TEST(test_threat_36_errors),         TEST(test_threat_36_half_an_answer), TEST(test_threat_36_not_json),
+	    TEST(test_threat_36_absurd_length),  TEST(test_threat_36_log_is_html),    TEST(test_threat_36_no_frames),
+	    TEST(test_threat_36_log_breaks_off), TEST(test_artifacts_once),           TEST(test_threat_36_list_hangs),
+	    TEST(test_threat_37_pull_hangs),     TEST(test_threat_37_pull_fails),     TEST(test_threat_37_pull_of_nothing),
+	    TEST(test_threat_37_wrong_platform),
 	};
+	setenv("DISINTO_TEST_ENGINE_MS", "3000", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
