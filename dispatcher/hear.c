@@ -161,6 +161,7 @@ static void step_simple(struct house *h, enum event_kind kind, const char *id, c
 	    .attempt = number_of(m, "attempt"),
 	    .ok = flag_of(m, "ok"),
 	    .refuse = flag_of(m, "refuse"),
+	    .taken = flag_of(m, "taken"),
 	    .reason = reason ? reason : "no reason was given",
 	    .container = text_of(m, "container"),
 	    .image = text_of(m, "image"),

@@ -117,7 +117,7 @@ TAILQ_HEAD(run_list, run);
 enum event_kind {
 	EV_RECOVERED,     /* run: from the journal of an earlier life, before any other event; the core takes it */
 	EV_LANDED,        /* landed */
-	EV_GONE,          /* id, reason, ok: another result stands there; !ok: the file was removed */
+	EV_GONE,          /* id, reason, ok: another result stands there; taken: another dispatcher has it; neither: the file was removed */
 	EV_CANCEL,        /* id, reason: by git or by an operator */
 	EV_RECORDED,      /* id */
 	EV_JOURNALED,     /* id, journal, ok, reason */
@@ -165,7 +165,7 @@ struct event {
 	int64_t mono_ms, wall_ms;
 	const char *id;
 	int attempt;
-	bool ok, refuse;
+	bool ok, refuse, taken;
 	bool role_engine, role_git, role_keyring;
 	const char *reason, *container, *image, *nonce;
 	enum journal journal;

@@ -164,7 +164,7 @@ void core_gone(struct core *c, struct run *r, const struct event *ev)
 		effect_note(c, r, "%s", ev->reason);
 		core_recorded(c, r); /* a result can't be replaced: ours stays in the spool */
 	} else if (r->state == RUN_WAITING || r->state == RUN_QUEUED) {
-		if (!ev->ok)
+		if (!ev->ok && !ev->taken)
 			core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, ev->reason);
 		else
 			core_drop(c, r, ev->reason);

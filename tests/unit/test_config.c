@@ -228,7 +228,6 @@ static const struct {
     {"dispatcher_id: a23456789012345678901234567890123", "dispatcher_id: \"a23456789012345678901234567890123\" " DISPATCHER_RULE},
     {"separation: none", "separation: \"none\" is not allowed; one of required, best_effort"},
     {"claims: global", "claims: \"global\" is not allowed; one of local, ledger"},
-    {"claims: ledger", "claims: ledger is not in this version yet; only local works, for a site with one dispatcher"},
     {"identity_file: 5", "identity_file: 5 " PATH_RULE},
     {"capacity: 0", "capacity: 0 is out of range; 1 to 1024"},
     {"capacity: -4", "capacity: -4 is out of range; 1 to 1024"},
