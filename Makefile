@@ -175,10 +175,19 @@ programs-for-tests: programs-for-torture $(UNIT_TESTS) $(FUZZ_TESTS) $(SAN)/sim 
                     $(SAN)/forge_server
 
 bench: test-deps
-	$(again) all $(BUILD)/bare $(BUILD)/redact
+	$(again) all $(BUILD)/bare $(BUILD)/redact $(BUILD)/frames $(BUILD)/clock $(BUILD)/disinto-runner-uncapped
 	$(Q)tests/bench/run $(BUILD)/bare
-$(BUILD)/bare $(BUILD)/redact: $(BUILD)/%: $(BUILD)/tests/bench/%.o $(BUILD)/libdisinto.a
+$(BUILD)/bare $(BUILD)/redact $(BUILD)/frames: $(BUILD)/%: $(BUILD)/tests/bench/%.o $(BUILD)/libdisinto.a
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
+
+$(BUILD)/clock: tests/bench/clock.c
+	$(call say,LINK,$@)mkdir -p $(@D) && $(CC) $(CFLAGS) -static -o $@ $<
+# The runner without the bound on a run's output, for its throughput.
+$(BUILD)/disinto-runner-uncapped: $(call obj,$(filter-out runner/output.c,$(RUNNER_SRC))) $(BUILD)/uncapped/runner/output.o
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-s -o $@ $^ $(RUNNER_LIBS)
+$(BUILD)/uncapped/%.o: %.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,'$< (uncapped)')$(CC) $(ALL_CFLAGS) -DOUTPUT_HEAD=SIZE_MAX -DOUTPUT_HEAD_COST=SIZE_MAX -c -o $@ $<
 
 SOURCES = $(sort $(wildcard *.[ch] */*.[ch] */*/*.[ch]))
 lint: test-deps compile_commands.json
