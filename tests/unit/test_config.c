@@ -477,8 +477,6 @@ static void bad_variables(void **state)
 	} cases[] = {
 	    {"DISINTO_CAPACITY", "0", "DISINTO_CAPACITY: 0 is out of range; 1 to 1024"},
 	    {"DISINTO_CAPACITY", "many", "DISINTO_CAPACITY: \"many\" is not a whole number; 1 to 1024"},
-	    {"DISINTO_CLAIMS", "ledger",
-	     "DISINTO_CLAIMS: ledger is not in this version yet; only local works, for a site with one dispatcher"},
 	    {"DISINTO_MOUNTS", "{", "DISINTO_MOUNTS: line "},
 	    {"DISINTO_CAPACTY", "4", "DISINTO_CAPACTY: is no variable of disinto; a near name is DISINTO_CAPACITY"},
 	    {"DISINTO_SPOOL", "a\x1b[2J", "DISINTO_SPOOL: must be text of at most 65536 bytes, without control characters"},
