@@ -2,6 +2,7 @@
 # A private Docker Engine for tests and the demo: Debian's dockerd with its socket, its data and its network namespace in or
 # beside one folder, so that it disturbs neither the machine's own engine nor other private ones.
 #
+#   USERNS=1 (start and up)     with user namespaces: root in a container is nobody on the machine; who is above DIR must let others through
 #   engine.sh start DIR         folder, engine on DIR/docker.sock, runner image loaded
 #   engine.sh down DIR          ends the engine, keeps its data        engine.sh up DIR   starts it again
 #   engine.sh stop DIR          ends the engine and everything in it, removes DIR
@@ -42,8 +43,16 @@ up() { # DIR
 	else
 		namespace='unshare -n' offline=''
 	fi
+	# What the ids are mapped to stands in files of the machine, so the engine gets a view of its own of these two.
+	before=:
+	if [ "${USERNS:-}" = 1 ]; then
+		echo "nobody:2000000:65536" >"$dir/subids"
+		echo "nogroup:2000000:65536" >>"$dir/subids"
+		namespace="$namespace unshare -m" offline="$offline --userns-remap=nobody:nogroup"
+		before="mount --bind '$dir/subids' /etc/subuid && mount --bind '$dir/subids' /etc/subgid"
+	fi
 	# shellcheck disable=SC2086 # lists
-	setsid $namespace sh -c 'ip link set lo up; exec "$@"' sh \
+	setsid $namespace sh -c "$before || exit 1;"' ip link set lo up; exec "$@"' sh \
 		/usr/sbin/dockerd -H "unix://$dir/docker.sock" -G "$group" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
 		--containerd-namespace "$name" --containerd-plugins-namespace "$name-plugins" --config-file "$dir/daemon.json" \
 		--shutdown-timeout 5 $offline >>"$dir/dockerd.log" 2>&1 </dev/null &
