@@ -8,6 +8,7 @@
 
 /* How long after the runner should have ended a run by itself the dispatcher ends it. */
 #define OVERTIME_MS (120 * 1000)
+#define EXIT_KILLED 137 /* as a shell says it of a process that KILL ended */
 
 static void set_deadline(struct core *c, struct run *r)
 {
@@ -58,6 +59,12 @@ static const char *report_string(const struct exited *x, const char *key)
 	return x->report ? json_string_value(json_object_get(x->report, key)) : NULL;
 }
 
+/* The engine saw the kernel kill a process of the run: whatever the rest of it made of that, a part is missing. */
+static void finish_out_of_memory(struct core *c, struct run *r, int exit_code)
+{
+	core_finish(c, r, OUTCOME_FAILED, &exit_code, "ran out of memory; raise resources.memory in the formula");
+}
+
 /* The runner says how it went. False: it says nothing that decides. */
 static bool finish_by_report(struct core *c, struct run *r, const struct exited *x)
 {
@@ -76,6 +83,10 @@ static bool finish_by_report(struct core *c, struct run *r, const struct exited 
 		exit_code = EXIT_TIMED_OUT;
 	if (outcome == OUTCOME_CANCELLED)
 		exit_code = EXIT_CANCELLED;
+	if (outcome == OUTCOME_SUCCEEDED && x->oom) {
+		finish_out_of_memory(c, r, EXIT_KILLED);
+		return true;
+	}
 	if (outcome != OUTCOME_SUCCEEDED && !reason)
 		reason = "a step failed";
 	core_finish(c, r, outcome, &exit_code, outcome == OUTCOME_SUCCEEDED ? NULL : reason);
@@ -92,7 +103,7 @@ static void finish_without_report(struct core *c, struct run *r, const struct ex
 	} else if (code && r->halt == HALT_TIMEOUT) {
 		core_finish(c, r, OUTCOME_TIMED_OUT, &(int){EXIT_TIMED_OUT}, r->halt_reason);
 	} else if (code && x->oom) {
-		core_finish(c, r, OUTCOME_FAILED, code, "ran out of memory; raise resources.memory in the formula");
+		finish_out_of_memory(c, r, *code);
 	} else {
 		const char *what = x->reason ? x->reason : "the container ended without a report of its runner";
 		if (core_try_again(c, r, what))

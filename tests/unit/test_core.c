@@ -1,4 +1,5 @@
 /* The core, event by event. The simulator covers the orders that nobody thought of; this names the ones that matter. */
+#include "lib/cleanup.h"
 #include "tests/unit/core_world.h"
 
 #include <setjmp.h>
@@ -242,6 +243,21 @@ static void test_without_a_report_it_is_lost(void **state)
 	assert_non_null(strstr(core_find(w->core, "a")->reason, "new id"));
 }
 
+/* guard: x->oom in finish_by_report, dispatcher/core/end.c */
+static void test_threat_33_out_of_memory_is_no_success(void **state)
+{
+	struct world *w = *state;
+	cleanup_json json_t *report = json_pack("{s:s, s:i}", "outcome", "succeeded", "exit_code", 0);
+	struct exited x = {.going = true, .report = report, .has_exit_code = true, .exit_code = 0, .oom = true};
+
+	roles_up(w);
+	bring_to_going(w, "a");
+	step(w, (struct event){.kind = EV_EXITED, .id = "a", .attempt = 1, .exited = &x});
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_FAILED);
+	assert_int_equal(core_find(w->core, "a")->exit_code, 137);
+	assert_non_null(strstr(core_find(w->core, "a")->reason, "out of memory"));
+}
+
 static void test_cancel_while_running(void **state)
 {
 	struct world *w = *state;
@@ -447,6 +463,7 @@ int main(void)
 	    T(test_engine_that_dies_after_go_makes_it_followed),
 	    T(test_never_begun_by_its_own_word_is_made_again),
 	    T(test_without_a_report_it_is_lost),
+	    T(test_threat_33_out_of_memory_is_no_success),
 	    T(test_cancel_while_running),
 	    T(test_cancel_before_landing),
 	    T(test_overtime_is_killed),

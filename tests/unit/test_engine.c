@@ -519,6 +519,20 @@ static void test_threat_33_memory_bomb_in_a_child(void **state)
 	assert_string_equal(text(json_object_get(m, "report"), "outcome"), "failed");
 }
 
+/* The step knows nothing of it, and ends well. guard: memory_kills in runner/ending.c */
+static void test_threat_33_memory_bomb_that_nobody_minds(void **state)
+{
+	(void)state;
+	world_start(&w, "tail /dev/zero || echo went on", NULL, json_pack("{s:{s:{s:s}}}", "formula", "resources", "memory", "32m"));
+	world_go(&w, NULL);
+	cleanup_json json_t *m = world_hear(&w, MSG_EXITED);
+	assert_non_null(strstr(w.log.data, "went on\n"));
+	assert_string_equal(text(json_object_get(m, "report"), "outcome"), "failed");
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(m, "report"), "exit_code")), 137);
+	assert_non_null(strstr(text(json_object_get(m, "report"), "reason"),
+	                       "ran out of memory: the kernel killed 1 of its processes (it ended with 0)"));
+}
+
 enum { MANY = 6 };
 
 static void be_number(int i)
@@ -618,6 +632,7 @@ static int all_tests(void)
 	    TEST(test_threat_33_fork_bomb),
 	    TEST(test_threat_33_disk_filled),
 	    TEST(test_threat_33_memory_bomb_in_a_child),
+	    TEST(test_threat_33_memory_bomb_that_nobody_minds),
 	    TEST(test_many),
 	    TEST(test_threat_36_restarted_in_mid_run),
 	};

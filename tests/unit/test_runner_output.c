@@ -38,7 +38,8 @@ static void both_streams_arrive_as_written(void **state)
 	assert_string_equal(b->text[1].data, "two\n");
 }
 
-static void any_byte_comes_as_valid_utf8(void **state)
+/* guard: frame_add_out in vault/frame.c */
+static void threat_34_any_byte_comes_as_valid_utf8(void **state)
 {
 	(void)state;
 	/* NUL, escape, an invalid byte, a cut sequence at the end. */
@@ -98,7 +99,8 @@ static void output_up_to_the_cap_is_whole(void **state)
 
 #define GAP_END " bytes left out ...]\n"
 
-static void over_the_cap_head_and_tail_are_kept(void **state)
+/* guard: the tail in runner/output.c */
+static void threat_34_over_the_cap_head_and_tail_are_kept(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box = box_run(NULL, COUNT(1, 5000000));
@@ -117,7 +119,8 @@ static void over_the_cap_head_and_tail_are_kept(void **state)
 	assert_null(strstr(gap + 1, "left out ...]\n[..."));
 }
 
-static void one_endless_line_is_cut_too(void **state)
+/* guard: as above */
+static void threat_34_one_endless_line_is_cut_too(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box = box_run(NULL, "head -c 40000000 /dev/zero | tr '\\0' x; echo error >&2; printf END");
@@ -311,7 +314,8 @@ static long kilobytes(pid_t pid, const char *key)
 	return strtol(line + strlen(key), NULL, 10);
 }
 
-static void a_gigabyte_takes_no_memory(void **state)
+/* guard: tail_trim, and output_has_room before each read; runner/output.c and steps.c */
+static void threat_34_a_gigabyte_takes_no_memory(void **state)
 {
 	(void)state;
 	char *step cleanup_free = job_step("only", "head -c 1073741824 /dev/zero; touch /shared/done; sleep 1000");
@@ -346,12 +350,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    box_test(both_streams_arrive_as_written),
-	    box_test(any_byte_comes_as_valid_utf8),
+	    box_test(threat_34_any_byte_comes_as_valid_utf8),
 	    box_test(a_sequence_in_two_writes_is_one_character),
 	    box_test(megabytes_of_bad_bytes_arrive),
 	    box_test(output_up_to_the_cap_is_whole),
-	    box_test(over_the_cap_head_and_tail_are_kept),
-	    box_test(one_endless_line_is_cut_too),
+	    box_test(threat_34_over_the_cap_head_and_tail_are_kept),
+	    box_test(threat_34_one_endless_line_is_cut_too),
 	    box_test(later_steps_stand_in_the_tail),
 	    box_test(tiny_frames_have_a_cap_of_their_own),
 	    box_test(threat_31_secrets_are_redacted_in_any_chunks),
@@ -361,7 +365,7 @@ int main(void)
 	    box_test(a_slow_reader_gets_everything),
 	    box_test(a_stalled_reader_stops_no_signal),
 	    box_test(a_reader_that_is_gone_does_not_end_the_run),
-	    box_test(a_gigabyte_takes_no_memory),
+	    box_test(threat_34_a_gigabyte_takes_no_memory),
 	    box_test(the_sanitizers_find_nothing),
 	};
 

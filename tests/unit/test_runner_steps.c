@@ -79,14 +79,13 @@ static const json_t *step_end(const struct box *b, size_t n)
 static void exit_codes_are_the_steps(void **state)
 {
 	(void)state;
-	static const int codes[] = {0, 1, 2, 42, 77, 122, 123, 124, 125, 126, 127, 128, 130, 137, 143, 200, 254, 255};
-
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-		char *script cleanup_free = xasprintf("exit %d", codes[i]);
-		char *reason cleanup_free = codes[i] ? xasprintf("step only exited with %d", codes[i]) : xstrdup("none");
+	/* Those that engines and shells use for themselves too: the report tells them apart. */
+	for (int code = 0; code < 256; code++) {
+		char *script cleanup_free = xasprintf("exit %d", code);
+		char *reason cleanup_free = code ? xasprintf("step only exited with %d", code) : xstrdup("none");
 		struct box *b cleanup_box = box_run(NULL, script);
-		assert_end(b, codes[i] ? "failed" : "succeeded", codes[i], reason);
-		assert_int_equal(json_integer_value(json_object_get(step_end(b, 0), "exit_code")), codes[i]);
+		assert_end(b, code ? "failed" : "succeeded", code, reason);
+		assert_int_equal(json_integer_value(json_object_get(step_end(b, 0), "exit_code")), code);
 		assert_true(json_integer_value(json_object_get(step_end(b, 0), "duration_ms")) >= 0);
 	}
 }
@@ -100,6 +99,54 @@ static void signals_are_128_and_their_number(void **state)
 	assert_end(killed, "failed", 137, "step only was killed (out of memory?)");
 	struct box *pipe cleanup_box = box_run(NULL, "kill -PIPE $$"); /* not ignored, though the runner ignores it */
 	assert_end(pipe, "failed", 141, "step only was ended by signal 13 (Broken pipe)");
+}
+
+/* Each that ends a process. Those of real time have no name. */
+static void any_signal_is_told_from_an_exit_code(void **state)
+{
+	(void)state;
+	static const int harmless[] = {SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH, 32, 33, 0};
+
+	for (int sig = 1; sig <= SIGRTMAX; sig++) {
+		size_t i = 0;
+		while (harmless[i] && harmless[i] != sig)
+			i++;
+		if (harmless[i])
+			continue;
+		char *script cleanup_free = xasprintf("kill -%d $$; exit 9", sig);
+		char *by_exit cleanup_free = xasprintf("step only exited with %d", 128 + sig);
+		struct box *b cleanup_box = box_run(NULL, script);
+		box_wait(b);
+		assert_int_equal(b->status, 128 + sig);
+		assert_string_not_equal(box_reason(b), by_exit);
+		assert_string_equal(box_outcome(b), "failed");
+	}
+}
+
+/* A double fork into a session of its own, which stops itself, ignores what it can, and holds the pipes. guard: sweep() in runner/steps.c */
+static void threat_35_a_stopped_daemon_is_swept_up(void **state)
+{
+	(void)state;
+	static const char *const scripts[] = {
+	    "(setsid sh -c 'trap \"\" TERM HUP INT; echo daemon; kill -STOP $$; echo never' &) & sleep 0.2", COUNT_OTHERS};
+	char *steps cleanup_free = steps_of(2, scripts);
+	struct box *b cleanup_box = box_run_formula(NULL, "", steps, NULL, 0);
+
+	assert_end(b, "succeeded", 0, "none");
+	assert_string_equal(b->text[0].data, "daemon\nothers=0\n");
+}
+
+/* Standard input is nobody's: what a step does to it reaches neither us nor the next one. */
+static void a_step_may_close_its_input(void **state)
+{
+	(void)state;
+	static const char *const scripts[] = {"exec <&-; cat 2>/dev/null || echo closed",
+	                                      "cat; echo empty; exec </dev/zero; head -c 1 | wc -c"};
+	char *steps cleanup_free = steps_of(2, scripts);
+	struct box *b cleanup_box = box_run_formula(NULL, "", steps, NULL, 0);
+
+	assert_end(b, "succeeded", 0, "none");
+	assert_string_equal(b->text[0].data, "closed\nempty\n1\n");
 }
 
 static void the_shell_stops_at_the_first_error(void **state)
@@ -374,7 +421,8 @@ static void a_changed_secret_file_is_made_anew(void **state)
 
 /* ---- what steps leave behind ---- */
 
-static void a_daemon_that_holds_the_pipes_dies_with_its_step(void **state)
+/* guard: sweep() in runner/steps.c */
+static void threat_35_a_daemon_that_holds_the_pipes_dies_with_its_step(void **state)
 {
 	(void)state;
 	static const char *const scripts[] = {"setsid sh -c 'echo daemon; exec sleep 1000' & setsid sleep 1000 & sleep 1000 & sleep 0.1",
@@ -400,7 +448,8 @@ static void what_runs_from_the_broom_is_swept_up(void **state)
 	assert_string_equal(b->text[0].data, "others=0\n");
 }
 
-static void ten_thousand_orphans_are_reaped(void **state)
+/* guard: process_reap takes every child, not only the step */
+static void threat_35_ten_thousand_orphans_are_reaped(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box = box_run(NULL, "i=0; while [ $i -lt 10000 ]; do ( : & ); i=$((i + 1)); done\n"
@@ -496,7 +545,8 @@ static void int_is_as_term(void **state)
 	assert_int_equal(json_integer_value(json_object_get(step_end(b, 0), "exit_code")), 143);
 }
 
-static void who_ignores_term_is_killed_after_the_grace(void **state)
+/* guard: stop_when_wanted in runner/steps.c */
+static void threat_33_who_ignores_term_is_killed_after_the_grace(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box = go_and_wait(NULL, 1, "trap '' TERM INT; echo here; " FOREVER);
@@ -644,6 +694,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    box_test(exit_codes_are_the_steps),
 	    box_test(signals_are_128_and_their_number),
+	    box_test(any_signal_is_told_from_an_exit_code),
+	    box_test(threat_35_a_stopped_daemon_is_swept_up),
+	    box_test(a_step_may_close_its_input),
 	    box_test(the_shell_stops_at_the_first_error),
 	    box_test(the_first_failing_step_ends_the_run),
 	    box_test(steps_share_their_home),
@@ -657,16 +710,16 @@ int main(void)
 	    box_test(secrets_as_says_how),
 	    box_test(a_step_sees_what_it_lists),
 	    box_test(a_changed_secret_file_is_made_anew),
-	    box_test(a_daemon_that_holds_the_pipes_dies_with_its_step),
+	    box_test(threat_35_a_daemon_that_holds_the_pipes_dies_with_its_step),
 	    box_test(what_runs_from_the_broom_is_swept_up),
-	    box_test(ten_thousand_orphans_are_reaped),
+	    box_test(threat_35_ten_thousand_orphans_are_reaped),
 	    box_test(many_living_orphans_are_killed_at_once),
 	    box_test(output_of_the_dying_is_not_lost),
 	    box_test(a_step_may_close_its_output),
 	    box_test(a_failing_start_is_said),
 	    box_test(term_reaches_all_of_a_step),
 	    box_test(int_is_as_term),
-	    box_test(who_ignores_term_is_killed_after_the_grace),
+	    box_test(threat_33_who_ignores_term_is_killed_after_the_grace),
 	    box_test(no_grace_is_none),
 	    box_test(a_second_term_ends_the_grace),
 	    box_test(a_stopped_step_hears_term),
