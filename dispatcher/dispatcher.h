@@ -95,7 +95,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(NOT_DECRYPTED, "not_decrypted", ROLE_KEYRING, ROLE_CORE, 0) /* {id, attempt, refuse, reason}: refuse true: the file is wrong; false: this dispatcher lacks something, wait */ \
 	MSG(KEYRING_STATE, "keyring_state", ROLE_KEYRING, ROLE_CORE, 0) /* {ok, reason, recipients:[age1…]}: at start */ \
 	/* engine */ \
-	MSG(START, "start", ROLE_CORE, ROLE_ENGINE, 0)           /* {id, attempt, name, claim, action, formula, image, agents, mounts:[{source,target}], network}: make the container, \
+	MSG(START, "start", ROLE_CORE, ROLE_ENGINE, 0)           /* {id, attempt, name, claim, action, formula, image, agents, known_hosts, mounts:[{source,target}], network}: make the container, \
 	                                                             bring its runner to ready. A container of that name that is there already is removed first */ \
 	MSG(SECRETS, "secrets", ROLE_CORE, ROLE_ENGINE, 1)       /* {id, attempt}; fd: read end of the pipe from keyring */ \
 	MSG(GO, "go", ROLE_CORE, ROLE_ENGINE, 0)                 /* {id, attempt} */ \
@@ -152,6 +152,7 @@ struct role_args {
 	int listen_fd;    /* web: TCP; -1 when off */
 	int hook_fd;      /* web: webhook_secret_file, open; -1 without one */
 	int api_fd;       /* web: <spool>/api.sock */
+	char *known_hosts; /* core: text of known_hosts_file, for runs; NULL without one */
 	const char *only; /* core, git: run just this action and quit (disinto run without a daemon); or NULL */
 	const char *dispatcher_id;
 };

@@ -125,6 +125,8 @@ static void do_start(struct house *h, struct run *r)
 	    msg_new(MSG_START, "{s:s, s:i, s:s, s:s, s:O, s:O, s:s, s:o}", "id", r->id, "attempt", r->attempt, "name", r->name, "claim",
 	            r->claim, "action", r->action.json, "formula", r->formula->json, "image", image, "mounts", mounts_of(h, r));
 	json_object_set_new(body, "network", network ? json_incref(network) : json_string(r->formula->network));
+	if (h->args->known_hosts)
+		json_object_set_new(body, "known_hosts", json_string(h->args->known_hosts));
 	if (config->agents)
 		json_object_set(body, "agents", config->agents);
 	house_send(h, ROLE_ENGINE, body, -1);

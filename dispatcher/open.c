@@ -5,6 +5,8 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include "lib/json.h"
+#include "vault/frame.h"
 #include "vault/ssh_key.h"
 
 #include <arpa/inet.h>
@@ -110,6 +112,12 @@ static int open_configured(const struct config *config, struct role_args *args, 
 			return err_wrap(err, "%s: webhook_secret_file", config->file);
 		hook_secret_free(&secret);
 	}
+	if (config->known_hosts_file) {
+		cleanup_buf struct buf text = BUF_INIT;
+		if (file_read(config->known_hosts_file, KNOWN_HOSTS_MAX, &text, err) < 0 || text_check(text.data, text.len, err) < 0)
+			return err_wrap(err, "%s: known_hosts_file: %s", config->file, config->known_hosts_file);
+		args->known_hosts = xstrdup(text.data);
+	}
 	if (!args->only && args->listen_fd < 0 && strcmp(config->listen, "off") != 0 &&
 	    (args->listen_fd = listen_tcp(config->listen, err)) < 0)
 		return err_wrap(err, "%s", config->file);
@@ -169,6 +177,7 @@ int open_again(struct config *config, struct role_args *args, struct err *err)
 	if (check_fixed(config, &new, args->dispatcher_id, err) < 0)
 		return err_wrap(err, "%s", config->file);
 	opened.identity_fd = opened.signing_fd = opened.hook_fd = -1;
+	opened.known_hosts = NULL;
 	if (strcmp(config->listen, new.listen) != 0)
 		opened.listen_fd = -1;
 	bool good = open_configured(&new, &opened, err) == 0;
@@ -176,6 +185,7 @@ int open_again(struct config *config, struct role_args *args, struct err *err)
 	close_unless(left->identity_fd, kept->identity_fd);
 	close_unless(left->signing_fd, kept->signing_fd);
 	close_unless(left->hook_fd, kept->hook_fd);
+	free(left->known_hosts);
 	close_unless(left->listen_fd, kept->listen_fd);
 	if (!good)
 		return -1;

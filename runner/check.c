@@ -182,5 +182,5 @@ int check_machine(struct runner *r, struct err *err)
 		return -1;
 	give_home(r->formula.user);
 	account_open(&r->account, r->formula.user);
-	return try_as_user(r, err) < 0 || outputs_open(r, err) < 0 ? -1 : 0;
+	return try_as_user(r, err) < 0 || outputs_open(r, err) < 0 || known_hosts_place(r, err) < 0 ? -1 : 0;
 }

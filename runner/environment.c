@@ -50,11 +50,14 @@ static void add_input(struct environment *e, const char *name, const char *value
 	free(upper);
 }
 
-/* Where git_auth has something for the step, the helper answers for the terminal at which nobody sits. */
+/* Hosts are known beforehand or not at all. Where git_auth has something for the step, the helper answers for the terminal at which nobody sits. */
 static void add_git(struct environment *e, const struct runner *r, const struct formula_step *step)
 {
 	char *map cleanup_free = askpass_map(r, step);
 
+	if (r->known_hosts)
+		add_text(e, "GIT_SSH_COMMAND",
+		         "ssh -o UserKnownHostsFile=" KNOWN_HOSTS_FILE " -o StrictHostKeyChecking=yes -o BatchMode=yes");
 	if (*map) {
 		add_text(e, "GIT_TERMINAL_PROMPT", "0");
 		add_text(e, "GIT_ASKPASS", ASKPASS_PATH);

@@ -83,6 +83,7 @@ static void runner_free(struct runner *r)
 	formula_free(&r->formula);
 	action_free(&r->action);
 	json_decref(r->outputs);
+	free(r->known_hosts);
 	account_close(&r->account);
 }
 

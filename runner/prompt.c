@@ -10,7 +10,9 @@
 /* What the prompt is about: as JSON, so that no string in it can begin a line of its own. Caller owns. */
 static json_t *data_of(const struct runner *r)
 {
-	return json_pack("{s:s, s:s, s:O}", "action", r->action.id, "context", r->action.context, "inputs", r->action.inputs);
+	json_t *outputs = r->outputs ? json_incref(r->outputs) : json_object();
+	return json_pack("{s:s, s:s, s:O, s:o}", "action", r->action.id, "context", r->action.context, "inputs", r->action.inputs,
+	                 "outputs", outputs);
 }
 
 /*

@@ -159,6 +159,7 @@ struct runner {
 	int null_fd;               /* /dev/null */
 	int secrets_fd;            /* SECRETS_DIR */
 	int output_fd;             /* what $DISINTO_OUTPUT names */
+	char *known_hosts;         /* text of a known_hosts file, or NULL */
 	json_t *outputs;           /* of the steps so far, name -> value: redacted; inputs of the next steps */
 	int terms;                 /* TERM and INT seen */
 	int64_t moved_ms;          /* when standard output last moved or had nothing to do, and not before the first TERM */
@@ -217,6 +218,12 @@ char *prompt_make(const struct runner *r, const struct formula_step *step);
 /* askpass.c: see askpass.h. The map's text, "" where the step has none of the secrets (caller frees); and the helper itself. */
 char *askpass_map(const struct runner *r, const struct formula_step *step);
 int askpass_place(const struct runner *r, struct err *err);
+
+/* known_hosts.c: the `known_hosts` of the task (NULL: none), and its file, which everybody may read and only root change. */
+#define KNOWN_HOSTS_NAME ".known_hosts"
+#define KNOWN_HOSTS_FILE SECRETS_DIR "/" KNOWN_HOSTS_NAME
+int known_hosts_take(struct runner *r, const json_t *text, struct err *err);
+int known_hosts_place(const struct runner *r, struct err *err);
 
 /* environment.c: the whole environment of a step, NULL-terminated, in one block of guarded memory. Caller frees with sodium_free. */
 char **environment_make(const struct runner *r, const struct formula_step *step);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Action and formula have bounds of their own; written as JSON text they may take up to six times as much. */
-#define TASK_MAX ((size_t)6 * (ACTION_MAX_BYTES + FORMULA_MAX_BYTES) + 65536)
+#define TASK_MAX ((size_t)6 * (ACTION_MAX_BYTES + FORMULA_MAX_BYTES + KNOWN_HOSTS_MAX) + 65536)
 
 static const char *kind_of(const json_t *frame)
 {
@@ -72,6 +72,8 @@ int task_read(struct runner *r, struct err *err)
 	if (formula_from_json(r->action.formula, formula, &r->formula, err) < 0)
 		return -1;
 	if (formula_suits(&r->formula, &r->action, err) < 0)
+		return -1;
+	if (known_hosts_take(r, json_object_get(task, "known_hosts"), err) < 0)
 		return -1;
 	return take_agents(r, json_object_get(task, "agents"), err);
 }

@@ -3,7 +3,7 @@
  * newline, valid UTF-8. In on the runner's standard input, out on its standard output. Member "t" names the frame.
  *
  * to the runner, in this order:
- *   task     {d}                    piece of the JSON text {"action": …, "formula": …, "agents": …}; as many as it takes
+ *   task     {d}                    piece of the JSON text {"action": …, "formula": …, "agents": …, "known_hosts": text, if any}; as many as it takes
  *   task_end {}                     whole
  *   secret   {name, d, more}        base64 (RFC 4648, padded) of a piece of the value; last piece has more=false
  *   secrets_end {count}             number of secrets sent
@@ -35,6 +35,7 @@
 
 #define FRAME_MAX 12288
 #define FRAME_VERSION 1
+#define KNOWN_HOSTS_MAX 65536 /* bytes, of a task */
 
 #define ARTIFACTS_MAX 64                       /* files of a run; what was left out is told of at most as often */
 #define ARTIFACTS_MAX_BYTES ((size_t)16 << 20) /* of all of them together */

@@ -76,6 +76,8 @@ int exchange_task(struct job *j, struct err *err)
 	cleanup_json json_t *task =
 	    json_pack("{s:O, s:O, s:o}", "action", json_object_get(j->order, "action"), "formula", json_object_get(j->order, "formula"),
 	              "agents", json_is_object(agents) ? json_incref(agents) : json_object());
+	if (task && json_object_get(j->order, "known_hosts"))
+		json_object_set(task, "known_hosts", json_object_get(j->order, "known_hosts"));
 	cleanup_free char *text = task ? json_dumps(task, JSON_COMPACT) : NULL;
 	if (!text)
 		return err_set(err, ERR_FAIL, "the task can't be written as JSON");

@@ -68,7 +68,7 @@ formula work <<-EOT
 	      git commit -qam two
 	      git push -q origin HEAD:refs/heads/from-run
 	      git remote get-url origin
-	      stat -c '%a %U' "\$GIT_ASKPASS"
+	      stat -c '%a %u' "\$GIT_ASKPASS"
 	      cat .git/config "\$GIT_ASKPASS"
 EOT
 formula without <<-EOT
@@ -102,7 +102,7 @@ finished work
 is "a run clones from and pushes to a server that wants a token" "$(field work .outcome)" succeeded
 is "what it pushed is there" "$(git -C "$WORK/forge/app.git" show from-run:file | tr '\n' ' ')" 'one two '
 like "no URL holds the token" "$(run_log work)" "^http://$FORGE/app.git\$"
-like "the helper is 0500" "$(run_log work)" '^500 agent$'
+like "the helper is 0500" "$(run_log work)" '^500 10001$'
 refute "nothing that the run shows holds it" grep -qF -- "$TOKEN" "$SPOOL/runs/work/log"
 refute "nor its result" grep -qF -- "$TOKEN" <<<"$(result work)"
 refute "nothing was redacted either: it is not there" grep -qF -- 'redacted' "$SPOOL/runs/work/log"
@@ -127,3 +127,35 @@ try "nor one whose URL looks like the host, with a path" module1 "$(inputs http:
 try "nor one whose URL looks like the host, with a user" module1 "$(inputs http://$FORGE/app.git sub3)" "^$FORGE:\$"
 try "nor a host that a redirect leads to" module3 "$(inputs http://$FORGE:8080/app.git main)" '^$'
 try "the control: a host that is named gets it" module2 "$(inputs http://$FORGE/app.git sub1)" "^x-access-token:$TOKEN\$"
+
+# ssh: a key is a secret, and hosts are known from the dispatcher's configuration or not at all.
+dispatcher_stop
+in_engine env BIND=$FORGE "$LIB/git-server.sh" start ssh "$WORK/servers/ssh" "$WORK/forge" >"$WORK/ssh-url" || bail "no ssh server"
+ssh=$(cat "$WORK/ssh-url")
+echo "known_hosts_file: $WORK/known_hosts" >>"$CONFIG"
+cp "$WORK/servers/ssh/known_hosts" "$WORK/known_hosts"
+age -R "$OPS/vault/recipients.txt" -o "$OPS/vault/secrets/DEPLOY_KEY.age" "$WORK/servers/ssh/id"
+formula ssh <<-EOT
+	image: disinto/runner-debian
+	secrets_as: file
+	steps:
+	  - id: clone
+	    run: |
+	      export GIT_SSH_COMMAND="\$GIT_SSH_COMMAND -i /run/secrets/DEPLOY_KEY"
+	      git clone -q $ssh/app.git
+	      cat app/file
+	      echo x 2>/dev/null >>/run/secrets/.known_hosts || echo "known hosts stay"
+EOT
+ssh_run() { # ID
+	action "$1" ssh '{"secrets": ["DEPLOY_KEY"]}' && land
+	dispatcher_start
+	finished "$1"
+	dispatcher_stop
+}
+ssh_run known
+is "ssh works with a key that is a secret, and a known host" "$(field known .outcome)" succeeded
+is "and no step can make another host known" "$(run_log known)" $'one\nknown hosts stay'
+sed -i 's/ .*/ ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl/' "$WORK/known_hosts"
+ssh_run changed
+is "a host with another key is refused" "$(field changed .outcome)" failed
+like "and ssh says so" "$(run_log changed)" 'Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED'

@@ -84,7 +84,8 @@ static void artifacts(void **state)
 static void step_variables(void **state)
 {
 	static const char *const good[] = {
-	    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT", "INPUT_A", "DISINTO_CONTEXT"};
+	    "PATH",    "HOME",           "USER", "LOGNAME", "TMPDIR", "LANG", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT", "GIT_SSH_COMMAND",
+	    "INPUT_A", "DISINTO_CONTEXT"};
 	static const char *const bad[] = {"PATHS", "PAT", "INPUT", "MY_INPUT_A", "DISINTO", "TOKEN"};
 
 	(void)state;
