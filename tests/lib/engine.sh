@@ -93,6 +93,13 @@ down() { # DIR
 		kill -9 "$pid" 2>/dev/null || :
 	done
 	rm -f "$dir/pid" "$dir/docker.sock"
+	unmount "$dir/exec" # what an engine that was killed leaves there
+}
+
+unmount() { # DIR: everything below it, the innermost first
+	awk -v dir="$1/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r mount; do
+		umount -l "$mount" 2>/dev/null || :
+	done
 }
 
 stop() { # DIR
@@ -104,10 +111,7 @@ stop() { # DIR
 		done
 	fi
 	down "$dir"
-	# Mounts below DIR, the innermost first.
-	awk -v dir="$dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r mount; do
-		umount -l "$mount" 2>/dev/null || :
-	done
+	unmount "$dir"
 	rm -rf "$dir"
 }
 

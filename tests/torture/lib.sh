@@ -15,9 +15,9 @@ CASES=$WORK/cases
 STUCK=${STUCK:-240} # seconds that no life of a dispatcher takes
 HOPELESS=5         # seconds that one is given in which every call fails
 
-# The repo that each case's is a copy of, and the identity of all.
+# The repo that each case's is a copy of, with its ledger, and the identity of all. CLAIMS (ledger) is what all of them are configured with.
 cases_begin() {
-	site http </dev/null
+	site http <<<"claims: ${CLAIMS:-ledger}"
 	formula count <<-EOT
 		steps:
 		  - id: count
@@ -26,6 +26,11 @@ cases_begin() {
 		      echo "it is \$CANARY"
 	EOT
 	commit 'ops: formula' && push
+	if [ "${CLAIMS:-ledger}" = ledger ]; then
+		dispatcher_start
+		wait_for git -C "$SERVER" show-ref -q --verify refs/heads/disinto-ledger || bail "no ledger"
+		dispatcher_stop
+	fi
 	git -C "$SERVER" gc -q --prune=now
 	rm -rf "$SERVER/hooks"
 	mkdir -p "$CASES"
@@ -67,6 +72,14 @@ case_has_result() {
 }
 case_containers() {
 	curl -s --max-time 60 --unix-socket "$SOCKET" -g "http://docker/containers/json?all=1&filters={\"label\":[\"disinto.dispatcher=t$name\"]}" | jq -r '.[].Names[0]'
+}
+# The ledger holds its claim and its end, with the digest of the result that stands there.
+case_ledger_agrees() {
+	local xx digest
+	xx=$(printf %s "$name" | sha256sum) && xx=${xx:0:2}
+	digest=$(git -C "$repo" show "main:vault/actions/$name.result.json" | sha256sum)
+	git -C "$repo" show "disinto-ledger:claims/$xx/$name.json" >/dev/null 2>&1 &&
+		[ "$(git -C "$repo" show "disinto-ledger:done/$xx/$name.json" 2>/dev/null | jq -r .digest)" = "${digest%% *}" ]
 }
 # Journal, server and engine agree that nothing is left to do.
 case_is_over() {
@@ -172,6 +185,8 @@ case_verdict() {
 	found=$(secrets_lie_about)
 	if [ "$runs" -gt 1 ]; then
 		echo "FAIL ran $runs times"
+	elif [ "${CLAIMS:-ledger}" = ledger ] && ! case_ledger_agrees; then
+		echo "FAIL the ledger does not tell of it"
 	elif [ "$commits" != 1 ]; then
 		echo "FAIL $commits commits of its result"
 	elif [ -n "$found" ]; then
