@@ -55,7 +55,8 @@ $(BUILD)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# Templates stand in the command line as they are.
+# The dashboard's files and the templates stand in the programs as they are.
+$(BUILD)/dispatcher/web/page.o $(BUILD)/san/dispatcher/web/page.o: $(wildcard dispatcher/web/page/*)
 $(BUILD)/cli/templates.o $(BUILD)/san/cli/templates.o: $(wildcard templates/*.yaml templates/*/*)
 
 $(BUILD)/libdisinto.a: $(call obj,$(LIB_SRC))

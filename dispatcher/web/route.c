@@ -209,9 +209,23 @@ static enum MHD_Result get_events(struct request *q, const char *op)
 	return web_events_begin(q, header_of("Last-Event-ID", q));
 }
 
+static enum MHD_Result get_page(struct request *q, const char *name)
+{
+	struct MHD_Response *r = web_page(name);
+
+	if (!r)
+		return MHD_NO;
+	enum MHD_Result rc = MHD_queue_response(q->connection, MHD_HTTP_OK, r);
+	MHD_destroy_response(r);
+	return rc;
+}
+
 /* ---- The routes ---- */
 
 static const struct route routes[] = {
+    {"GET", "/", SCOPE_NONE, get_page, "index.html"},
+    {"GET", "/style.css", SCOPE_NONE, get_page, "style.css"},
+    {"GET", "/app.js", SCOPE_NONE, get_page, "app.js"},
     {"GET", "/health", SCOPE_NONE, get_health, NULL},
     {"GET", "/healthz", SCOPE_NONE, get_healthz, NULL},
     {"GET", "/status", SCOPE_NONE, get_status, NULL},

@@ -21,7 +21,7 @@ struct route {
 	const char *method, *template; /* {id}: an action's, {artifact}, {token}: names of these */
 	enum scope scope;              /* SCOPE_NONE: open */
 	enum MHD_Result (*fn)(struct request *q, const char *op);
-	const char *op; /* what core is asked, if it is */
+	const char *op; /* what core is asked, or the name of a file */
 };
 
 /* One HTTP request. */
@@ -102,6 +102,9 @@ void web_event(struct web *w, const char *type, const json_t *data);
 enum MHD_Result web_events_begin(struct request *q, const char *last_id);
 /* Once in each turn: keeps quiet streams alive. Milliseconds until it wants to be called again; -1: nobody reads. */
 int web_beat(struct web *w);
+
+/* page.c: a file of the dashboard, NULL: no memory */
+struct MHD_Response *web_page(const char *name);
 
 /* artifacts.c */
 struct MHD_Response *web_artifact_response(struct request *q);

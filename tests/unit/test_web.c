@@ -23,8 +23,8 @@ static void test_open_paths_answer_everywhere(void **state)
 static void test_everything_else_is_closed_over_tcp(void **state)
 {
 	struct site *s = *state;
-	static const char *const paths[] = {"/actions", "/workers", "/actions/a", "/workers/a/logs",
-	                                    "/nothing", "/",        "/health/",   "/..%2factions"};
+	static const char *const paths[] = {"/actions", "/workers",    "/actions/a", "/workers/a/logs",
+	                                    "/nothing", "/index.html", "/health/",   "/..%2factions"};
 
 	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
 		assert_int_equal(ask(s, false, "GET", paths[i], NULL), 401);
