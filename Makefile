@@ -18,7 +18,8 @@ PKGS = libgit2 libcurl jansson libsodium yaml-0.1 libmicrohttpd
 DEPS = build-essential pkg-config git libgit2-dev libcurl4-openssl-dev libjansson-dev libsodium-dev libyaml-dev \
        libmicrohttpd-dev docker.io iptables iproute2 procps busybox-static jq curl ca-certificates
 TEST_DEPS = libcmocka-dev zlib1g-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
-            shellcheck mmdebstrap nodejs npm docker-registry musl-tools
+            shellcheck mmdebstrap nodejs npm docker-registry musl-tools \
+            chromium openssl
 
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
