@@ -348,27 +348,34 @@ static void recipients_that_nobody_approved(void **state)
 	end(&w);
 }
 
-/* The rule is that of before, or the new one where it is stricter. */
+/* The rule is that of before, also where a commit loosens it with approval: that was given for the policy. */
 static void recipients_and_policy_at_once(void **state)
 {
 	static const char strict[] = "tiers: {high: {approval: signed}}\n", loose[] = "tiers: {high: {approval: landed}}\n";
 	const struct git_change both[] = {{"vault/policy.yaml", loose, strlen(loose)}, {"vault/recipients.txt", "age1mallory\n", 12}};
 	struct world w;
+	cleanup_buf struct buf message = BUF_INIT;
+	git_oid blob = blob_of(loose);
 	(void)state;
 	begin(&w);
 	put(&w, HUMAN, "vault/recipients.txt", "age1first\n");
 	put(&w, HUMAN, "vault/policy.yaml", strict);
 	sign_from_now_on(&w);
-	w.tip = commit(&w, HUMAN, &w.tip, 1, both, 2, "both\n");
-	git_oid at = w.tip;
-	audit_now(&w);
-	assert_int_equal(w.audit.n_findings, 1);
-	assert_int_equal(w.audit.findings[0].kind, AUDIT_RECIPIENTS);
-	assert_true(git_oid_equal(&w.audit.findings[0].commit, &at));
-	put(&w, HUMAN, "vault/recipients.txt",
-	    "age1mallory\nage1second\n"); /* the loose policy was never in force, for it was not signed */
+	git_oid before = w.tip;
+	w.tip = commit(&w, HUMAN, &before, 1, both, 2, "both\n"); /* that policy is never in force, for nobody approved it */
+	git_oid at = put(&w, HUMAN, "vault/recipients.txt", "age1mallory\nage1second\n");
 	audit_now(&w);
 	assert_int_equal(w.audit.n_findings, 2);
+	assert_int_equal(w.audit.findings[1].kind, AUDIT_RECIPIENTS);
+	assert_true(git_oid_equal(&w.audit.findings[1].commit, &at));
+
+	buf_adds(&message, "both\n\n");
+	approval_line("vault/policy.yaml", &blob, &message);
+	at = w.tip = commit(&w, HUMAN, &before, 1, both, 2, message.data);
+	put(&w, HUMAN, "vault/recipients.txt", "age1mallory\nage1second\n"); /* this one lands under the loose policy */
+	audit_now(&w);
+	assert_int_equal(w.audit.n_findings, 1);
+	assert_true(git_oid_equal(&w.audit.findings[0].commit, &at));
 	end(&w);
 }
 
