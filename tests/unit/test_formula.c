@@ -503,6 +503,77 @@ static void documented(void **state)
 	}
 }
 
+/* A formula that is good but for one more key. */
+static json_t *json_in(const char *key, json_t *value)
+{
+	json_t *json = json_pack("{s:s, s:[{s:s, s:s}]}", "name", "f", "steps", "id", "a", "run", "true");
+	json_object_set_new(json, key, value);
+	return json;
+}
+
+static void refused_at(const json_t *json, const char *key)
+{
+	cleanup_formula struct formula f = FORMULA_INIT;
+	cleanup_err struct err err = ERR_INIT;
+	cleanup_free char *text = json_compact(json);
+
+	assert_int_equal(parse(text, &f, &err), -1);
+	assert_int_equal(err.code, ERR_INVALID);
+	if (!strstr(err_msg(&err), key))
+		fail_msg("'%s' does not name %s", err_msg(&err), key);
+}
+
+/*
+ * Shell and template text in every string: where people write, it stays as it is; a name is refused, by its key. guard: formula_json.c hands texts on untouched, and checks each name
+ * against its own letters.
+ */
+static void threat_21_hostile_text(void **state)
+{
+	static const char hostile[] = "$(rm -rf /) `id` ${HOME} {{x}} '; DROP TABLE; %s%n \\\" <script>";
+	static const struct {
+		const char *step; /* NULL: a key of the formula */
+		const char *key, *named;
+	} names[] = {
+	    {NULL, "name", "name: "},
+	    {NULL, "image", "image: "},
+	    {NULL, "network", "network: "},
+	    {NULL, "retry", "retry: "},
+	    {NULL, "secrets_as", "secrets_as: "},
+	    {"run", "id", "steps[0].id: "},
+	    {"prompt", "agent", "steps[0].agent: "},
+	    {"run", "if", "steps[0].if: "},
+	};
+	cleanup_json json_t *plain = json_pack("{s:s, s:s, s:[{s:s, s:s}, {s:s, s:s}]}", "name", "f", "description", hostile, "steps", "id",
+	                                       "a", "run", hostile, "id", "b", "prompt", hostile);
+	cleanup_formula struct formula f = FORMULA_INIT;
+	cleanup_err struct err err = ERR_INIT;
+
+	(void)state;
+	assert_non_null(plain);
+	cleanup_free char *text = json_compact(plain);
+	assert_int_equal(parse(text, &f, &err), 0); /* JSON is YAML */
+	assert_string_equal(f.description, hostile);
+	assert_string_equal(f.steps[0].run, hostile);
+	assert_string_equal(f.steps[1].prompt, hostile);
+
+	for (size_t i = 0; i < LEN(names); i++) {
+		cleanup_json json_t *step = json_pack("{s:s, s:s}", "id", "a", names[i].step ? names[i].step : "run", "true");
+		cleanup_json json_t *json = json_pack("{s:s, s:[O]}", "name", "f", "steps", step);
+		json_object_set_new(names[i].step ? step : json, names[i].key, json_string(hostile));
+		refused_at(json, names[i].named);
+	}
+	cleanup_json json_t *memory = json_in("resources", json_pack("{s:s}", "memory", hostile));
+	cleanup_json json_t *host = json_in("git_auth", json_pack("{s:s}", hostile, "TOKEN"));
+	cleanup_json json_t *token = json_in("git_auth", json_pack("{s:s}", "forge.example", hostile));
+	cleanup_json json_t *minutes = json_in("timeout_minutes", json_string(hostile));
+	cleanup_json json_t *secrets = json_in("steps", json_pack("[{s:s, s:s, s:[s]}]", "id", "a", "run", "true", "secrets", hostile));
+	refused_at(memory, "resources.memory: ");
+	refused_at(host, "git_auth: ");
+	refused_at(token, "git_auth: ");
+	refused_at(minutes, "timeout_minutes: ");
+	refused_at(secrets, "steps[0].secrets");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -519,6 +590,7 @@ int main(void)
 	    cmocka_unit_test(cpus),
 	    cmocka_unit_test(suits),
 	    cmocka_unit_test(timeouts),
+	    cmocka_unit_test(threat_21_hostile_text),
 	    cmocka_unit_test(templates),
 	    cmocka_unit_test(documented),
 	};
