@@ -35,7 +35,8 @@ docker create --name "${name%-ended-1}-stranger-1" --label "disinto.dispatcher=$
 echo '{"version": 1, "id"' >"$SPOOL/runs/damaged/state.json"
 sed -i 's/"version": *[0-9]*/"version": 99/' "$SPOOL/runs/newer/state.json"
 forget
-PORT=$(sed 's|.*:\([0-9]*\).*|\1|' <<<"$URL") "$LIB/git-server.sh" start daemon "$WORK/servers/daemon" "$WORK/repos" >/dev/null
+port=${URL##*:}
+PORT=${port%%/*} "$LIB/git-server.sh" start daemon "$WORK/servers/daemon" "$WORK/repos" >/dev/null
 dispatcher_start
 open_gate runs
 for id in runs ended removed pushed; do finished "$id"; done

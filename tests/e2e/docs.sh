@@ -29,6 +29,25 @@ is "every command of it works" $code 0
 like "the result is as it says" "$(cat "$WORK/output")" 'succeeded'
 refute "the secret is not shown" grep -qF 'a-token-nobody-should-see' "$WORK/output"
 
+# docs/operations.md: its blocks in their order, in a site with a dispatcher.
+engine_start
+site daemon
+dispatcher_start
+action first hello '{"inputs": {"name": "World"}}'
+land
+finished first
+awk '/^```sh/ { on = 1; next } /^```/ { on = 0 } on' "$ROOT/docs/operations.md" >"$WORK/operations.sh"
+check "operations.md has commands" [ "$(wc -l <"$WORK/operations.sh")" -ge 6 ]
+DISINTO_CONFIG=$CONFIG SPOOL=$SPOOL DISPATCHER=$DISPATCHER timeout 300 bash -e "$WORK/operations.sh" >"$WORK/output" 2>&1 </dev/null
+code=$?
+is "every command of it works" $code 0
+[ $code = 0 ] || sed 's/^/# /' "$WORK/output"
+check "and its last one ends the dispatcher" wait_for gone "$DISPATCHER"
+DISPATCHER=
+for command in settle accept-backlog accept-history drain 'cancel'; do
+	check "it speaks of disinto $command" grep -q "disinto $command" "$ROOT/docs/operations.md"
+done
+
 for child in $(cat "$WORK/background" 2>/dev/null); do
 	kill "$child" 2>/dev/null
 	wait_for gone "$child"

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 doc=$ROOT/docs/threats.md
-for n in $(seq -w 1 44); do
+for n in $(seq -w 1 45); do
 	check "threat $n has a row" grep -q "^| $((10#$n)) |" "$doc"
 	check "threat $n has a test" grep -rqE "threat_$n(_|\b)" "$ROOT/tests/unit" "$ROOT/tests/e2e"
 done
