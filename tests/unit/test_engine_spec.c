@@ -187,7 +187,7 @@ static struct kit *kit_new(const char *mounts)
 	kit.formula.nano_cpus = 1000000000;
 	kit.formula.tmp_bytes = 64 << 20;
 	kit.formula.pids = 256;
-	read_image("{\"Id\": \"sha256:1\", \"Config\": {\"Env\": [\"PATH=/bin\", \"EVIL=1\"], \"Volumes\": {\"/tmp/cache\": {}},"
+	read_image("{\"Id\": \"sha256:1\", \"RepoDigests\": [\"x@sha256:2\"], \"Config\": {\"Env\": [\"PATH=/bin\", \"EVIL=1\"], \"Volumes\": {\"/tmp/cache\": {}},"
 	           "\"Labels\": {\"traefik.enable\": \"true\", \"disinto.action\": \"another\"}}}",
 	           "x", &kit.image);
 	kit.mounts = parse(mounts);
@@ -334,6 +334,8 @@ static void test_threat_09_threat_32_spec_check(void **state)
 	struct kit *k = kit_new("[]");
 	cleanup_json json_t *want = NULL;
 	assert_int_equal(spec_build(&k->in, &want, NULL), 0);
+	assert_string_equal(k->image.shown, "x@sha256:2");
+	assert_string_equal(json_string_value(json_object_get(want, "Image")), "sha256:1"); /* a name may mean another one by now */
 	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
 		cleanup_json json_t *is = faithful(want);
 		cleanup_err struct err err = ERR_INIT;
