@@ -141,6 +141,7 @@ torture: test-deps
 	$(again) programs-for-torture
 	$(Q)tests/torture/run $(TORTURE) build/torture-results
 	$(Q)CANARY_RUNS=1000 tests/e2e/canary-many.sh
+	$(Q)tests/torture/many
 programs-for-torture: all $(TORTURE)/disinto-dispatcher $(TORTURE)/faulty $(TORTURE)/shim.so
 
 # Fuzz targets: LLVMFuzzerTestOneInput in tests/fuzz/fuzz_*.c; seeds, where there are any, in tests/fuzz/seeds/<name>/.
