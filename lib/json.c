@@ -8,6 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * Without memory jansson goes on with less: a byte of a string that it has no room for is left out, and nobody hears of it (2.14, strbuffer_append_byte). What
+ * was damaged so would be refused, or run. So there is always memory, or the process ends, as everywhere here.
+ */
+__attribute__((constructor)) static void set_allocator(void)
+{
+	json_set_alloc_funcs(xmalloc, free);
+}
+
 /* What jansson does not check for us: nesting and the notation of numbers. It does the grammar. */
 struct scan {
 	const char *text;

@@ -1,4 +1,5 @@
 /* Strict JSON and the typed reader. */
+#include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/json.h"
 
@@ -310,6 +311,17 @@ static void test_reader_fail(void **state)
 	assert_int_equal(json_reader_end(&r, NULL), -1);
 }
 
+/* A string of which a byte is missing, as jansson makes it when memory runs out, must never come about; guard: set_allocator in lib/json.c. */
+static void test_threat_43_no_memory_is_the_end(void **state)
+{
+	(void)state;
+	json_malloc_t allocate;
+	json_free_t release;
+	json_get_alloc_funcs(&allocate, &release);
+	assert_ptr_equal(allocate, xmalloc); /* which ends the process */
+	assert_ptr_equal(release, free);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +341,7 @@ int main(void)
 	    cmocka_unit_test(test_reader_shortens),
 	    cmocka_unit_test(test_reader_gives_defaults_after_an_error),
 	    cmocka_unit_test(test_reader_fail),
+	    cmocka_unit_test(test_threat_43_no_memory_is_the_end),
 	};
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }
