@@ -60,6 +60,8 @@ static int next_event(struct reader *r, yaml_event_t *ret, struct err *err)
 {
 	if (yaml_parser_parse(&r->parser, ret))
 		return 0;
+	if (r->parser.error == YAML_MEMORY_ERROR)
+		abort(); /* the file is not what is wrong; it must not be refused for this */
 	const char *why = r->parser.problem ? r->parser.problem : "not YAML";
 	return err_set(err, ERR_INVALID, "line %zu: %s%s%s", r->parser.problem_mark.line + 1, why, r->parser.context ? " " : "",
 	               r->parser.context ? r->parser.context : "");
