@@ -10,7 +10,7 @@ other=other$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 printf '%s\n' "$canary" "$other" >"$WORK/both" # for grep -f: what it looks for must not be in its own arguments
 secret CANARY "$canary"
 secret OTHER "$other"
-gated_formula leak 'echo "out $CANARY"; echo "err $CANARY" >&2; printf %s "$CANARY" >/tmp/copy; printf "half "; printf "${CANARY%????}"; sleep 0.2; echo "${CANARY#"${CANARY%????}"}"'
+gated_formula leak 'echo "out $CANARY"; echo "err $CANARY" >&2; printf %s "$CANARY" >/tmp/copy; echo "leak=$CANARY" >>$DISINTO_OUTPUT; mkdir artifacts; echo "$CANARY" >artifacts/leak; echo fine >artifacts/fine; printf "half "; printf "${CANARY%????}"; sleep 0.2; echo "${CANARY#"${CANARY%????}"}"'
 action holder leak '{"secrets": ["CANARY"]}'
 land
 dispatcher_start
@@ -59,6 +59,7 @@ open_gate holder
 finished holder
 is "the run succeeded" "$(field holder .outcome)" succeeded
 like "the log says where a secret was" "$(field holder .logs)" '^out \S+$'
+is "an output is redacted" "$(field holder .outputs.leak)" '[redacted:CANARY]'
 is "not in the result" "$(result holder | grep -cF "$canary")" 0
 wait_for eval '[ -z "$(containers holder)" ]'
 look "after it"
