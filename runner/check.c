@@ -39,6 +39,20 @@ static int check_is_empty(int fd, struct err *err)
 	return 0;
 }
 
+/*
+ * runc gives a tmpfs the mode of the image's folder at that place, if the image has one, whatever mode was asked for. What is root's can be
+ * set right; what can't is found out by trying.
+ */
+static void set_mode(int fd, mode_t mode)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC && fstat(fd, &st) == 0 && st.st_uid == 0 &&
+	    (st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
+		return;
+}
+
 /* No byte of a secret on a disk: the folder is in memory, and only root puts names into it. */
 static int open_secrets_dir(struct runner *r, struct err *err)
 {
@@ -48,6 +62,7 @@ static int open_secrets_dir(struct runner *r, struct err *err)
 	r->secrets_fd = open(SECRETS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (r->secrets_fd < 0)
 		return err_errno(err, errno, "open %s (the engine mounts a tmpfs there)", SECRETS_DIR);
+	set_mode(r->secrets_fd, 0711);
 	if (fstatfs(r->secrets_fd, &fs) < 0 || fstat(r->secrets_fd, &st) < 0)
 		return err_errno(err, errno, "look at %s", SECRETS_DIR);
 	if (fs.f_type != TMPFS_MAGIC)
@@ -180,6 +195,8 @@ int check_machine(struct runner *r, struct err *err)
 		return err_errno(err, errno, "open /dev/null");
 	if (open_secrets_dir(r, err) < 0)
 		return -1;
+	int tmp_fd cleanup_fd = open(TMP_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	set_mode(tmp_fd, 01777);
 	give_home(r->formula.user);
 	account_open(&r->account, r->formula.user);
 	return try_as_user(r, err) < 0 || outputs_open(r, err) < 0 || known_hosts_place(r, err) < 0 ? -1 : 0;

@@ -58,7 +58,7 @@ like "and says what was left out" "$(cat "$WORK/said")" 'leak\.txt was left out:
 is "--json" "$(disinto_ artifacts left --json | jq -c '[.artifacts[].name] | sort')" '["empty","numbers.txt","page.html"]'
 check "-o saves them" eval 'disinto_ artifacts left -o "$WORK/out" >/dev/null 2>&1'
 check "with their bytes" cmp "$WORK/out/numbers.txt" "$WORK/numbers.txt"
-is "all of them, and nothing more" "$(ls -A "$WORK/out" | xargs)" 'empty numbers.txt page.html'
+is "all of them, and nothing more" "$(find "$WORK/out" -mindepth 1 -printf '%f\n' | sort | xargs)" 'empty numbers.txt page.html'
 refute "and replaces nothing" eval 'disinto_ artifacts left -o "$WORK/out" >/dev/null 2>&1'
 like "which it says" "$(disinto_ artifacts left -o "$WORK/out" 2>&1)" 'is there already; remove it'
 refute "an action that is not there has none" disinto_ artifacts nothing

@@ -356,7 +356,7 @@ static void test_threat_32_hostile_image(void **state)
 	make_hostile("/tmp/cache");
 	world_start(&w,
 	            "pwd; echo \"$PATH|${EVIL:-none}|${LD_PRELOAD:-none}\"; id -u; grep -c ' /tmp/cache tmpfs ' /proc/mounts; "
-	            "tr '\\0' '\\n' </proc/self/environ | grep -c -e EVIL -e GLIBC || :; "
+	            "cat /proc/self/environ | tr '\\0' '\\n' | grep -c -e EVIL -e GLIBC || :; "
 	            "grep -c '^Max core file size  *1  *1 ' /proc/self/limits",
 	            NULL, json_pack("{s:s}", "image", "hostile:1"));
 	world_go(&w, NULL);

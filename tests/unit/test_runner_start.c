@@ -349,11 +349,10 @@ static void wrong_mounts_are_refused(void **state)
 	} cases[] = {
 	    {{.secrets_volume = true}, "/run/secrets is not empty"},
 	    {{.no_secrets_dir = true}, "open /run/secrets"},
-	    {{.secrets_mode = "1777"}, "/run/secrets is not root's alone to write"},
-	    {{.secrets_mode = "0700"}, "/run/secrets (a tmpfs of the engine) is not reachable for user 10001"},
+	    {{.secrets_mode = "1777,uid=4711"}, "/run/secrets is not root's alone to write"},
 	    {{.task_read_only = true}, "/task (a tmpfs of the engine) is not writable for user 10001: Read-only file system"},
 	    {{.task = "mode=0755,uid=4711"}, "/task (a tmpfs of the engine) is not writable for user 10001: Permission denied"},
-	    {{.tmp = "mode=0755"}, "/tmp (a tmpfs of the engine) is not writable for user 10001"},
+	    {{.tmp = "mode=0755,uid=4711"}, "/tmp (a tmpfs of the engine) is not writable for user 10001"},
 	    {{.bare = true}, "the image has no /bin/sh"},
 	};
 
@@ -362,6 +361,18 @@ static void wrong_mounts_are_refused(void **state)
 		assert_nothing_ran(b, "refused", cases[i].words);
 		assert_kinds(b, "hello report");
 	}
+}
+
+/* As runc leaves them where the image has such folders. guard: set_mode in runner/check.c */
+static void modes_are_set_right(void **state)
+{
+	(void)state;
+	const struct box_options options = {.secrets_mode = "1777", .tmp = "mode=0755"};
+	struct box *b cleanup_box =
+	    box_run_formula(&options, "", ",\"steps\":[{\"id\":\"a\",\"run\":\"stat -c %a /run/secrets /tmp; touch /tmp/x\"}]", NULL, 0);
+
+	assert_string_equal(box_outcome(b), "succeeded");
+	assert_string_equal(b->text[0].data, "711\n1777\n");
 }
 
 /* guard: the tmpfs that runner/check.c wants */
@@ -496,6 +507,7 @@ int main(void)
 	    box_test(missing_tools_are_named_before_a_secret_is_asked_for),
 	    box_test(without_path_there_is_a_usual_one),
 	    box_test(wrong_mounts_are_refused),
+	    box_test(modes_are_set_right),
 	    box_test(threat_25_secrets_on_a_disk_are_refused),
 	    box_test(missing_capabilities_are_named),
 	    box_test(it_must_be_process_1),
