@@ -60,6 +60,15 @@ static int add_action(const struct repo *r, const char *id, bool landed, json_t 
 	return 0;
 }
 
+/* The files of an id, wherever they are. */
+static int find_item(const struct repo *r, const char *id, struct ops_item *ret, bool *ret_archived, struct err *err)
+{
+	if (ops_item(r->git, &r->tip, id, ret, err) < 0)
+		return -1;
+	*ret_archived = !ret->action.there && !ret->result.there;
+	return *ret_archived ? ops_archive_item(r->git, &r->tip, id, ret, err) : 0;
+}
+
 /* All that the ops repo knows. ERR_NOT_FOUND: nothing. Caller owns. */
 static int show_repo(const struct config *config, const char *id, json_t **ret, struct err *err)
 {
@@ -67,8 +76,9 @@ static int show_repo(const struct config *config, const char *id, json_t **ret, 
 	cleanup_json json_t *all = NULL;
 	cleanup_json json_t *result = NULL;
 	struct ops_item item;
+	bool archived;
 
-	if (repo_ready(config, &repo, err) < 0 || ops_item(repo.git, &repo.tip, id, &item, err) < 0)
+	if (repo_ready(config, &repo, err) < 0 || find_item(&repo, id, &item, &archived, err) < 0)
 		return -1;
 	if (!item.action.there && !item.result.there && !repo_proposal(&repo, id))
 		return err_set(err, ERR_NOT_FOUND, "there is no action or proposal %s; disinto list shows what there is", id);
@@ -80,7 +90,7 @@ static int show_repo(const struct config *config, const char *id, json_t **ret, 
 	result = runs_result(&repo, &item);
 	if (result)
 		json_object_set(all, "result", result);
-	if ((item.action.there || !item.result.there) && add_action(&repo, id, item.action.there, all, err) < 0)
+	if (((item.action.there && !archived) || !item.result.there) && add_action(&repo, id, item.action.there, all, err) < 0)
 		return -1;
 	*ret = steal_ptr(&all);
 	return 0;
@@ -218,10 +228,11 @@ static int result_log(const struct config *config, const char *id, int lines, st
 	cleanup_repo struct repo repo = REPO_INIT;
 	cleanup_json json_t *result = NULL;
 	struct ops_item item;
+	bool archived;
 	const char *text;
 	size_t from;
 
-	if (repo_ready(config, &repo, err) < 0 || ops_item(repo.git, &repo.tip, id, &item, err) < 0)
+	if (repo_ready(config, &repo, err) < 0 || find_item(&repo, id, &item, &archived, err) < 0)
 		return -1;
 	result = runs_result(&repo, &item);
 	text = text_of(result, "logs");

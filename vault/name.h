@@ -36,6 +36,7 @@ bool vault_is_artifact(const char *s); /* [A-Za-z0-9_][A-Za-z0-9._+-]{0,127}: a 
 bool vault_is_step_variable(const char *s);
 
 #define VAULT_ACTIONS "vault/actions"
+#define VAULT_ARCHIVE "vault/archive" /* <year>/<month>/ with the files of finished actions */
 #define VAULT_FORMULAS "vault/formulas"
 #define VAULT_SECRETS "vault/secrets"
 #define VAULT_POLICY "vault/policy.yaml"

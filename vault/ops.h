@@ -57,6 +57,16 @@ int ops_scan(git_repository *repo, const git_oid *old, const git_oid *commit, op
 /* Appends the paths of misnamed entries in vault/actions, formulas and secrets to the JSON array, at most `max`. */
 int ops_misnamed(git_repository *repo, const git_oid *commit, size_t max, json_t *ret, struct err *err);
 
+/*
+ * Adds to the JSON object the ids whose results came into vault/archive between two commits (old NULL: all that stand there), each with the object id of its result. Only folders
+ * that differ are entered.
+ */
+int ops_archived(git_repository *repo, const git_oid *old, const git_oid *commit, json_t *ret, struct err *err);
+/* An id's files in the archive: marked as in ops_item. */
+int ops_archive_item(git_repository *repo, const git_oid *commit, const char *id, struct ops_item *ret, struct err *err);
+/* The folder of vault/archive that holds an id's result at a commit. Caller frees. ERR_NOT_FOUND: none does. */
+int ops_archive_folder(git_repository *repo, const git_oid *commit, const char *id, char **ret, struct err *err);
+
 struct ops_secret {
 	char *name;
 	git_oid blob;

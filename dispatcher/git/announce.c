@@ -10,18 +10,20 @@
 #define MISNAMED_MAX 100
 #define CANCEL_MAX_BYTES 65536
 #define CHANGED_MAX 100
-#define REMOVED_WAIT "its result was removed from the repository, and an id is used only once; propose it again under a new id"
+#define REMOVED_WAIT "its result was removed or archived, and an id is used only once; propose it again under a new id"
 #define BACKLOG_WAIT "had landed before there was a ledger; say disinto accept-backlog, if it has not been done already and may run"
 
 /* Ids that have to be announced, found by a scan. */
 struct found {
 	struct git_state *g;
-	json_t *ids; /* object */
+	json_t *ids;      /* object */
+	json_t *archived; /* id -> blob of the result that came into the archive; NULL: not looked at yet */
 };
 
 static void found_free(struct found *f)
 {
 	json_decref(f->ids);
+	json_decref(f->archived);
 }
 
 static bool known_as(const json_t *map, const char *id, const git_oid *blob)
@@ -82,15 +84,34 @@ static bool same(const struct ops_file *a, const struct ops_file *b)
 	return a->there == b->there && (!a->there || (a->mode == b->mode && git_oid_equal(&a->oid, &b->oid)));
 }
 
-/* `before` is NULL where nothing is known of it. */
-static void compare(struct git_state *g, const struct ops_item *before, const struct ops_item *now)
+/* A result that was moved, as it was, to where old ones are kept. 1: it was; 0; -1. */
+static int was_archived(struct found *f, const struct ops_item *before, const struct ops_item *now, struct err *err)
 {
+	if (now->result.there || now->action.there)
+		return 0;
+	if (!f->archived) {
+		f->archived = json_object();
+		if (ops_archived(f->g->repo, &f->g->scanned, &f->g->tip, f->archived, err) < 0)
+			return -1;
+	}
+	return known_as(f->archived, now->id, &before->result.oid);
+}
+
+/* `before` is NULL where nothing is known of it. */
+static int compare(struct found *f, const struct ops_item *before, const struct ops_item *now, struct err *err)
+{
+	struct git_state *g = f->g;
+
 	if (!before || !before->result.there)
-		return;
+		return 0;
+	int archived = was_archived(f, before, now, err);
+	if (archived != 0)
+		return archived < 0 ? -1 : 0;
 	if (!same(&before->result, &now->result))
 		note_changed(g, vault_result_path(now->id), now->result.there ? "edited" : "removed");
 	if (!same(&before->action, &now->action))
 		note_changed(g, vault_action_path(now->id), now->action.there ? "edited" : "removed");
+	return 0;
 }
 
 /* A result stands there. Whether it counts is up to the ledger. */
@@ -145,9 +166,8 @@ static int on_change(const struct ops_item *before, const struct ops_item *now, 
 
 	if ((g->args->only && strcmp(g->args->only, now->id) != 0) || record_has(g, now->id))
 		return 0;
-	if (ledger_status(g, now->id, &standing, err) < 0)
+	if (ledger_status(g, now->id, &standing, err) < 0 || compare(f, before, now, err) < 0)
 		return -1;
-	compare(g, before, now);
 	if (now->result.there)
 		return on_result(f, now, &standing, err);
 	on_action(f, now, &standing);
@@ -335,7 +355,7 @@ static int list_misnamed(struct git_state *g, struct err *err)
 static int recheck(struct git_state *g, struct err *err)
 {
 	cleanup_json json_t *all = json_copy(g->announced);
-	__attribute__((cleanup(found_free))) struct found none = {g, json_object()};
+	__attribute__((cleanup(found_free))) struct found none = {g, json_object(), NULL};
 	const char *id;
 	json_t *told;
 	json_object_foreach (all, id, told) {

@@ -15,12 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COMPACT_AFTER 64 /* fetches, each of which leaves a pack */
+#define COMPACT_AFTER 64 /* packs of fetches, and pushes, each of which leaves a handful of loose objects */
 #define COMPACT_MS 60000
 
 static void clone_close(struct git_state *g)
 {
-	ledger_reset(g);
+	ledger_rest(g);
 	ops_past_free(g->past);
 	ops_names_free(g->names);
 	git_repository_free(g->repo);
@@ -28,6 +28,23 @@ static void clone_close(struct git_state *g)
 	g->names = NULL;
 	g->repo = NULL;
 	g->has_tip = false;
+}
+
+/* Each fetch leaves one, in earlier lives too. */
+static int count_packs(const char *clone)
+{
+	cleanup_free char *path = xasprintf("%s/objects/pack", clone);
+	DIR *d = opendir(path);
+	struct dirent *e;
+	int n = 0;
+
+	while (d && (e = readdir(d))) {
+		size_t len = strlen(e->d_name);
+		n += len > 5 && strcmp(e->d_name + len - 5, ".pack") == 0;
+	}
+	if (d)
+		closedir(d);
+	return n;
 }
 
 int clone_open(struct git_state *g, struct err *err)
@@ -38,6 +55,7 @@ int clone_open(struct git_state *g, struct err *err)
 	g->names = ops_names_new(g->repo);
 	g->has_tip = git_reference_name_to_id(&g->tip, g->repo, TIP_REF) == 0;
 	g->ledger.has_tip = git_reference_name_to_id(&g->ledger.tip, g->repo, LEDGER_TIP_REF) == 0;
+	g->additions = count_packs(g->clone_path);
 	git_error_clear();
 	return 0;
 }
@@ -58,6 +76,7 @@ static void empty_folder(const char *path)
 void clone_reset(struct git_state *g)
 {
 	clone_close(g);
+	ledger_reset(g);
 	empty_folder(g->clone_path);
 }
 
@@ -82,7 +101,7 @@ int clone_fetch(struct git_state *g, bool branch, bool ledger, struct err *err)
 	git_alive(g);
 	if (git_fetch(g->repo, &g->place, specs, err) < 0)
 		return err_wrap(err, "fetch");
-	g->fetches++;
+	g->additions++;
 	if (branch && read_tip(g, TIP_REF, &g->has_tip, &g->tip, err) < 0)
 		return -1;
 	return ledger ? read_tip(g, LEDGER_TIP_REF, &g->ledger.has_tip, &g->ledger.tip, err) : 0;
@@ -95,7 +114,7 @@ int clone_set_tip(struct git_state *g, const char *ref, const git_oid *commit, s
 	int rc = git_reference_create(&made, g->repo, ref, commit, 1, NULL);
 	if (rc < 0)
 		return git_err(err, rc, "note the new tip"); /* the next poll fetches it */
-	g->fetches++;
+	g->additions++;
 	return strcmp(ref, TIP_REF) == 0 ? read_tip(g, ref, &g->has_tip, &g->tip, err)
 	                                 : read_tip(g, ref, &g->ledger.has_tip, &g->ledger.tip, err);
 }
@@ -115,16 +134,20 @@ int clone_commit(struct git_state *g, const git_oid *parent, const struct git_ch
 	return git_repo_commit_signed(g->repo, parent, parent ? 1 : 0, changes, n, author, message, g->key ? &signer : NULL, ret, err);
 }
 
+/*
+ * Packs of about the same size become one, so that there are never many, and what is large is not written again each time. What nobody refers to stays, until the clone is made
+ * again. What was opened before has to be closed: it would hold on to the old packs.
+ */
 void clone_compact(struct git_state *g)
 {
-	const char *const argv[] = {"git", "-C", g->clone_path, "-c", "gc.autoDetach=false", "gc", "--quiet", NULL};
+	const char *const argv[] = {"git", "-C", g->clone_path, "repack", "-d", "-q", "--geometric=2", NULL};
 	const char *const env[] = {"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", NULL};
 	struct git_child child;
 	cleanup_err struct err err = ERR_INIT;
 
-	if (g->fetches < COMPACT_AFTER || !g->repo)
+	if (g->additions < COMPACT_AFTER || !g->repo)
 		return;
-	g->fetches = 0;
+	git_alive(g);
 	if (git_child_start(&(struct git_child_command){.argv = argv, .env = env}, &child, &err) == 0) {
 		/* It says nothing; packs that stay many only cost descriptors, of which libgit2 uses a few at a time. */
 		git_child_end(&child, COMPACT_MS);
@@ -134,4 +157,6 @@ void clone_compact(struct git_state *g)
 	clone_close(g);
 	if (clone_open(g, &err) < 0)
 		clone_reset(g);
+	else if (g->additions >= COMPACT_AFTER)
+		g->additions = 0; /* it did not work; not again at once */
 }

@@ -155,6 +155,8 @@ static int work(struct git_state *g, struct err *err)
 		ledger_flush(g);
 	if (g->remembered && g->poll_at_ms <= now_mono_ms())
 		poll_now(g);
+	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries) && archive_due(g))
+		archive_now(g);
 	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries))
 		clone_compact(g);
 	return g->core_gone ? err_set(err, ERR_UNREACHABLE, "core is gone") : 0;

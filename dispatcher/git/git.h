@@ -66,7 +66,7 @@ struct git_state {
 	char *poll_trouble; /* what was logged; NULL while polls work */
 	struct backoff poll_backoff;
 	int64_t poll_at_ms;
-	int fetches; /* and pushes, since the clone was compacted */
+	int additions; /* packs in the clone, and pushes since it was compacted */
 
 	/* history */
 	bool has_seen; /* the tip that the branch must go on from */
@@ -74,7 +74,8 @@ struct git_state {
 	char *frozen;      /* why nothing new may start; NULL */
 	char *memory_said; /* what core was told to remember */
 	char archived[11]; /* the day of the last archiving, "2026-03-31"; "" */
-	json_t *changed;   /* texts: what was edited or removed after it was recorded */
+	int64_t archive_at_ms;
+	json_t *changed; /* texts: what was edited or removed after it was recorded */
 
 	struct ledger ledger;
 
@@ -202,6 +203,10 @@ bool record_due(const struct git_state *g);
 /* Commits and pushes what waits; after a failure, push_at_ms says when to try again. */
 void record_flush(struct git_state *g);
 void record_free(struct git_state *g);
+
+/* archive.c: whether old actions are to be moved today, and that. */
+bool archive_due(const struct git_state *g);
+void archive_now(struct git_state *g);
 
 /* decide.c: an operator's decisions. Answered by DECIDED, now or when they are on the server. */
 int decide(struct git_state *g, const json_t *body, struct err *err);

@@ -129,6 +129,10 @@ static inline json_t *next(struct house *h)
 	if (rc != 1)
 		fail_msg("no message: %s", rc == 0 ? "in time" : err_msg(&err));
 	assert_ok(msg_check(&m, ROLE_GIT, ROLE_CORE, &kind, &err), &err);
+	if (kind == MSG_PONG && json_integer_value(json_object_get(m.body, "n")) == 0) { /* a sign of life that nobody asked for */
+		json_decref(m.body);
+		return next(h);
+	}
 	if (kind != MSG_REMEMBER)
 		return m.body;
 	json_decref(h->memory);

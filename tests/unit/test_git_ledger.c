@@ -779,6 +779,120 @@ static void test_threat_39_refused_entries(void **state)
 	assert_true(json_is_true(json_object_get(good, "ok")));
 }
 
+/* ---- the archive ---- */
+
+static void count_files(const char *path, int *ret_packs, int *ret_loose)
+{
+	cleanup_buf struct buf packs = BUF_INIT;
+	cleanup_buf struct buf loose = BUF_INIT;
+	cleanup_free char *objects = xasprintf("%s/objects", path);
+	assert_int_equal(RUN(&packs, "find", objects, "-name", "*.pack"), 0);
+	assert_int_equal(RUN(&loose, "find", objects, "-path", "*/[0-9a-f][0-9a-f]/*", "-type", "f", "-not", "-path", "*/pack/*"), 0);
+	*ret_packs = *ret_loose = 0;
+	for (const char *p = packs.data; (p = strchr(p, '\n')); p++)
+		++*ret_packs;
+	for (const char *p = loose.data; (p = strchr(p, '\n')); p++)
+		++*ret_loose;
+}
+
+/* Hundreds of pushes: packs and loose objects stay few, and what was known of the ledger stays known. guard: clone_compact in dispatcher/git/clone.c */
+static void test_threat_16_pushes_pile_up(void **state)
+{
+	struct house *h = *state;
+	cleanup_free char *clone = xasprintf("%s/ops.git", h->config.spool);
+	int packs, loose;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	for (int i = 0; i < 80; i++) {
+		cleanup_free char *id = xasprintf("p%d", i);
+		claim(h, id, 1, "n1", NULL);
+	}
+	expect_poll(h, "polled yes\n");
+	count_files(clone, &packs, &loose);
+	assert_in_range(packs, 1, 16);
+	assert_in_range(loose, 0, 64 * 8);
+	claim(h, "p0", 2, "n2", "n1");
+	finish(h, "p0", "n2", 2);
+}
+
+/* A commit on main of that age in days. */
+static void land_old(struct house *h, const char *path, const char *text, int days)
+{
+	struct err err = ERR_INIT;
+	git_oid tip = ref_of(h, "refs/heads/main"), oid;
+	git_signature *who = NULL;
+	assert_int_equal(git_signature_new(&who, "Somebody", "somebody@example", (git_time_t)time(NULL) - days * 86400, 0), 0);
+	assert_ok(git_repo_commit(h->f.repo, &tip, 1, &(struct git_change){path, text, strlen(text)}, 1, who, "old", &oid, &err), &err);
+	git_signature_free(who);
+	set_ref(h->f.repo, "refs/heads/main", &oid);
+}
+
+static bool stands(struct house *h, const char *path)
+{
+	git_oid tip = ref_of(h, "refs/heads/main"), oid;
+	git_filemode_t mode;
+	bool there = git_repo_entry(h->f.repo, &tip, path, &oid, &mode, NULL) == 0;
+	git_error_clear();
+	return there;
+}
+
+static void archive_of(struct house *h, const char *landed) /* the first commits are dated 2023 */
+{
+	cleanup_free char *action = action_text("old", "");
+	h->config.archive_after_days = 30;
+	land(h->f.repo, "vault/formulas/f.yaml", "name: f");
+	land_old(h, "vault/actions/old.json", action, 60);
+	land_old(h, "vault/actions/old.result.json", "{\"outcome\": \"succeeded\", \"timestamp\": \"2026-02-03T00:00:00Z\"}", 50);
+	land_old(h, "vault/actions/young.json", "{}", 20);
+	land_old(h, "vault/actions/young.result.json", "{\"outcome\": \"failed\", \"timestamp\": \"2026-03-03T00:00:00Z\"}", 10);
+	land_old(h, "vault/actions/waits.json", "{}", 9);
+	start(h);
+	cleanup_free char *first = until_polled(h, NULL);
+	assert_string_equal(first, landed);
+}
+
+static void test_archives(void **state)
+{
+	struct house *h = *state;
+	archive_of(h, "landed waits refuse\npolled yes\n");
+	cleanup_free char *lines = poll_for(h, NULL); /* behind the archiving */
+	assert_string_equal(lines, "polled yes\n");
+	assert_true(stands(h, "vault/archive/2026/02/old.json"));
+	assert_true(stands(h, "vault/archive/2026/02/old.result.json"));
+	assert_false(stands(h, "vault/actions/old.json"));
+	assert_false(stands(h, "vault/actions/old.result.json"));
+	assert_true(stands(h, "vault/actions/young.result.json"));
+	assert_true(stands(h, "vault/actions/waits.json"));
+	size_t n = commits(h, "refs/heads/main");
+	expect_poll(h, "polled yes\n");
+	stop(h);
+	expect_first(h, "landed waits refuse\npolled yes\n"); /* once a day */
+	assert_int_equal(commits(h, "refs/heads/main"), n);
+	land_action(h, "old", "");
+	expect_poll(h, "landed old wait\npolled yes\n"); /* the id stays taken */
+}
+
+/* Somebody else archived: that is no news, and nothing that was changed. guard: was_archived in dispatcher/git/announce.c */
+static void test_archived_by_another(void **state)
+{
+	struct house *h = *state;
+	cleanup_house struct house *other = another(h, "edge2");
+	cleanup_json json_t *all = json_array();
+	land_basics(h);
+	land(h->f.repo, "vault/actions/old.json", "{}");
+	land(h->f.repo, "vault/actions/old.result.json", "{\"outcome\": \"lost\", \"timestamp\": \"2026-02-03T00:00:00Z\"}");
+	begin(other, "polled yes\n");      /* does not archive */
+	h->config.archive_after_days = 30; /* and all of this is dated 2023 */
+	start(h);
+	cleanup_free char *first = until_polled(h, NULL);
+	await(h, "incarnated", NULL);
+	expect_poll(h, "polled yes\n");
+	assert_true(stands(h, "vault/archive/2026/02/old.result.json"));
+	cleanup_free char *lines = poll_for(other, all);
+	assert_string_equal(lines, "polled yes\n");
+	assert_int_equal(json_array_size(json_object_get(json_array_get(all, 0), "notes")), 0);
+}
+
 /*
  * Four dispatchers want every one of 60 actions at once, over one smart-HTTP server: each is claimed once. guard: look_at_claim in dispatcher/git/claim.c, and the
  * server's compare-and-swap
@@ -851,6 +965,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_threat_38_answer_lost, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_38_pushed_again, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_39_refused_entries, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_16_pushes_pile_up, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_archives, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_archived_by_another, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_41_each_is_claimed_once, with_ledger, teardown),
 	};
 	return cmocka_run_group_tests_name("git_ledger", tests, NULL, NULL);
