@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "vault/audit.h"
+#include "vault/ledger.h"
 #include "vault/ssh_key.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ struct verify {
 	struct repo server;  /* the ops repo, unless a repository on this disk is named */
 	git_repository *own; /* that one */
 	git_repository *git; /* borrowed: either of them */
-	git_oid tip, since;
+	git_oid tip, since, ledger;
+	bool has_ledger;
 	struct allowed_signers *approvers, *dispatchers;
 };
 
@@ -60,7 +62,27 @@ static int open_own(const char *path, struct verify *v, struct err *err)
 	if (rc < 0)
 		return git_err(err, rc, "%s: %s", path, ref);
 	v->git = v->own;
+	v->has_ledger = git_reference_name_to_id(&v->ledger, v->own, LEDGER_REF) == 0;
+	git_error_clear();
 	return 0;
+}
+
+/* No other command wants the ledger, so it is not among what they all fetch. */
+static int fetch_ledger(struct verify *v, struct err *err)
+{
+	const char *const prefixes[] = {LEDGER_REF, NULL};
+	const struct git_fetch_spec specs[] = {{LEDGER_REF, "refs/disinto/heads/" LEDGER_BRANCH}, {NULL, NULL}};
+	__attribute__((cleanup(git_refs_free))) struct git_refs refs = {NULL, 0};
+	struct git_poller *poller = git_poller_new(&v->server.place);
+
+	int rc = git_poller_refs(poller, prefixes, &refs, err);
+	git_poller_free(poller);
+	const git_oid *tip = rc == 0 ? git_refs_find(&refs, LEDGER_REF) : NULL;
+	if (!tip)
+		return rc;
+	v->ledger = *tip;
+	v->has_ledger = true;
+	return git_fetch(v->git, &v->server.place, specs, err);
 }
 
 static int open_repo(const struct args *args, struct verify *v, struct err *err)
@@ -73,7 +95,7 @@ static int open_repo(const struct args *args, struct verify *v, struct err *err)
 		return -1;
 	v->git = v->server.git;
 	v->tip = v->server.tip;
-	return 0;
+	return fetch_ledger(v, err);
 }
 
 static int find_since(const struct args *args, struct verify *v, struct err *err)
@@ -137,6 +159,8 @@ static int audit(const struct args *args, struct verify *v, struct audit *ret, s
 	rules.dispatchers = v->dispatchers;
 	if (v->has_config)
 		rules.floor = policy_floor_of(&v->config);
+	if (v->has_ledger)
+		rules.ledger = &v->ledger;
 	if (args_has(args, "since"))
 		rules.since = &v->since;
 	return audit_run(v->git, &v->tip, &rules, ret, err);

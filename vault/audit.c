@@ -4,6 +4,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "vault/audit_judge.h"
+#include "vault/audit_ledger.h"
 #include "vault/audit_look.h"
 #include <stdarg.h>
 #include <stdlib.h>
@@ -24,6 +25,10 @@ static const struct {
     [AUDIT_RESULT_CHANGED] = {"result-changed", "compare it with what the commit before had, which is what counts"},
     [AUDIT_RECIPIENTS] = {"recipients", "look whom it names; change the secrets that were encrypted to it, at their source"},
     [AUDIT_ACTION_CHANGED] = {"action-changed", "what ran is what had landed; propose the change under a new id"},
+    [AUDIT_NOT_IN_LEDGER] = {"not-in-ledger", "find out who wrote it, and whether the action ever ran; protect both branches"},
+    [AUDIT_OTHER_ENTRY] = {"other-entry", "compare it with the result in the dispatcher's spool; find out who changed which"},
+    [AUDIT_RESULT_MISSING] = {"result-missing", "look for it in the dispatcher's spool; find out who rewrote the branch, or the ledger"},
+    [AUDIT_MALFORMED_LEDGER] = {"malformed-ledger", "find out who pushed to disinto-ledger; only dispatchers should be able to"},
 };
 
 const char *audit_kind_name(enum audit_kind kind)
@@ -70,11 +75,19 @@ static void judge_later(struct audit_judge *j, const char *id, size_t taken)
 	const struct audit_event *events = audit_events(j->h, AUDIT_ACTION, id, &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (events[i].at > taken)
+		if (events[i].at > taken && !(!events[i].there && audit_was_archived(j->h, &events[i], NULL)))
 			audit_found(j, AUDIT_ACTION_CHANGED, id, events[i].at, "vault/actions/%s.json was %s after it was taken", id,
 			            !events[i].there                ? "removed"
 			            : i > 0 && !events[i - 1].there ? "put there again"
 			                                            : "edited");
+}
+
+/* What was moved to vault/archive stays as it is there. */
+static void judge_archive(struct audit_judge *j, const struct audit_event *events, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		audit_found(j, AUDIT_RESULT_CHANGED, events->name, events[i].at, "the result of %s was %s in " VAULT_ARCHIVE, events->name,
+		            events[i].there ? "edited" : "removed");
 }
 
 /* The events of one id's result: the first, and each that follows a removal, is recorded; all others change what was recorded. */
@@ -86,6 +99,8 @@ static int judge_id(struct audit_judge *j, const struct audit_event *results, si
 		const char *id = results[i].name;
 		size_t this_taken = SIZE_MAX;
 
+		if (!results[i].there && i > 0 && audit_was_archived(j->h, &results[i], &results[i - 1]))
+			continue;
 		if (!results[i].there) {
 			audit_found(j, AUDIT_RESULT_CHANGED, id, results[i].at, "vault/actions/%s.result.json was removed", id);
 			continue;
@@ -100,7 +115,7 @@ static int judge_id(struct audit_judge *j, const struct audit_event *results, si
 			taken = this_taken;
 	}
 	judge_later(j, results->name, taken);
-	return 0;
+	return audit_ledger_judge(j, results, n, err);
 }
 
 static void judge_recipients(struct audit_judge *j)
@@ -129,6 +144,8 @@ static int judge_all(struct audit_judge *j, struct err *err)
 		j->out->n_results += events->file == AUDIT_RESULT;
 		if (events->file == AUDIT_RESULT && judge_id(j, events, n, err) < 0)
 			return -1;
+		if (events->file == AUDIT_ARCHIVED)
+			judge_archive(j, events, n);
 		if (events->file == AUDIT_RECIPIENTS_FILE)
 			judge_recipients(j);
 	}
@@ -136,7 +153,7 @@ static int judge_all(struct audit_judge *j, struct err *err)
 		if (h->commits[i].malformed)
 			audit_found(j, AUDIT_MALFORMED_TREE, NULL, i, "%s", h->commits[i].malformed);
 	j->out->n_commits = h->n_commits;
-	return 0;
+	return audit_ledger_end(j, err);
 }
 
 static int compare_findings(const void *x, const void *y)
@@ -156,7 +173,7 @@ static int run(struct audit_judge *j, struct err *err)
 	j->has_since = since != NULL;
 	if (since && !audit_history_find(j->h, since, &j->since))
 		return err_set(err, ERR_NOT_FOUND, "commit %.10s is not on the branch's first-parent chain", git_oid_tostr_s(since));
-	if (audit_policies_read(j->h, j->rules, &j->policies, err) < 0 || judge_all(j, err) < 0)
+	if (audit_policies_read(j->h, j->rules, &j->policies, err) < 0 || audit_ledger_open(j, err) < 0 || judge_all(j, err) < 0)
 		return -1;
 	if (j->out->n_findings > 0)
 		qsort(j->out->findings, j->out->n_findings, sizeof(*j->out->findings), compare_findings);
@@ -182,6 +199,7 @@ int audit_run(git_repository *repo, const git_oid *tip, const struct audit_rules
 		return -1;
 	int rc = run(&j, err);
 	audit_policies_free(&j.policies);
+	audit_ledger_close(&j);
 	if (rc < 0)
 		return -1;
 	*ret = out;

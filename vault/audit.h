@@ -28,6 +28,10 @@ enum audit_kind {
 	AUDIT_RESULT_CHANGED,        /* edited or removed after it was recorded */
 	AUDIT_ACTION_CHANGED,        /* edited or removed after it was taken */
 	AUDIT_RECIPIENTS,            /* a change of vault/recipients.txt that was not approved as a change of policy must be */
+	AUDIT_NOT_IN_LEDGER,         /* a result without a claim or a done entry */
+	AUDIT_OTHER_ENTRY,           /* its claim or done entry is another result's */
+	AUDIT_RESULT_MISSING,        /* a done entry whose result never stood there */
+	AUDIT_MALFORMED_LEDGER,      /* an entry that makes no sense, or a ledger that can't be believed */
 };
 /* "foreign-result": what JSON calls it. */
 const char *audit_kind_name(enum audit_kind kind);
@@ -46,8 +50,9 @@ struct audit_rules {
 	const struct allowed_signers *approvers;   /* NULL: signed approvals can't be checked, which is a finding for each */
 	const struct allowed_signers *dispatchers; /* NULL: results need no signature */
 	struct policy_floor floor;
-	int64_t now;          /* our clock, in seconds since 1970 */
-	const git_oid *since; /* only what came after this commit of the chain is reported; NULL: all */
+	int64_t now;           /* our clock, in seconds since 1970 */
+	const git_oid *ledger; /* the ledger's tip; NULL: there is none to compare with */
+	const git_oid *since;  /* only what came after this commit of the chain is reported; NULL: all */
 };
 
 struct audit {

@@ -108,6 +108,7 @@ static int read_members(const char *id, struct audit_evidence *e, struct err *er
 	e->started = json_get_string(&r, "started_at", 1, 64, false, NULL) != NULL;
 	e->tier = json_has(&r, "tier") ? (enum tier)json_get_enum(&r, "tier", tiers, true, 0) : TIER_NONE;
 	e->dispatcher = json_get_string(&r, "dispatcher", 1, 1024, false, NULL);
+	e->claim = json_get_string(&r, "claim", 1, 1024, false, NULL);
 	e->commit = get_oid(&r, "commit");
 	e->action = get_oid(&r, "action");
 	e->policy = get_oid(&r, "policy");

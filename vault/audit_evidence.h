@@ -28,6 +28,7 @@ struct audit_evidence {
 	enum approval_mode approval;
 	const char *by;         /* or NULL */
 	const char *dispatcher; /* or NULL */
+	const char *claim;      /* or NULL */
 	struct audit_oid approval_commit, commit, action, policy, formula;
 	const char *formula_name; /* or NULL */
 	const json_t *secrets;    /* object of names to object ids in hexadecimal; NULL: none */

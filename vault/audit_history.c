@@ -34,12 +34,16 @@ static void *grown(void *v, size_t n, size_t size)
 	return (n & (n - 1)) == 0 ? xrealloc(v, (n ? 2 * n : 1) * size) : v;
 }
 
+#define ARCHIVE_DEPTH 3 /* year, month, files */
+
 /* The walk, at one commit. */
 struct walk {
 	struct audit_history *h;
 	struct audit_commit *commit;
 	size_t at;
 	struct git_folder *root, *vault, *actions, *formulas, *secrets;
+	git_oid archive; /* vault/archive as it was last seen */
+	bool has_archive;
 };
 
 static void walk_end(struct walk *w)
@@ -125,6 +129,60 @@ static int step(struct walk *w, struct git_folder *folder, const char *path, con
 	return err_wrap(err, "%s at commit %.10s", path, git_oid_tostr_s(&w->commit->oid));
 }
 
+/* One file of the archive, as it is now or no more. */
+static void see_archived(struct walk *w, const git_tree_entry *e, bool there)
+{
+	char id[VAULT_ID_MAX + 1];
+	const struct git_folder_entry now = {there, *git_tree_entry_id(e), git_tree_entry_filemode_raw(e)};
+
+	if (git_tree_entry_type(e) == GIT_OBJECT_BLOB && vault_file_kind(git_tree_entry_name(e), id) == VAULT_FILE_RESULT)
+		add_event(w, AUDIT_ARCHIVED, id, strlen(id), &now);
+}
+
+static int compare_archive(struct walk *w, const git_oid *old, const git_oid *now, int depth, struct err *err);
+
+/* What the first has and the second has not, or has otherwise. */
+static int one_side(struct walk *w, const git_tree *tree, const git_tree *other, bool is_new, int depth, struct err *err)
+{
+	for (size_t i = 0, n = tree ? git_tree_entrycount(tree) : 0; i < n; i++) {
+		const git_tree_entry *e = git_tree_entry_byindex(tree, i);
+		const git_tree_entry *same = other ? git_tree_entry_byname(other, git_tree_entry_name(e)) : NULL;
+		const git_oid *id = git_tree_entry_id(e), *its = same ? git_tree_entry_id(same) : NULL;
+		if ((its && git_oid_equal(id, its)) || (same && !is_new))
+			continue;
+		bool folder = git_tree_entry_type(e) == GIT_OBJECT_TREE;
+		if (depth == ARCHIVE_DEPTH)
+			see_archived(w, e, is_new);
+		else if (folder && compare_archive(w, is_new ? its : id, is_new ? id : NULL, depth + 1, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int compare_archive(struct walk *w, const git_oid *old, const git_oid *now, int depth, struct err *err)
+{
+	cleanup_git(git_tree) git_tree *before = NULL;
+	cleanup_git(git_tree) git_tree *after = NULL;
+
+	if ((old && git_tree_lookup(&before, w->h->repo, old) < 0) || (now && git_tree_lookup(&after, w->h->repo, now) < 0))
+		return git_err(err, -1, VAULT_ARCHIVE " at commit %.10s", git_oid_tostr_s(&w->commit->oid));
+	if (one_side(w, before, after, false, depth, err) < 0)
+		return -1;
+	return one_side(w, after, before, true, depth, err);
+}
+
+static int see_archive(struct walk *w, const struct git_folder_entry *now, struct err *err)
+{
+	bool there = now->there && now->mode == GIT_FILEMODE_TREE;
+	git_oid old = w->archive;
+	bool had = w->has_archive;
+
+	w->commit->brought_else = true;
+	w->archive = now->oid;
+	w->has_archive = there;
+	return compare_archive(w, had ? &old : NULL, there ? &now->oid : NULL, 1, err);
+}
+
 static int see_vault(const char *name, const struct git_folder_entry *before, const struct git_folder_entry *now, void *arg,
                      struct err *err)
 {
@@ -137,6 +195,8 @@ static int see_vault(const char *name, const struct git_folder_entry *before, co
 		return step(w, w->formulas, VAULT_FORMULAS, now, see_formula, err);
 	if (strcmp(name, "secrets") == 0)
 		return step(w, w->secrets, VAULT_SECRETS, now, see_secret, err);
+	if (strcmp(name, "archive") == 0)
+		return see_archive(w, now, err);
 	w->commit->brought_else = true;
 	if (strcmp(name, "policy.yaml") == 0)
 		add_event(w, AUDIT_POLICY, "", 0, now);
@@ -303,4 +363,12 @@ struct audit_event *audit_event_at(struct audit_event *events, size_t n, size_t 
 			high = middle;
 	}
 	return low > 0 ? &events[low - 1] : NULL;
+}
+
+bool audit_was_archived(const struct audit_history *h, const struct audit_event *gone, const struct audit_event *before)
+{
+	size_t n;
+	struct audit_event *events = audit_events(h, AUDIT_ARCHIVED, gone->name, &n);
+	const struct audit_event *e = audit_event_at(events, n, gone->at);
+	return e && e->at == gone->at && e->there && (!before || git_oid_equal(&e->blob, &before->blob));
 }

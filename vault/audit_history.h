@@ -14,7 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum audit_file { AUDIT_ACTION, AUDIT_RESULT, AUDIT_FORMULA, AUDIT_SECRET, AUDIT_POLICY, AUDIT_RECIPIENTS_FILE };
+/* AUDIT_ARCHIVED: a result in vault/archive, whichever month. */
+enum audit_file { AUDIT_ACTION, AUDIT_RESULT, AUDIT_FORMULA, AUDIT_SECRET, AUDIT_POLICY, AUDIT_RECIPIENTS_FILE, AUDIT_ARCHIVED };
 
 /* Commits are counted from 0, the root of the chain. */
 struct audit_commit {
@@ -66,6 +67,8 @@ bool audit_history_find(const struct audit_history *h, const git_oid *oid, size_
 
 /* All events of one file: the first one, and how many there are; NULL where there are none. */
 struct audit_event *audit_events(const struct audit_history *h, enum audit_file file, const char *name, size_t *ret_n);
+/* Whether a file of vault/actions is gone since its result was moved to vault/archive. `before`: the result as it stood; NULL: any. */
+bool audit_was_archived(const struct audit_history *h, const struct audit_event *gone, const struct audit_event *before);
 /* The last of n events at or before a commit; NULL: none. What it says holds there. */
 struct audit_event *audit_event_at(struct audit_event *events, size_t n, size_t at);
 

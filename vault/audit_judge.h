@@ -11,6 +11,7 @@ struct audit_judge {
 	struct audit_history *h;
 	const struct audit_rules *rules;
 	struct audit_policies policies;
+	struct audit_ledger *ledger; /* NULL: there is none to compare with */
 	bool has_since;
 	size_t since; /* nothing up to this commit is reported */
 	struct audit *out;

@@ -77,4 +77,4 @@ sed 's/first/sixth/' "$OPS/vault/actions/first.result.json" >"$OPS/vault/actions
 git -C "$OPS" add -A && git -C "$OPS" -c user.name=disinto-dispatcher -c user.email="$(field first .dispatcher)@disinto" commit -qm 'vault: result for sixth' && push
 verify >"$WORK/out"
 is "faults: exit code" $? 1
-is "faults: each that was planted" "$(awk '/^[a-z]+-/ { print $1, $2 }' "$WORK/out")" $'result-changed second\nunsigned-result sixth\nother-action sixth'
+is "faults: each that was planted" "$(awk '/^[a-z]+-/ { print $1, $2 }' "$WORK/out")" $'result-changed second\nunsigned-result sixth\nother-action sixth\nnot-in-ledger sixth'
