@@ -7,6 +7,7 @@
 #include "cli/site.h"
 #include "cli/templates.h"
 #include "lib/cleanup.h"
+#include "vault/ledger.h"
 #include <string.h>
 
 #define SETUP_REF "refs/heads/vault-setup"
@@ -106,6 +107,33 @@ static int make_skeleton(struct repo *r, void *arg, git_oid *ret, struct err *er
 	return commit_landing(r->git, &commit, ret, err);
 }
 
+/* The first commit of the ledger: nothing that landed by then waits, so nothing is a backlog that an operator has to accept. */
+static int make_ledger(git_repository *git, const git_oid *tip, git_oid *ret, struct err *err)
+{
+	cleanup_git(git_signature) git_signature *author = NULL;
+	const struct ledger_origin origin = {*tip, true};
+	cleanup_free char *text = ledger_origin_text(&origin);
+	const struct git_change change = {LEDGER_ORIGIN, text, strlen(text)};
+
+	if (skeleton_author(&author, err) < 0)
+		return -1;
+	return git_repo_commit(git, NULL, 0, &change, 1, author, "ledger: begins\n", ret, err);
+}
+
+/* For a branch that is new. Where others have one, there may be a ledger, too; and what waits in an old branch is seen by the first dispatcher, which makes it then. */
+static int push_ledger(struct repo *r, const git_oid *tip, struct err *err)
+{
+	cleanup_err struct err why = ERR_INIT;
+	git_oid commit;
+
+	if (make_ledger(r->git, tip, &commit, err) < 0)
+		return err_wrap(err, "make the ledger");
+	if (git_push_ref(r->git, &r->place, &commit, LEDGER_REF, &why) == GIT_PUSH_WON || why.code == ERR_EXISTS)
+		return 0;
+	err_move(err, &why);
+	return err_wrap(err, "make the ledger");
+}
+
 int site_use_repo(struct site *s, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
@@ -118,8 +146,9 @@ int site_use_repo(struct site *s, struct err *err)
 	config.git_token_file = s->token_file ? xstrdup(s->token_file) : NULL;
 	if (repo_open(&config, &repo, err) < 0 || repo_sync(&repo, err) < 0)
 		return -1;
+	bool empty = !repo.has_tip;
 	if (repo_land(&repo, make_skeleton, s, &commit, &why) == 0)
-		return 0;
+		return empty ? push_ledger(&repo, &commit, err) : 0;
 	if (why.code == ERR_UNREACHABLE || why.code == ERR_TIMEOUT || !repo.has_tip) {
 		err_move(err, &why);
 		return -1;
@@ -150,8 +179,9 @@ int site_make_repo(const struct site *s, const char *path, struct err *err)
 	cleanup_buf struct buf recipients = BUF_INIT;
 	cleanup_free char *ref = xasprintf("refs/heads/%s", s->branch);
 	struct git_change changes[MAX_SKELETON];
-	git_reference *branch = NULL;
-	git_oid commit;
+	cleanup_git(git_reference) git_reference *branch = NULL;
+	cleanup_git(git_reference) git_reference *ledger = NULL;
+	git_oid commit, begins;
 	size_t n;
 
 	options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_NO_REINIT | GIT_REPOSITORY_INIT_MKDIR;
@@ -167,6 +197,9 @@ int site_make_repo(const struct site *s, const char *path, struct err *err)
 		return err_wrap(err, "%s", path);
 	if (git_reference_create(&branch, git, ref, &commit, 0, "disinto init") < 0)
 		return git_err(err, -1, "%s: %s", path, ref);
-	git_reference_free(branch);
+	if (make_ledger(git, &commit, &begins, err) < 0)
+		return err_wrap(err, "%s", path);
+	if (git_reference_create(&ledger, git, LEDGER_REF, &begins, 0, "disinto init") < 0)
+		return git_err(err, -1, "%s: " LEDGER_REF, path);
 	return 0;
 }

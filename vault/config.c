@@ -164,27 +164,9 @@ static int value_from_text(const struct config_key *key, const char *text, json_
 	return 0;
 }
 
-/* Refuses what this version can not do yet: a protection that is configured and silently absent is worse than none. */
-static int check_later(const struct config_key *key, const json_t *value, struct err *err)
-{
-	cleanup_json json_t *fallback = NULL;
-
-	if (!key->later)
-		return 0;
-	if (key->fallback && value_from_text(key, key->fallback, &fallback, err) != 0)
-		return -1;
-	if (fallback && json_equal(fallback, (json_t *)value))
-		return 0;
-	if (json_is_string(value) && key->choices)
-		return err_set(err, ERR_INVALID, "%s %s", json_string_value(value), key->later);
-	return err_set(err, ERR_INVALID, "%s", key->later);
-}
-
 static int read_value(const struct config_key *key, const json_t *value, const char *base, struct config *c, struct err *err)
 {
-	if (key->read(key, value, base, (char *)c + key->offset, err) != 0)
-		return -1;
-	return check_later(key, value, err);
+	return key->read(key, value, base, (char *)c + key->offset, err);
 }
 
 /* From the variable, else from the file, else the default. */

@@ -23,7 +23,7 @@ struct config {
 	char *spool;
 	char *dispatcher_id;        /* NULL: made once and kept in the spool */
 	enum separation separation; /* default: best_effort */
-	char *claims;               /* "local"; "ledger" comes with the ledger */
+	char *claims;               /* "ledger" or "local" */
 	char *identity_file;
 	int capacity;      /* 1..1024, default 4 */
 	char *docker_host; /* socket path without "unix://" */

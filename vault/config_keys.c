@@ -16,7 +16,6 @@ const char *approval_mode_name(enum approval_mode m)
 	return approvals[m];
 }
 
-#define NOT_YET "is not in this version yet; remove it, so that nobody relies on it"
 #define STRING(member) MEMBER_STRING, offsetof(struct config, member)
 #define TREE(member) MEMBER_TREE, offsetof(struct config, member)
 #define PLAIN(member) MEMBER_PLAIN, offsetof(struct config, member)
@@ -30,7 +29,7 @@ const struct config_key config_keys[] = {
     {"spool", STRING(spool), .read = read_spool, .fallback = "/var/lib/disinto"},
     {"dispatcher_id", STRING(dispatcher_id), .read = read_name, .kind = &config_dispatcher_id},
     {"separation", PLAIN(separation), .read = read_choice, .fallback = "best_effort", .choices = separations},
-    {"claims", STRING(claims), .read = read_word, .fallback = "local", .choices = claims},
+    {"claims", STRING(claims), .read = read_word, .fallback = "ledger", .choices = claims},
     {"identity_file", STRING(identity_file), .read = read_path},
     {"capacity", PLAIN(capacity), .read = read_int, .fallback = "4", .min = 1, .max = 1024},
     {"docker_host", STRING(docker_host), .read = read_socket, .fallback = "unix:///var/run/docker.sock"},
@@ -49,7 +48,7 @@ const struct config_key config_keys[] = {
     {"allowed_repos", TREE(allowed_repos), .read = read_list, .fallback = "[]", .kind = &config_repo_name, .max = 1024},
     {"webhook_secret_file", STRING(webhook_secret_file), .read = read_path},
     {"max_pending", PLAIN(max_pending), .read = read_int, .fallback = "1000", .min = 1, .max = 100000},
-    {"archive_after_days", PLAIN(archive_after_days), .read = read_int, .fallback = "0", .min = 0, .max = 36500, .later = NOT_YET},
+    {"archive_after_days", PLAIN(archive_after_days), .read = read_int, .fallback = "0", .min = 0, .max = 36500},
     {"keep_runs_days", PLAIN(keep_runs_days), .read = read_int, .fallback = "30", .min = 1, .max = 36500},
     {"drain_seconds", PLAIN(drain_seconds), .read = read_int, .fallback = "8", .min = 0, .max = 86400},
     {"known_hosts_file", STRING(known_hosts_file), .read = read_path},

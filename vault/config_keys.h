@@ -23,7 +23,6 @@ struct config_key {
 	int min, max;                  /* read_int; read_list: at most max entries */
 	const char *const *choices;    /* read_choice, read_word: NULL-terminated */
 	const struct check_kind *kind; /* read_name, read_list */
-	const char *later;             /* why nothing but the default is taken in this version; NULL: everything is */
 };
 extern const struct config_key config_keys[];
 extern const size_t n_config_keys;

@@ -256,6 +256,14 @@ site() { # [path|daemon|http|ssh]
 		EOT
 		[ -t 0 ] || cat
 	} >"$CONFIG"
+	grep -q '^claims: local' "$CONFIG" || ledger_begins
+}
+# The ledger as `disinto init` makes it, so that nothing that lands before the first start is a backlog.
+ledger_begins() {
+	local tree
+	tree=$(jq -n --arg tip "$(git -C "$SERVER" rev-parse main)" '{tip: $tip, accepted: true}' | git -C "$SERVER" hash-object -w --stdin)
+	tree=$(printf '100644 blob %s\torigin.json\n' "$tree" | git -C "$SERVER" mktree)
+	git -C "$SERVER" update-ref refs/heads/disinto-ledger "$(git -C "$SERVER" commit-tree -m 'ledger: begins' "$tree")"
 }
 
 # --- the ops repo

@@ -47,7 +47,7 @@ static void assert_defaults(const struct config *c)
 	assert_int_equal(c->poll_seconds, 2);
 	assert_string_equal(c->spool, "/var/lib/disinto");
 	assert_int_equal(c->separation, SEPARATION_BEST_EFFORT);
-	assert_string_equal(c->claims, "local");
+	assert_string_equal(c->claims, "ledger");
 	assert_int_equal(c->capacity, 4);
 	assert_string_equal(c->docker_host, "/var/run/docker.sock");
 	assert_string_equal(c->runner_image, "disinto/runner");
@@ -176,7 +176,6 @@ static void everything(void **state)
 	assert_true(c.log_json);
 }
 
-#define NOT_YET "is not in this version yet; remove it, so that nobody relies on it"
 #define CALL_RULE "is not allowed; https://… or http://…, without a user, spaces and fragment"
 #define PATH_RULE "is not a path; an absolute one, or one that begins at the configuration's folder"
 #define REPO_RULE "is not a repository; https://…, http://…, ssh://…, git://…, file:///…, user@host:path or a path"
@@ -297,7 +296,6 @@ static const struct {
     {"allowed_repos: [project]", "allowed_repos: \"project\" is not a repository: owner/name, of letters, digits and . _ -"},
     {"allowed_repos: [a/b/c]", "allowed_repos: \"a/b/c\" is not a repository: owner/name, of letters, digits and . _ -"},
     {"max_pending: 0", "max_pending: 0 is out of range; 1 to 100000"},
-    {"archive_after_days: 30", "archive_after_days: " NOT_YET},
     {"archive_after_days: -1", "archive_after_days: -1 is out of range; 0 to 36500"},
     {"keep_runs_days: 0", "keep_runs_days: 0 is out of range; 1 to 36500"},
     {"known_hosts_file: true", "known_hosts_file: true " PATH_RULE},
