@@ -130,6 +130,13 @@ $(TORTURE)/%.o: %.c
 $(TORTURE)/disinto-dispatcher: $(patsubst %.c,$(TORTURE)/%.o,$(DISPATCHER_SRC) $(LIB_SRC) tests/torture/crash.c) bin/disinto-runner
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 	$(Q)ln -sf $(CURDIR)/bin/disinto-runner $(@D)/disinto-runner
+# A dispatcher whose runner stands beside it, and fails where the image says so.
+$(TORTURE)/failing/disinto-dispatcher: $(TORTURE)/disinto-dispatcher $(TORTURE)/failing/disinto-runner
+	$(Q)ln -f $< $@
+WRAP = malloc calloc realloc write open openat fork pipe2
+$(TORTURE)/failing/disinto-runner: $(call obj,$(RUNNER_SRC)) $(TORTURE)/tests/torture/runner_fail.o
+	$(Q)mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-s $(WRAP:%=-Wl,--wrap=%) -o $@ $^ $(RUNNER_LIBS)
 $(TORTURE)/faulty: $(TORTURE)/tests/torture/faulty.o
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^
 $(TORTURE)/shim.so: tests/torture/shim.c
@@ -142,7 +149,7 @@ torture: test-deps
 	$(Q)tests/torture/run $(TORTURE) build/torture-results
 	$(Q)CANARY_RUNS=1000 tests/e2e/canary-many.sh
 	$(Q)tests/torture/many
-programs-for-torture: all $(TORTURE)/disinto-dispatcher $(TORTURE)/faulty $(TORTURE)/shim.so
+programs-for-torture: all $(TORTURE)/failing/disinto-dispatcher $(TORTURE)/faulty $(TORTURE)/shim.so
 
 # Fuzz targets: LLVMFuzzerTestOneInput in tests/fuzz/fuzz_*.c; seeds, where there are any, in tests/fuzz/seeds/<name>/.
 FUZZ = $(BUILD)/fuzz

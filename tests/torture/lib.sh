@@ -5,6 +5,7 @@
 #   POINT:N:all     SIGKILL for all of its processes at the Nth pass of that point (lib/crash.h)
 #   POINT:N:role    … for the one process that passes it; the dispatcher goes on
 #   fail:ROLE:CALL:N:ERROR:HOW               calls of the C library fail (tests/torture/shim.c)
+#   runner:CALL:N:ERROR:HOW                  calls of the runner fail (tests/torture/runner_fail.c)
 #   git:SKIP:TIMES:FAULT:ARGUMENT:PATTERN    requests to the git server meet a fault (tests/torture/faulty.c); blanks are written as _
 #   engine:SKIP:TIMES:FAULT:ARGUMENT:PATTERN … to the engine
 #
@@ -91,7 +92,7 @@ case_is_over() {
 life() { # [NAME=VALUE…]
 	local pid tries=0
 	until flock -n "$spool/lock" true 2>/dev/null || [ ! -e "$spool/lock" ]; do sleep 0.02; done
-	env "$@" "$TORTURE/disinto-dispatcher" --config "$dir/dispatcher.yaml" >>"$log" 2>&1 </dev/null &
+	env "$@" "${program:-$TORTURE/disinto-dispatcher}" --config "$dir/dispatcher.yaml" >>"$log" 2>&1 </dev/null &
 	pid=$!
 	died=yes
 	until ended $pid; do
@@ -124,6 +125,10 @@ phase() { # PHASE
 		life "LD_PRELOAD=$TORTURE/shim.so" "SHIM=${words[*]:1}" "SHIM_COUNTS=$dir/counts" || return 1
 		[ "$(od -An -td4 -j 1536 -N 4 "$dir/counts")" -lt "${words[3]}" ] || fired=yes
 		;;
+	runner)
+		runner_life
+		return
+		;;
 	git | engine)
 		printf '%s %s %s %s %s\n' "${words[@]:1:4}" "${words[5]//_/ }" >"$dir/rules"
 		: >"$dir/rules.log"
@@ -141,6 +146,21 @@ phase() { # PHASE
 		if [ "${words[2]}" = all ]; then fired=$died; else fired=yes; fi
 		;;
 	esac
+}
+
+# A life with a runner, and an image that tells it what to fail at. Before GO that lasts as long as the image does.
+runner_life() {
+	local code limit=$HOPELESS
+	printf '%s\n' "${words[*]:1}" >"$dir/fail-plan"
+	"$LIB/engine.sh" image "$SOCKET" "fail/$name" "$dir/fail-plan"
+	cp "$dir/dispatcher.yaml" "$dir/direct.yaml"
+	sed -i "s|^runner_image:.*|runner_image: fail/$name|" "$dir/dispatcher.yaml"
+	program=$TORTURE/failing/disinto-dispatcher life
+	code=$?
+	cp "$dir/direct.yaml" "$dir/dispatcher.yaml"
+	curl -s --unix-socket "$SOCKET" -X DELETE "http://docker/images/fail/$name?force=1" >/dev/null
+	fired=yes
+	return $code
 }
 
 # Puts the proxy between the dispatcher and one of its servers; sets pid.
@@ -172,7 +192,7 @@ secrets_lie_about() { # prints where the canary is on a disk
 	done
 }
 
-# What became of it: prints "ok OUTCOME RUNS" or "FAIL reason".
+# What became of it: prints "ok OUTCOME RUNS" or "FAIL reason". may_end: an outcome that is right beside succeeded and lost.
 case_verdict() {
 	local runs outcome commits found
 	runs=$(grep -cxF -- "$name" "$WORK/marks")
@@ -193,7 +213,7 @@ case_verdict() {
 		echo "FAIL secret on disk: ${found//$'\n'/ }"
 	elif [ "$outcome" = succeeded ] && [ "$runs" != 1 ]; then
 		echo "FAIL succeeded without a run"
-	elif [ "$outcome" != succeeded ] && [ "$outcome" != lost ]; then
+	elif [ "$outcome" != succeeded ] && [ "$outcome" != lost ] && [ "$outcome" != "${may_end:-}" ]; then
 		echo "FAIL outcome $outcome"
 	else
 		echo "ok $outcome $runs"
@@ -211,12 +231,13 @@ case_end() { # frees what the case took
 # Runs one case and prints its line: verdict, milliseconds, how many of the phases did what they say, the phases. TRACE and COUNTS name
 # files for what the last life passed and called.
 run_case() { # NAME PHASE…
-	local name dir repo spool log canary died=yes met=0 fired verdict begun phase found
+	local name dir repo spool log canary died=yes met=0 fired verdict may_end begun phase found program=''
 	begun=$(date +%s%N)
 	case_begin "$1"
 	shift
-	verdict=
+	verdict='' may_end=''
 	for phase; do
+		[[ $phase != runner:* ]] || may_end=failed
 		if ! phase "$phase"; then
 			verdict="FAIL stuck in $phase"
 			break
