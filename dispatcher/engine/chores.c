@@ -103,21 +103,41 @@ void *remover_thread(void *arg)
 struct halt {
 	struct engine *engine;
 	char *name;
+	char *id; /* of the container that had the name when it was first looked up; NULL: not yet */
 	int grace_seconds;
 	bool kill;
 };
 
-static int halt_once(struct api *a, const struct halt *h, struct err *err)
+/* A later try must not hit another container that has taken the name meanwhile. */
+static int find_container(struct api *a, struct halt *h, struct err *err)
 {
+	cleanup_json json_t *inspect = NULL;
+	if (h->id)
+		return 0;
+	if (api_get(a, &inspect, err, "/containers/%s/json", h->name) < 0)
+		return -1;
+	const char *id = json_string_value(json_object_get(inspect, "Id"));
+	h->id = xstrdup(id && api_is_name(id) ? id : h->name);
+	return 0;
+}
+
+static int halt_once(struct api *a, struct halt *h, struct err *err)
+{
+	cleanup_err struct err why = ERR_INIT;
+	if (find_container(a, h, &why) < 0) {
+		if (why.code == ERR_NOT_FOUND)
+			return 0;
+		err_move(err, &why);
+		return -1;
+	}
 	cleanup_http_response struct http_response res = HTTP_RESPONSE_INIT;
-	cleanup_free char *path = h->kill ? xasprintf("/containers/%s/kill", h->name)
-	                                  : xasprintf("/containers/%s/stop?t=%d", h->name, h->grace_seconds + STOP_MARGIN_S);
+	cleanup_free char *path = h->kill ? xasprintf("/containers/%s/kill", h->id)
+	                                  : xasprintf("/containers/%s/stop?t=%d", h->id, h->grace_seconds + STOP_MARGIN_S);
 	struct http_request req = {.method = "POST",
 	                           .path = path,
 	                           .body = "",
 	                           .wake_fd = -1,
 	                           .timeout_ms = a->call_ms + (h->grace_seconds + STOP_MARGIN_S) * 1000};
-	cleanup_err struct err why = ERR_INIT;
 	/* Not there, or (kill) not running. */
 	if (api_send(a, &req, &res, &why) == 0 || why.code == ERR_NOT_FOUND || why.code == ERR_EXISTS)
 		return 0;
@@ -140,6 +160,7 @@ static void *halt_thread(void *arg)
 	if (!done)
 		log_warn("a container could not be stopped", "container", h->name, "reason", err_msg(&why), NULL);
 	free(h->name);
+	free(h->id);
 	free(h);
 	engine_thread_ends(e);
 	return NULL;
