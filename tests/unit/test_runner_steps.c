@@ -262,12 +262,13 @@ static void a_step_has_no_power(void **state)
 	    "Uid:\t4711\t4711\t4711\t4711",
 	    "Umask:\t0022",
 	    "core=0",
+	    "oom=1000",
 	    "session=yes",
 	    "stdin=",
 	};
 	char *step cleanup_free =
 	    job_step("only", "busybox grep -E '^(Umask|Uid|Gid|Groups|SigBlk|SigIgn|Cap(Inh|Prm|Eff|Amb)|NoNewPrivs):' /proc/self/status\n"
-	                     "echo core=$(ulimit -c); echo stdin=$(cat)\n"
+	                     "echo core=$(ulimit -c); echo stdin=$(cat); echo oom=$(cat /proc/self/oom_score_adj)\n"
 	                     "set -- $(cat /proc/$$/stat); [ $6 = $$ ] && echo session=yes");
 	char *members cleanup_free = xasprintf(",\"user\":4711,\"steps\":[%s]", step);
 	struct box *b cleanup_box = box_run_formula(NULL, "", members, NULL, 0);
@@ -317,6 +318,54 @@ static void threat_26_nobody_of_its_kind_reads_process_1(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* The part of a process's memory that has this name, or nothing. */
+static void read_mapping(pid_t pid, const char *name, struct buf *ret)
+{
+	char path[64], line[512];
+	unsigned long from, to;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	FILE *maps = fopen(path, "re");
+	assert_non_null(maps);
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	int fd cleanup_fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	while (fgets(line, sizeof(line), maps))
+		if (strstr(line, name) && sscanf(line, "%lx-%lx", &from, &to) == 2) {
+			ssize_t n = pread(fd, buf_room(ret, to - from), to - from, (off_t)from);
+			buf_grew(ret, n > 0 ? (size_t)n : 0);
+		}
+	fclose(maps);
+}
+
+static bool holds(const struct buf *memory, const char *text)
+{
+	return memmem(memory->data, memory->len, text, strlen(text)) != NULL;
+}
+
+/*
+ * Values came through the frame reader and jansson, and are kept in memory of their own. guard: wipe_and_free in runner/main.c, frame_wipe in
+ * vault/frame.c, sodium_memzero in runner/input.c
+ */
+static void threat_24_no_copy_of_a_secret_in_the_heap(void **state)
+{
+	(void)state;
+	static const struct box_secret token = {"TOKEN", "t0p-secret-value-that-is-long-enough-to-be-found-anywhere"};
+	static const char base64[] = "LXNlY3JldC12YWx1ZS10aGF0LWlzLWxvbmctZW5vdWdo"; /* of its middle */
+	struct buf heap cleanup_buf = BUF_INIT, stack cleanup_buf = BUF_INIT;
+	char *steps cleanup_free = steps_of(1, (const char *const[]){"echo here; " FOREVER});
+	struct box *b cleanup_box =
+	    box_go(NULL, ",\"secrets\":[\"TOKEN\"],\"inputs\":{\"witness\":\"this-is-in-the-heap\"}", steps, &token, 1);
+
+	box_until_text(b, 0, "here");
+	read_mapping(b->init, "[heap]", &heap);
+	read_mapping(b->init, "[stack]", &stack);
+	assert_true(holds(&heap, "this-is-in-the-heap")); /* it was the right memory */
+	assert_true(stack.len > 0);
+	assert_false(holds(&heap, token.value + 4) || holds(&heap, base64));
+	assert_false(holds(&stack, token.value + 4) || holds(&stack, base64));
 }
 
 /* A frame on a step's own output is text. */
@@ -705,6 +754,7 @@ int main(void)
 	    box_test(a_step_has_no_power),
 	    box_test(threat_26_steps_do_not_reach_process_1),
 	    box_test(threat_26_nobody_of_its_kind_reads_process_1),
+	    box_test(threat_24_no_copy_of_a_secret_in_the_heap),
 	    box_test(a_step_forges_no_frame),
 	    box_test(secrets_are_files_and_variables),
 	    box_test(secrets_as_says_how),
