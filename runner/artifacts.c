@@ -186,7 +186,8 @@ static void take(struct artifacts *a, const char *name)
 	else
 		send_file(a, name, fd, (size_t)st.st_size);
 }
-_Static_assert(ARTIFACTS_MAX == 64 && ARTIFACTS_MAX_BYTES == (size_t)16 << 20, "as the sentences above say");
+_Static_assert(ARTIFACTS_MAX == 64, "as a sentence above says");
+_Static_assert(ARTIFACTS_MAX_BYTES / 1024 / 1024 == 16, "as a sentence above says");
 
 static void say_rest(struct artifacts *a)
 {
