@@ -57,9 +57,11 @@ static void say_cancel(struct git_state *g, const struct ops_item *now)
 
 static void finished(struct git_state *g, const struct ops_item *now)
 {
+	bool told = json_object_get(g->announced, now->id) || json_object_get(g->cancelled, now->id);
+
 	judge_forget(g, now->id);
 	json_object_del(g->cancelled, now->id);
-	if (json_object_del(g->recorded, now->id) == 0 || !json_object_get(g->announced, now->id)) {
+	if (json_object_del(g->recorded, now->id) == 0 || !told) {
 		json_object_del(g->announced, now->id);
 		return;
 	}
@@ -140,18 +142,21 @@ static void on_action(struct found *f, const struct ops_item *now, const struct 
 {
 	struct git_state *g = f->g;
 	const json_t *told = json_object_get(g->announced, now->id);
+	bool others = standing->status == LEDGER_OTHERS;
 
-	if (now->cancel.there && !known_as(g->cancelled, now->id, &now->cancel.oid))
+	/* Who has claimed it cancels it. */
+	if (now->cancel.there && (!others || told) && !known_as(g->cancelled, now->id, &now->cancel.oid))
 		say_cancel(g, now);
 	if (!now->action.there) {
 		cleanup_free char *path = vault_action_path(now->id);
 		cleanup_free char *reason = xasprintf("%s was removed", path);
 		if (told)
 			say_gone(g, now->id, false, false, reason);
-	} else if (standing->status == LEDGER_OTHERS) {
+	} else if (others) {
 		cleanup_free char *reason = xasprintf("dispatcher %s has claimed it", standing->who);
-		if (told)
+		if (told || json_object_get(g->cancelled, now->id))
 			say_gone(g, now->id, false, true, reason);
+		json_object_del(g->cancelled, now->id);
 	} else if (!told || !known_as(told, "blob", &now->action.oid) || json_object_get(g->ledger.moved, now->id)) {
 		json_object_set_new(f->ids, now->id, json_true());
 	}
