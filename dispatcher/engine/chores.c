@@ -137,7 +137,7 @@ static int halt_once(struct api *a, struct halt *h, struct err *err)
 	                           .path = path,
 	                           .body = "",
 	                           .wake_fd = -1,
-	                           .timeout_ms = a->call_ms + (h->grace_seconds + STOP_MARGIN_S) * 1000};
+	                           .timeout_ms = a->call_ms + (h->kill ? 0 : h->grace_seconds + STOP_MARGIN_S) * 1000};
 	/* Not there, or (kill) not running. */
 	if (api_send(a, &req, &res, &why) == 0 || why.code == ERR_NOT_FOUND || why.code == ERR_EXISTS)
 		return 0;
