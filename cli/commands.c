@@ -34,6 +34,9 @@ static const struct cli_option init_options[] = {
     {"branch", 0, "NAME", "its protected branch (default main)"},
     {"git-token-file", 0, "FILE", "file with the token for an http(s) repository"},
     {"runner-image", 0, "IMAGE", "image of formulas that name none (default disinto/runner)"},
+    {"forge-url", 0, "URL", "the forge of the repository; actions of tier high then want a review there"},
+    {"forge-token-file", 0, "FILE", "file with the forge's token"},
+    {"approver", 0, "LOGIN", "whose reviews approve (more of them: approval.approvers in dispatcher.yaml)"},
     END,
 };
 

@@ -24,6 +24,8 @@ static void site_free(struct site *s)
 	free(s->dir);
 	free(s->ops_url);
 	free(s->token_file);
+	free(s->forge_token_file);
+	free(s->policy);
 	sodium_free(s->identity);
 	free(s->recipient);
 }
@@ -37,28 +39,51 @@ static bool has_part(const struct site *s, size_t i)
 	return i > 0 || !s->ops_url;
 }
 
-/* Sets a key in the template: its line, commented out or not, becomes "key: value" (any JSON string is a YAML one). */
-static void set_key(struct buf *text, const char *key, const char *value)
+/* The value as YAML: any JSON is. Caller frees; NULL for what is no UTF-8. */
+static char *as_yaml(json_t *value)
 {
-	cleanup_json json_t *string = json_string(value);
-	cleanup_free char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+	cleanup_json json_t *owned = value;
+
+	return owned ? json_dumps(owned, JSON_ENCODE_ANY) : NULL;
+}
+
+/* Sets a key in the template: its line, commented out or not, becomes "key: value". Takes the value. */
+static void set_tree(struct buf *text, const char *key, json_t *value)
+{
+	cleanup_free char *yaml = as_yaml(value);
 	cleanup_buf struct buf out = BUF_INIT;
 	size_t len = strlen(key);
 
-	for (const char *line = text->data, *end; quoted && *line; line = end) {
+	for (const char *line = text->data, *end; yaml && *line; line = end) {
 		const char *name = line + (*line == '#');
 
 		end = line + strcspn(line, "\n");
 		end += *end == '\n';
 		if (strncmp(name, key, len) == 0 && name[len] == ':')
-			buf_addf(&out, "%s: %s\n", key, quoted);
+			buf_addf(&out, "%s: %s\n", key, yaml);
 		else
 			buf_add(&out, line, (size_t)(end - line));
 	}
-	if (!quoted) /* no UTF-8: the default stays, and the dispatcher says what is missing */
+	if (!yaml) /* no UTF-8: the default stays, and the dispatcher says what is missing */
 		return;
 	buf_reset(text);
 	buf_add(text, out.data, out.len);
+}
+
+static void set_key(struct buf *text, const char *key, const char *value)
+{
+	set_tree(text, key, json_string(value));
+}
+
+/* What is merged without a review must not be enough where there can be reviews. Caller frees. */
+static char *policy_of(const struct site *s)
+{
+	static const char high[] = "\n  high: {approval: landed}\n";
+	const char *at = s->forge_url ? strstr(template_policy, high) : NULL;
+
+	if (!at)
+		return xstrdup(template_policy);
+	return xasprintf("%.*s\n  high: {approval: forge}\n%s", (int)(at - template_policy), template_policy, at + strlen(high));
 }
 
 static int write_config(const struct site *s, int dir, struct err *err)
@@ -73,6 +98,10 @@ static int write_config(const struct site *s, int dir, struct err *err)
 		set_key(&text, "git_token_file", s->token_file);
 	if (s->runner_image)
 		set_key(&text, "runner_image", s->runner_image);
+	if (s->forge_url)
+		set_tree(&text, "approval",
+		         json_pack("{s:s, s:b, s:s, s:s, s:[s]}", "minimum", "landed", "allow_direct", 0, "forge_url", s->forge_url,
+		                   "forge_token_file", s->forge_token_file, "approvers", s->approver));
 	/* The command line uses spool/api.sock; two sites on one machine should not fight for a port. */
 	set_key(&text, "listen", "off");
 	return file_write_at(dir, "dispatcher.yaml", text.data, text.len, 0644, err);
@@ -228,12 +257,22 @@ static void say_next(const struct site *s)
 /* What goes into the configuration must be text. */
 static int check_texts(const struct site *s, struct err *err)
 {
-	const char *const texts[] = {s->ops_url, s->branch, s->token_file, s->runner_image};
+	const char *const texts[] = {s->ops_url, s->branch, s->token_file, s->runner_image, s->forge_url, s->approver, s->forge_token_file};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (texts[i] && (!*texts[i] || text_check(texts[i], strlen(texts[i]), err) < 0))
 			return err_set(err, ERR_INVALID, "'%s': is empty or not plain UTF-8 text", texts[i]);
 	return 0;
+}
+
+/* One without the others could approve nothing. */
+static int check_forge(const struct site *s, struct err *err)
+{
+	int n = (s->forge_url != NULL) + (s->approver != NULL) + (s->forge_token_file != NULL);
+
+	if (n == 0 || n == 3)
+		return 0;
+	return err_set(err, ERR_INVALID, "--forge-url, --forge-token-file and --approver go together; give all three, or none");
 }
 
 int cmd_init(const struct args *args, struct err *err)
@@ -249,8 +288,13 @@ int cmd_init(const struct args *args, struct err *err)
 		site.ops_url = absolute(args_value(args, "ops-repo"));
 	if (args_has(args, "git-token-file"))
 		site.token_file = absolute(args_value(args, "git-token-file"));
-	if (check_texts(&site, err) < 0)
+	site.forge_url = args_value(args, "forge-url");
+	site.approver = args_value(args, "approver");
+	if (args_has(args, "forge-token-file"))
+		site.forge_token_file = absolute(args_value(args, "forge-token-file"));
+	if (check_texts(&site, err) < 0 || check_forge(&site, err) < 0)
 		return CLI_USAGE;
+	site.policy = policy_of(&site);
 	if (git_remote_setup(err) < 0 || check_target(&site, err) < 0 ||
 	    age_keygen(&site.identity, &site.identity_len, &site.recipient, err) < 0 || (site.ops_url && site_use_repo(&site, err) < 0) ||
 	    build_undisturbed(&site, err) < 0)

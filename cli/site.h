@@ -14,6 +14,10 @@ struct site {
 	const char *branch;
 	char *token_file;         /* or NULL */
 	const char *runner_image; /* or NULL */
+	const char *forge_url;    /* or NULL: approval is what lands */
+	const char *approver;     /* with a forge: whose reviews count */
+	char *forge_token_file;   /* with a forge */
+	char *policy;             /* text of vault/policy.yaml */
 	char *identity;           /* guarded memory */
 	size_t identity_len;
 	char *recipient;

@@ -12,17 +12,19 @@
 
 #define SETUP_REF "refs/heads/vault-setup"
 #define RECIPIENTS_MAX 65536
-#define MAX_SKELETON 8
+#define MAX_SKELETON (4 + N_TEMPLATE_FORMULAS)
 #define MESSAGE "vault: set up for disinto\n"
 
-/* The files that vault/ needs. `recipients` outlives the changes. */
-static size_t skeleton(const char *recipients, size_t len, struct git_change changes[static MAX_SKELETON])
+/* The files that vault/ needs. What is given outlives the changes. */
+static size_t skeleton(const struct site *s, const char *recipients, size_t len, struct git_change changes[static MAX_SKELETON])
 {
 	size_t n = 0;
 
 	changes[n++] = (struct git_change){VAULT_ACTIONS "/.gitkeep", "", 0};
 	changes[n++] = (struct git_change){VAULT_SECRETS "/.gitkeep", "", 0};
-	changes[n++] = (struct git_change){VAULT_FORMULAS "/hello.yaml", template_hello, strlen(template_hello)};
+	changes[n++] = (struct git_change){VAULT_POLICY, s->policy, strlen(s->policy)};
+	for (size_t i = 0; i < N_TEMPLATE_FORMULAS; i++)
+		changes[n++] = (struct git_change){template_formulas[i].path, template_formulas[i].text, strlen(template_formulas[i].text)};
 	changes[n++] = (struct git_change){VAULT_RECIPIENTS, recipients, len};
 	return n;
 }
@@ -61,11 +63,11 @@ static int read_present(const struct repo *r, const char *path, struct buf *ret,
 }
 
 /* Of all files those that the tip lacks; our own recipient is added in any case. */
-static int find_missing(const struct repo *r, const char *recipients, size_t len, struct git_change missing[static MAX_SKELETON],
-                        size_t *ret_n, struct err *err)
+static int find_missing(const struct site *s, const struct repo *r, const char *recipients, size_t len,
+                        struct git_change missing[static MAX_SKELETON], size_t *ret_n, struct err *err)
 {
 	struct git_change all[MAX_SKELETON];
-	size_t n_all = skeleton(recipients, len, all);
+	size_t n_all = skeleton(s, recipients, len, all);
 	size_t n = 0;
 
 	for (size_t i = 0; i < n_all; i++) {
@@ -94,7 +96,7 @@ static int make_skeleton(struct repo *r, void *arg, git_oid *ret, struct err *er
 	if (read_present(r, VAULT_RECIPIENTS, &recipients, &there, err) < 0)
 		return -1;
 	add_recipient(s, &recipients);
-	if (find_missing(r, recipients.data, recipients.len, missing, &n, err) < 0)
+	if (find_missing(s, r, recipients.data, recipients.len, missing, &n, err) < 0)
 		return -1;
 	if (n == 0 && r->has_tip) {
 		*ret = r->tip;
@@ -189,7 +191,7 @@ int site_make_repo(const struct site *s, const char *path, struct err *err)
 	if (git_repository_init_ext(&git, path, &options) < 0)
 		return git_err(err, -1, "%s", path);
 	add_recipient(s, &recipients);
-	n = skeleton(recipients.data, recipients.len, changes);
+	n = skeleton(s, recipients.data, recipients.len, changes);
 	if (configure_bare(git, err) < 0 || skeleton_author(&author, err) < 0)
 		return err_wrap(err, "%s", path);
 	const struct landing_commit first = {.changes = changes, .n_changes = n, .author = author, .message = MESSAGE};

@@ -83,3 +83,18 @@ disinto init one two >/dev/null 2>&1
 is "two folders are a usage error" $? 2
 disinto init site --branch '' >/dev/null 2>&1
 is "an empty branch is a usage error" $? 2
+
+# What stands in vault/ besides: the example formulas, and a policy that fits the site.
+tree() { git -C "$1/ops.git" ls-tree -r --name-only main; }
+is "init brings the example formulas" "$(tree deep/er/site | sed -n 's#^vault/formulas/##p' | tr '\n' ' ')" \
+	"$(cd "$ROOT/templates/formulas" && echo * | sed 's/$/ /')"
+git clone -q deep/er/site/ops.git clone
+check "all of them, and the policy, are valid" disinto --config deep/er/site/dispatcher.yaml validate clone/vault/formulas/*.yaml clone/vault/policy.yaml
+is "without a forge, what lands is approved" "$(grep -c '^  high: {approval: landed}$' clone/vault/policy.yaml)" 1
+echo token >forge-token
+check "init with a forge" disinto init reviewed --forge-url https://forge.example --forge-token-file forge-token --approver human >/dev/null
+is "with a forge, high wants a review" "$(git -C reviewed/ops.git show main:vault/policy.yaml | grep '^  high:')" '  high: {approval: forge}'
+check "and the dispatcher is told of it" disinto --config reviewed/dispatcher.yaml list 2>/dev/null
+like "with its address and approver" "$(grep ^approval: reviewed/dispatcher.yaml)" '"https://forge\.example".*"human"'
+disinto init half --forge-url https://forge.example >/dev/null 2>&1
+is "a forge without an approver is a usage error" $? 2
