@@ -13,7 +13,7 @@ for part in ops.git dispatcher.yaml identity.age spool; do check "init: makes $p
 is "init: the identity is its owner's alone" "$(stat -c %a "$WORK/site/identity.age")" 400
 SERVER=$WORK/site/ops.git
 is "init: the skeleton" "$(git -C "$SERVER" ls-tree -r --name-only main | sort | tr '\n' ' ')" \
-	'vault/actions/.gitkeep vault/formulas/hello.yaml vault/recipients.txt vault/secrets/.gitkeep '
+	"vault/actions/.gitkeep $(cd "$ROOT/templates" && printf 'vault/%s ' formulas/*)vault/policy.yaml vault/recipients.txt vault/secrets/.gitkeep "
 output=$(disinto init "$WORK/site" 2>&1)
 is "init: twice is an error" $? 1
 like "init: and says why" "$output" "^disinto: .*is there already"

@@ -163,10 +163,10 @@ serve_engine() { # COMMAND…: in the background; ends with the script
 host_address() { # IPV4
 	in_engine ip address add "$1/32" dev lo
 }
-# Loads disinto/runner-debian, the image that templates/runner/Dockerfile makes. Where neither a registry nor a mirror can be reached, one
+# Loads disinto/runner-debian, the image that templates/runner/Dockerfile makes, or disinto/runner-node, the one with Node. Where neither a registry nor a mirror can be reached, one
 # test is reported as skipped and the function fails.
-debian_image() {
-	"$LIB/runner-image.sh" load "$SOCKET" 2>"$WORK/image-error"
+debian_image() { # [node]
+	"$LIB/runner-image.sh" load "$SOCKET" "${1:-debian}" 2>"$WORK/image-error"
 	case $? in
 	0) return 0 ;;
 	77) ok "$(basename "$0") # SKIP $(tail -n 1 "$WORK/image-error")" ;;
