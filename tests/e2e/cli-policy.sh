@@ -8,11 +8,11 @@ cd "$WORK/site" || exit 1
 SERVER=$WORK/site/ops.git
 OPS=$WORK/ops
 # A repo that never had a policy: one that is taken away again would stay in force.
-export GIT_INDEX_FILE=$WORK/index
+export GIT_INDEX_FILE=$WORK/index GIT_WORK_TREE=$WORK
 git -C "$SERVER" read-tree main
 git -C "$SERVER" update-index --force-remove vault/policy.yaml
 git -C "$SERVER" update-ref refs/heads/main "$(git -C "$SERVER" commit-tree -m begin "$(git -C "$SERVER" write-tree)")"
-unset GIT_INDEX_FILE
+unset GIT_INDEX_FILE GIT_WORK_TREE
 printf 'a secret value' | disinto secrets add TOKEN 2>/dev/null
 printf 'another secret' | disinto secrets add OTHER 2>/dev/null
 git clone -q "$SERVER" "$OPS"
