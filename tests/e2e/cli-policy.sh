@@ -8,7 +8,7 @@ cd "$WORK/site" || exit 1
 SERVER=$WORK/site/ops.git
 OPS=$WORK/ops
 # A repo that never had a policy: one that is taken away again would stay in force.
-export GIT_INDEX_FILE=$WORK/index GIT_WORK_TREE=$WORK
+export GIT_INDEX_FILE=$WORK/index GIT_WORK_TREE=$HOME
 git -C "$SERVER" read-tree main
 git -C "$SERVER" update-index --force-remove vault/policy.yaml
 git -C "$SERVER" update-ref refs/heads/main "$(git -C "$SERVER" commit-tree -m begin "$(git -C "$SERVER" write-tree)")"
