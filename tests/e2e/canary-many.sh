@@ -96,7 +96,9 @@ if [ -n "$(find "$WORK/cores" -type f)" ]; then
 		find "$where" -maxdepth 1 -name 'core*' | sort >"$WORK/before"
 		kill -SEGV "$pid"
 		wait_for gone "$pid"
-		is "$role that crashed left no core" "$(find "$where" -maxdepth 1 -name 'core*' | sort | comm -13 "$WORK/before" - | tr '\n' ' ')" ''
+		mapfile -t left < <(find "$where" -maxdepth 1 -name 'core*' | sort | comm -13 "$WORK/before" -)
+		is "$role that crashed left no core" "${left[*]}" ''
+		rm -f -- "${left[@]}"
 		wait_for role "$role"
 	done
 fi
