@@ -15,8 +15,8 @@
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/file.h"
-#include "vault/ssh_key.h"
 #include "tests/scratch.h"
+#include "vault/ssh_key.h"
 
 #include <fcntl.h>
 #include <string.h>

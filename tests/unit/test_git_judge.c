@@ -334,7 +334,7 @@ static void test_forge_review_of_an_earlier_version(void **state)
 	free(h->house.config.ops_repo);
 }
 
-/* Approve, push another commit, merge. The forge says yes to a head that does not hold what landed. guard: same_bytes in dispatcher/git/approve.c */
+/* Approve, push another commit, merge. The forge says yes to a head that does not hold what landed. guard: same_bytes in vault/approval_forge.c */
 static void test_threat_01_forge_reviewed_other_bytes(void **state)
 {
 	struct court *h = *state;
