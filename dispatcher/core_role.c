@@ -31,6 +31,7 @@ void house_step(struct house *h, struct event *ev)
 		core_step(h->core, &next, &h->effects);
 		house_carry_out(h);
 		free((char *)(uintptr_t)next.reason);
+		free((char *)(uintptr_t)next.nonce);
 	}
 }
 

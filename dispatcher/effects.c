@@ -21,10 +21,11 @@ void house_send(struct house *h, enum role to, json_t *body, int fd)
 	json_decref(body);
 }
 
-/* The event is stepped after the effects at hand; its reason is copied. */
+/* The event is stepped after the effects at hand; its reason and nonce are copied. */
 static void later(struct house *h, struct event ev)
 {
 	ev.reason = ev.reason ? xstrdup(ev.reason) : NULL;
+	ev.nonce = ev.nonce ? xstrdup(ev.nonce) : NULL;
 	if (h->n_pending == h->cap_pending) {
 		h->cap_pending = h->cap_pending ? 2 * h->cap_pending : 16;
 		h->pending = xrealloc(h->pending, h->cap_pending * sizeof *h->pending);
@@ -50,8 +51,12 @@ static void do_journal(struct house *h, struct run *r, enum journal journal)
 		rc = write_result(h, r, &err);
 	if (rc == 0)
 		rc = spool_save(h->args->spool_fd, r, journal, &err);
-	later(h, (struct event){
-	             .kind = EV_JOURNALED, .id = r->id, .journal = journal, .ok = rc == 0, .reason = rc == 0 ? NULL : err_msg(&err)});
+	later(h, (struct event){.kind = EV_JOURNALED,
+	                        .id = r->id,
+	                        .journal = journal,
+	                        .ok = rc == 0,
+	                        .nonce = r->claim,
+	                        .reason = rc == 0 ? NULL : err_msg(&err)});
 }
 
 static void begin_transcript(struct house *h, struct run *r)

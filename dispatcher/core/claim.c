@@ -30,7 +30,16 @@ void core_new_nonce(struct core *c, struct run *r)
 	if (!c->options.ledger)
 		json_array_clear(r->mine);
 	json_array_append_new(r->mine, json_string(hex));
-	r->won = false;
+	r->won = r->reclaiming = false;
+}
+
+void core_reclaim(struct core *c, struct run *r)
+{
+	if (!c->incarnated || r->secrets || r->journal == JOURNAL_NONE || r->state > RUN_QUEUED || r->reclaiming || core_holds_claim(c, r))
+		return;
+	core_new_nonce(c, r);
+	r->reclaiming = true;
+	effect_journal(c, r, JOURNAL_CLAIMED);
 }
 
 void core_claim(struct core *c, struct run *r)
@@ -49,6 +58,7 @@ void core_claimed(struct core *c, struct run *r, const struct event *ev)
 	if (!is_about_the_newest(r, ev))
 		return;
 	r->won = true;
+	r->reclaiming = false;
 	json_array_clear(r->mine);
 	json_array_append_new(r->mine, json_string(r->claim));
 	if (r->state == RUN_BIDDING && r->halt == HALT_CANCEL) {
@@ -61,13 +71,16 @@ void core_claimed(struct core *c, struct run *r, const struct event *ev)
 		core_go(c, r);
 	} else if (r->state == RUN_RECORDING && c->git_up) {
 		effect_add(c, EFFECT_RECORD, r);
+	} else if (r->state == RUN_WAITING && !r->secrets) {
+		r->retry_ms = c->mono_ms + CORE_RECLAIM_MS;
 	}
 }
 
 void core_claim_lost(struct core *c, struct run *r, const struct event *ev)
 {
-	if (!is_about_the_newest(r, ev) || r->won)
+	if (!is_about_the_newest(r, ev))
 		return;
+	r->won = false;
 	if (r->state <= RUN_QUEUED || r->state == RUN_BIDDING || r->state == RUN_RECORDING) {
 		core_drop(c, r, ev->reason);
 	} else if (r->state == RUN_CONFIRMING) {
@@ -83,7 +96,7 @@ static void begin_attempt(struct core *c, struct run *r, int attempt)
 
 	r->attempt = attempt;
 	r->offered = 0;
-	r->won = r->has_outcome = r->has_exit_code = false;
+	r->won = r->reclaiming = r->has_outcome = r->has_exit_code = false;
 	r->finished_ms = 0;
 	set_text(&r->name, NULL);
 	set_text(&r->container, NULL);
@@ -94,18 +107,25 @@ static void begin_attempt(struct core *c, struct run *r, int attempt)
 		core_requeue(c, r);
 }
 
+bool core_take_offer(struct core *c, struct run *r)
+{
+	if (r->offered <= r->attempt)
+		return false;
+	begin_attempt(c, r, r->offered);
+	return true;
+}
+
 void core_drop(struct core *c, struct run *r, const char *reason)
 {
-	if (r->offered > r->attempt) {
-		begin_attempt(c, r, r->offered);
+	if (core_take_offer(c, r))
 		return;
-	}
 	effect_note(c, r, "is left to others: %s", reason);
 	set_text(&r->reason, reason);
 	set_text(&r->name, NULL); /* whoever has the claim may have a container of that name */
 	r->has_outcome = r->has_exit_code = false;
 	r->finished_ms = c->wall_ms;
 	r->deadline_ms = r->retry_ms = 0;
+	r->reclaiming = false;
 	if (r->journal == JOURNAL_NONE) {
 		core_done(c, r); /* nothing on disk to be followed up */
 		return;
@@ -135,8 +155,12 @@ void core_incarnated(struct core *c, const struct event *ev)
 	}
 	c->incarnated = c->git_up;
 	TAILQ_FOREACH(r, &c->open, link)
-	if (r->state == RUN_BIDDING || (!core_holds_claim(c, r) && (r->state == RUN_CONFIRMING || r->state == RUN_RECORDING)))
-		core_claim(c, r);
+	{
+		bool asks = r->state == RUN_BIDDING || r->state == RUN_CONFIRMING || r->state == RUN_RECORDING || r->reclaiming;
+		if (asks && !core_holds_claim(c, r))
+			core_claim(c, r);
+		core_reclaim(c, r);
+	}
 }
 
 int64_t core_claim_due_ms(const struct core *c, const struct run *r)

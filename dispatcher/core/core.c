@@ -144,6 +144,9 @@ static void journal_failed(struct core *c, struct run *r, const struct event *ev
 		effect_note(c, r, "the spool can't be written: %s; nothing new starts until it can", ev->reason);
 	set_text(&c->disk_reason, ev->reason);
 	c->disk_retry_ms = c->mono_ms + DISK_RETRY_MS;
+	r->reclaiming = false;
+	if (ev->journal > r->journal)
+		r->journal = ev->journal; /* it may be there all the same: only the last fsync may have failed */
 	switch (r->state) {
 	case RUN_CLAIMING:
 	case RUN_PREPARING:
@@ -224,8 +227,12 @@ static void core_journaled(struct core *c, struct run *r, const struct event *ev
 	}
 	set_text(&c->disk_reason, NULL);
 	r->journal = ev->journal;
+	if (r->state <= RUN_CONFIRMING && !(r->claim && ev->nonce && strcmp(r->claim, ev->nonce) == 0))
+		return; /* an older one: the nonce of now may not be on disk */
 	if (r->state == RUN_CLAIMING && ev->journal == JOURNAL_CLAIMED) {
 		claim_written(c, r);
+	} else if (r->state <= RUN_QUEUED && r->reclaiming) {
+		core_claim(c, r);
 	} else if (r->state == RUN_PREPARING && ev->journal == JOURNAL_STARTING) {
 		prepared(c, r);
 	} else if (r->state == RUN_COMMITTING && ev->journal == JOURNAL_GOING) {
@@ -237,7 +244,8 @@ static void core_journaled(struct core *c, struct run *r, const struct event *ev
 		else if (c->git_up)
 			effect_add(c, EFFECT_RECORD, r);
 	} else if (r->state == RUN_CLOSING && ev->journal == JOURNAL_RECORDED) {
-		core_done(c, r);
+		if (r->has_outcome || !core_take_offer(c, r))
+			core_done(c, r);
 	}
 }
 
@@ -330,6 +338,10 @@ static void tick_run(struct core *c, struct run *r)
 		effect_journal(c, r, JOURNAL_RECORDED);
 	else if (r->state == RUN_WAITING && r->secrets)
 		core_requeue(c, r);
+	else if (r->state == RUN_WAITING && r->won) {
+		r->retry_ms = c->mono_ms + CORE_RECLAIM_MS;
+		core_claim(c, r);
+	}
 }
 
 static void core_tick(struct core *c)
@@ -343,6 +355,8 @@ static void core_tick(struct core *c)
 	for (r = TAILQ_FIRST(&c->open); r; r = next) {
 		next = TAILQ_NEXT(r, link);
 		tick_run(c, r);
+		if (!c->disk_reason)
+			core_reclaim(c, r);
 	}
 }
 

@@ -74,13 +74,14 @@ struct run {
 	TAILQ_ENTRY(run) link;
 	char id[VAULT_ID_MAX + 1];
 	enum run_state state;
-	enum journal journal; /* the last one that is known to be on disk */
+	enum journal journal; /* the last one that may be on disk */
 	int attempt;
 	int offered;       /* an operator freed this later attempt while the present one was under way; 0: none */
 	char *name;        /* container */
 	char *claim;       /* nonce: the newest of this attempt */
 	json_t *mine;      /* nonces that this spool may have put into the ledger for the present attempt, `claim` the last; NULL: none */
 	bool won;          /* `claim` stands in the ledger */
+	bool reclaiming;   /* git was asked whether the claim of an earlier life can still be had, and has not said */
 	bool forfeited;    /* somebody else's stands there; its container is being ended */
 	int64_t landed_ms; /* monotonic: when this life first heard that it may start */
 	/* What landed. Object ids are hex; NULL where there is none. */
@@ -120,7 +121,7 @@ enum event_kind {
 	EV_GONE,          /* id, reason, ok: another result stands there; taken: another dispatcher has it; neither: the file was removed */
 	EV_CANCEL,        /* id, reason: by git or by an operator */
 	EV_RECORDED,      /* id */
-	EV_JOURNALED,     /* id, journal, ok, reason */
+	EV_JOURNALED,     /* id, journal, ok, reason; nonce: of the claim in it */
 	EV_CLAIMED,       /* id, attempt, nonce */
 	EV_CLAIM_LOST,    /* id, attempt, nonce, reason */
 	EV_INCARNATED,    /* ok: the ledger knows this life; !ok, reason: this spool is a copy, the dispatcher must end */

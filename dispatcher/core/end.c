@@ -48,7 +48,7 @@ void core_finish(struct core *c, struct run *r, enum outcome outcome, const int 
 	r->reason = why;
 	r->finished_ms = c->wall_ms;
 	r->deadline_ms = r->retry_ms = 0;
-	if (!core_holds_claim(c, r))
+	if (!r->claim || !core_holds_claim(c, r))
 		core_new_nonce(c, r);
 	run_enter(c, r, RUN_ENDING);
 	effect_journal(c, r, JOURNAL_RESULT);

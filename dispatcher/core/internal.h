@@ -36,12 +36,17 @@ void core_add(struct core *c, struct run *r);  /* takes the run */
 void core_done(struct core *c, struct run *r); /* `recorded` is on disk, or nothing ever was */
 
 /* claim.c: the ledger */
+/* How often it is asked whether a claim still stands of a run that nobody has announced again. */
+#define CORE_RECLAIM_MS 60000
 bool core_holds_claim(const struct core *c, const struct run *r); /* nothing has to be won (again) before its result is recorded */
 void core_new_nonce(struct core *c, struct run *r);               /* to be journaled before it is claimed */
-void core_claim(struct core *c, struct run *r);                   /* asks git, now or as soon as the ledger knows this life */
+/* Of a run of an earlier life that nobody has announced again: it may be somebody else's by now. */
+void core_reclaim(struct core *c, struct run *r);
+void core_claim(struct core *c, struct run *r); /* asks git, now or as soon as the ledger knows this life */
 void core_claimed(struct core *c, struct run *r, const struct event *ev);
 void core_claim_lost(struct core *c, struct run *r, const struct event *ev);
 void core_drop(struct core *c, struct run *r, const char *reason); /* it is not ours, or not to be done any more; no result of ours */
+bool core_take_offer(struct core *c, struct run *r);               /* of a later attempt that an operator gave free. false: there is none */
 void core_incarnated(struct core *c, const struct event *ev);
 int64_t core_claim_due_ms(const struct core *c, const struct run *r); /* when a queued run may be claimed */
 bool core_try_again(struct core *c, struct run *r, const char *why);  /* a lost run of a formula that says retry: safe. false: not */

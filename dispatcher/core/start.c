@@ -34,6 +34,7 @@ void core_wait(struct core *c, struct run *r, const char *reason)
 	r->failures++;
 	r->retry_ms = c->mono_ms + (pause < BACKOFF_MOST_MS ? pause : BACKOFF_MOST_MS);
 	run_enter(c, r, RUN_WAITING);
+	core_reclaim(c, r);
 }
 
 /* Ready for a slot, when all that it needs is known. */
@@ -48,6 +49,7 @@ void core_requeue(struct core *c, struct run *r)
 	}
 	set_text(&r->reason, "is asked of the git server again after a restart");
 	run_enter(c, r, RUN_WAITING);
+	core_reclaim(c, r);
 }
 
 /* Those that the action names, and no other, whatever the git role sent: what is taken here is what the keyring decrypts. */
@@ -144,7 +146,7 @@ static void landed_again(struct core *c, struct run *r, const struct landed *l)
 	}
 	if (l->action_blob && r->action_blob && strcmp(r->action_blob, l->action_blob) != 0)
 		effect_note(c, r, "was edited after it was taken; the edit never runs");
-	if (r->secrets || r->state >= RUN_ENDING)
+	if (r->secrets)
 		return;
 	if (l->refuse || l->wait) {
 		/* Its secrets were read anew, and those must not be used (now). What runs has its own. */
@@ -154,7 +156,7 @@ static void landed_again(struct core *c, struct run *r, const struct landed *l)
 	}
 	const char *missing = missing_secret(r, l->secrets);
 	if (!missing)
-		take_secrets(r, l->secrets); /* also while it runs: it may turn out that it never began */
+		take_secrets(r, l->secrets); /* also while it runs: it may turn out that it never began, or be free for another attempt */
 	if (r->state != RUN_WAITING)
 		return;
 	if (!missing) {
@@ -204,7 +206,7 @@ void core_schedule(struct core *c)
 	{
 		if (c->active >= c->options.capacity)
 			return;
-		if (r->state != RUN_QUEUED || core_claim_due_ms(c, r) > c->mono_ms)
+		if (r->state != RUN_QUEUED || r->reclaiming || core_claim_due_ms(c, r) > c->mono_ms)
 			continue;
 		set_text(&r->reason, NULL);
 		if (r->won) {

@@ -99,7 +99,9 @@ void roles_up(struct world *w)
 
 void journaled(struct world *w, const char *id, enum journal j)
 {
-	step(w, (struct event){.kind = EV_JOURNALED, .id = id, .journal = j, .ok = true});
+	cleanup_free char *nonce = core_find(w->core, id)->claim ? xstrdup(core_find(w->core, id)->claim) : NULL;
+
+	step(w, (struct event){.kind = EV_JOURNALED, .id = id, .journal = j, .ok = true, .nonce = nonce});
 }
 
 void say(struct world *w, enum event_kind kind, const char *id)

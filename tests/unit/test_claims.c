@@ -254,12 +254,57 @@ static void test_restart_claims_again_with_a_new_nonce(void **state)
 
 	reborn(w, "a", JOURNAL_STARTING, true);
 	begin(w);
-	land(w, "a");
 	const struct run *r = core_find(w->core, "a");
-	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_CLAIMED);
 	assert_int_equal(json_array_size(r->mine), 3); /* the ledger may hold any of those before */
 	assert_string_equal(json_string_value(json_array_get(r->mine, 2)), r->claim);
 	assert_string_not_equal(r->claim, "n2");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	assert_non_null(effect_of(w, EFFECT_CLAIM));
+	land(w, "a");
+	assert_int_equal(state_of(w, "a"), RUN_QUEUED);
+	answer(w, EV_CLAIMED, "a");
+	assert_int_equal(state_of(w, "a"), RUN_PREPARING);
+}
+
+static void test_restart_finds_that_others_have_it(void **state)
+{
+	struct world *w = *state;
+
+	reborn(w, "a", JOURNAL_CLAIMED, false);
+	begin(w);
+	journaled(w, "a", JOURNAL_CLAIMED);
+	answer(w, EV_CLAIM_LOST, "a"); /* nobody announces it any more, so nothing else would tell */
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_RECORDED);
+}
+
+static void test_claim_of_what_nobody_announces_is_asked_about_again(void **state)
+{
+	struct world *w = *state;
+
+	reborn(w, "a", JOURNAL_CLAIMED, false);
+	begin(w);
+	journaled(w, "a", JOURNAL_CLAIMED);
+	answer(w, EV_CLAIMED, "a");
+	assert_int_equal(state_of(w, "a"), RUN_WAITING);
+	w->now = core_next_ms(w->core);
+	step(w, (struct event){.kind = EV_TICK});
+	assert_non_null(effect_of(w, EFFECT_CLAIM));
+	answer(w, EV_CLAIM_LOST, "a"); /* an operator settled it meanwhile */
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_RECORDED);
+}
+
+/* What was written before the nonce of now announces nothing. */
+static void test_answers_of_the_disk_about_older_nonces(void **state)
+{
+	struct world *w = *state;
+
+	begin(w);
+	land(w, "a");
+	step(w, (struct event){.kind = EV_JOURNALED, .id = "a", .journal = JOURNAL_CLAIMED, .ok = true, .nonce = "older"});
+	assert_null(effect_of(w, EFFECT_CLAIM));
+	journaled(w, "a", JOURNAL_CLAIMED);
+	assert_non_null(effect_of(w, EFFECT_CLAIM));
 }
 
 static void test_restart_with_a_result(void **state)
@@ -393,6 +438,9 @@ int main(void)
 	    T(test_refusals_are_claimed_before_they_are_recorded),
 	    T(test_git_that_comes_back_is_asked_again),
 	    T(test_restart_claims_again_with_a_new_nonce),
+	    T(test_restart_finds_that_others_have_it),
+	    T(test_claim_of_what_nobody_announces_is_asked_about_again),
+	    T(test_answers_of_the_disk_about_older_nonces),
 	    T(test_restart_with_a_result),
 	    T(test_lost_run_of_a_safe_formula_is_attempted_three_times),
 	    T(test_rerun_of_what_is_done_here),
