@@ -114,6 +114,15 @@ $(SAN)/forge_server: $(SAN)/tests/servers/forge_server.o $(SAN)/support.a $(SAN)
 $(SAN)/sim: $(patsubst %.c,$(SAN)/%.o,$(wildcard tests/sim/*.c)) $(SAN)/dispatcher.a $(SAN)/lib.a
 	$(link_san)
 
+# The simulator without sanitizers, for many seeds: SEEDS stories from FROM on, and 10000 actions over 8 dispatchers.
+SEEDS ?= 1000000
+FROM ?= 1
+$(BUILD)/sim: $(call obj,$(wildcard tests/sim/*.c)) $(call obj,$(filter-out %/main.c,$(DISPATCHER_SRC))) $(BUILD)/libdisinto.a
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
+sim: $(BUILD)/sim
+	$(Q)$< --many 10000
+	$(Q)$< --seeds $(SEEDS) --from $(FROM)
+
 check-unit: $(if $(T),$(SAN)/test_$(T),$(UNIT_TESTS))
 	$(Q)code=0; for t in $^; do $$t || code=1; done; exit $$code
 
@@ -217,6 +226,6 @@ install: all
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all always clean check-unit test-age fuzz deps test-deps demo test torture programs-for-tests programs-for-torture bench lint install
+.PHONY: all always clean sim check-unit test-age fuzz deps test-deps demo test torture programs-for-tests programs-for-torture bench lint install
 .PRECIOUS: $(SAN)/%.o $(FUZZ)/%.o
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)
