@@ -183,7 +183,7 @@ static void log_change(const struct run *r)
 		log_info("runs", "id", r->id, "container", r->name, NULL);
 	else if (r->state == RUN_RECORDING)
 		log_info("ended", "id", r->id, "outcome", r->has_outcome ? outcome_name(r->outcome) : NULL, "reason", r->reason, NULL);
-	else if (r->state == RUN_DONE)
+	else if (r->state == RUN_DONE && r->has_outcome)
 		log_info("result is on the server", "id", r->id, NULL);
 }
 

@@ -143,7 +143,8 @@ phase() { # PHASE
 		;;
 	*)
 		life "CRASH_AT=${words[*]}" || return 1
-		if [ "${words[2]}" = all ]; then fired=$died; else fired=yes; fi
+		fired=$died
+		if [ "${words[2]}" = role ] && grep -q 'killed by signal 9' "$log"; then fired=yes; fi
 		;;
 	esac
 }
