@@ -582,5 +582,6 @@ int main(void)
 
 	if (sodium_init() < 0)
 		return 1;
+	cmocka_set_test_filter(getenv("DISINTO_TEST_ONLY")); /* NULL: all */
 	return box_possible() ? cmocka_run_group_tests(tests, NULL, NULL) : box_skip_all(tests, sizeof(tests) / sizeof(tests[0]));
 }
