@@ -1,8 +1,8 @@
 /* age: the `age` and `age-keygen` programs read what we write, and we read theirs. */
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/age.h"
 #include "tests/scratch.h"
+#include "vault/age.h"
 #include <fcntl.h>
 #include <setjmp.h>
 #include <sodium.h>

@@ -1,8 +1,8 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/config.h"
 #include "tests/scratch.h"
+#include "vault/config.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

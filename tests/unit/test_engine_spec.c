@@ -187,7 +187,8 @@ static struct kit *kit_new(const char *mounts)
 	kit.formula.nano_cpus = 1000000000;
 	kit.formula.tmp_bytes = 64 << 20;
 	kit.formula.pids = 256;
-	read_image("{\"Id\": \"sha256:1\", \"RepoDigests\": [\"x@sha256:2\"], \"Config\": {\"Env\": [\"PATH=/bin\", \"EVIL=1\"], \"Volumes\": {\"/tmp/cache\": {}},"
+	read_image("{\"Id\": \"sha256:1\", \"RepoDigests\": [\"x@sha256:2\"], \"Config\": {\"Env\": [\"PATH=/bin\", \"EVIL=1\"], "
+	           "\"Volumes\": {\"/tmp/cache\": {}},"
 	           "\"Labels\": {\"traefik.enable\": \"true\", \"disinto.action\": \"another\"}}}",
 	           "x", &kit.image);
 	kit.mounts = parse(mounts);

@@ -4,8 +4,8 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/frame.h"
 #include "tests/scratch.h"
+#include "vault/frame.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
