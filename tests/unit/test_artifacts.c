@@ -196,6 +196,7 @@ static void damaged(void **state)
 	expect_left_out(p, 0, 1, "short", "damaged");
 	feed_begin(p, "long", 3);
 	feed_data(p, "data", 4);
+	expect_left_out(p, 0, 2, "long", "damaged"); /* at once: more than was announced is never written */
 	feed_end(p, hex);
 	expect_left_out(p, 0, 2, "long", "damaged");
 	feed_begin(p, "other", 4);
