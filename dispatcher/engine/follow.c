@@ -111,7 +111,7 @@ static bool begin_round(struct job *j)
 /* One round: reads the log as far as it goes, then looks at the container. true: it has ended and nothing more can be learnt. */
 static bool follow_round(struct job *j, struct ending *end)
 {
-	bool read_all = !j->fault && log_read(j, true, 0, NULL) == 0;
+	bool read_all = !j->fault && (j->report || log_read(j, true, 0, NULL) == 0); /* the report is the last of it */
 	switch (look(j, end)) {
 	case LOOK_GONE:
 		return true;

@@ -234,6 +234,29 @@ static void test_threat_36_log_breaks_off(void **state)
 	assert_string_equal(w.log.data, "onetwo");
 }
 
+/* A log that was read to its report is not read again, however long its container takes to end. guard: read_all in dispatcher/engine/follow.c */
+static void test_log_is_read_once(void **state)
+{
+	(void)state;
+#define REPORT CHUNK("\x3e", "{\"t\":\"report\",\"outcome\":\"failed\",\"exit_code\":7,\"reason\":null}\n")
+#define RUNS OK "{\"Id\": \"c\", \"Image\": \"sha256:i\", \"State\": {\"Status\": \"running\", \"Running\": true}}"
+#define HAS_EXITED OK "{\"Id\": \"c\", \"Image\": \"sha256:i\", \"State\": {\"Status\": \"exited\", \"Running\": false, \"ExitCode\": 7}}"
+	static const struct answer rows[] = {VERSION,
+	                                     LIST,
+	                                     EVENTS,
+	                                     SAYS("/logs", OK HELLO REPORT),
+	                                     SAYS("/wait?", OK "{\"StatusCode\": 7}"),
+	                                     SAYS("/images/", OK "{}"),
+	                                     FIRST_SAYS("/json", RUNS, HAS_EXITED),
+	                                     {NULL, NULL, 0, NULL, 0}};
+	begin(rows);
+	world_say(&w, MSG_FOLLOW, NULL, -1);
+	cleanup_json json_t *m = world_hear(&w, MSG_EXITED);
+	assert_string_equal(text(json_object_get(m, "report"), "outcome"), "failed");
+	assert_int_equal(fake.seen[4], 1);
+	assert_int_equal(fake.seen[3], 1);
+}
+
 /* Artifacts pass through in the order of the log, and once, though it had to be read twice. */
 static void test_artifacts_once(void **state)
 {
@@ -339,11 +362,11 @@ static void test_threat_37_wrong_platform(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_threat_36_errors),         TEST(test_threat_36_half_an_answer), TEST(test_threat_36_not_json),
-	    TEST(test_threat_36_absurd_length),  TEST(test_threat_36_log_is_html),    TEST(test_threat_36_no_frames),
-	    TEST(test_threat_36_log_breaks_off), TEST(test_artifacts_once),           TEST(test_threat_36_list_hangs),
-	    TEST(test_threat_37_pull_hangs),     TEST(test_threat_37_pull_fails),     TEST(test_threat_37_pull_of_nothing),
-	    TEST(test_threat_37_wrong_platform),
+	    TEST(test_threat_36_errors),          TEST(test_threat_36_half_an_answer), TEST(test_threat_36_not_json),
+	    TEST(test_threat_36_absurd_length),   TEST(test_threat_36_log_is_html),    TEST(test_threat_36_no_frames),
+	    TEST(test_threat_36_log_breaks_off),  TEST(test_artifacts_once),           TEST(test_log_is_read_once),
+	    TEST(test_threat_36_list_hangs),      TEST(test_threat_37_pull_hangs),     TEST(test_threat_37_pull_fails),
+	    TEST(test_threat_37_pull_of_nothing), TEST(test_threat_37_wrong_platform),
 	};
 	setenv("DISINTO_TEST_ENGINE_MS", "3000", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
