@@ -34,7 +34,9 @@ land
 at_gate long
 before=$(roles)
 
-# shellcheck disable=SC2043 # one at a time
+fresh() { # /healthz itself is red: ten years on, the claim of what runs is overdue
+	[ "$(curl -s --unix-socket "$SPOOL/api.sock" http://d/healthz | jq '.last_poll_age_ms >= 0 and .last_poll_age_ms < 60000')" = true ]
+}
 jump() { # NAME WALL BOOT: and an action that lands after it
 	clocks "$2" "$3"
 	action "$1" mark '{"secrets": ["KEY"]}'
@@ -42,7 +44,7 @@ jump() { # NAME WALL BOOT: and an action that lands after it
 	finished "$1"
 	is "$1: what lands afterwards runs, once" "$(field "$1" .outcome) $(marks "$1")" 'succeeded 1'
 	check "$1: its duration is no nonsense" [ "$(field "$1" '.duration_ms >= 0 and .duration_ms < 600000')" = true ]
-	check "$1: the poll counts as fresh again" wait_for api /healthz
+	check "$1: the poll counts as fresh again" wait_for fresh
 	is "$1: what ran goes on" "$(state long)" running
 	is "threat_44_jump $1: nobody was replaced" "$(roles)" "$before"
 }

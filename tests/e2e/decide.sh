@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 engine_start
-site daemon <<<$'claims: ledger\ncapacity: 4'
+site daemon <<<'capacity: 4'
 gated_formula gated
 formula mark <<-EOT
 	steps:
@@ -27,6 +27,7 @@ lists() { # ID REGEX
 }
 
 # What had landed before there was a ledger.
+git -C "$SERVER" update-ref -d refs/heads/disinto-ledger
 action old mark
 land
 dispatcher_start
