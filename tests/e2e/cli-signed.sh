@@ -101,10 +101,9 @@ is "propose --land: the line stands alone at the end" "$(on_server log -1 --form
 Disinto-Approve: landed-1 $(on_server rev-parse main:vault/actions/landed-1.json)"
 check "init: in a new site" quietly disinto init "$WORK/second"
 check "init: git verifies it" quietly git -C "$WORK/second/ops.git" verify-commit main
-is "init: approves what it brings" "$(git -C "$WORK/second/ops.git" log -1 --format=%B main)" "vault: set up for disinto
-
-Disinto-Approve: vault/formulas/hello.yaml $(git -C "$WORK/second/ops.git" rev-parse main:vault/formulas/hello.yaml)
-Disinto-Approve: vault/recipients.txt $(git -C "$WORK/second/ops.git" rev-parse main:vault/recipients.txt)"
+second() { git -C "$WORK/second/ops.git" "$@"; }
+is "init: approves what it brings, and the recipients" "$(second log -1 --format=%B main | grep ^Disinto- | sort)" \
+	"$(second ls-tree -r --name-only main vault | grep -v '/\.gitkeep$' | while read -r file; do echo "Disinto-Approve: $file $(second rev-parse "main:$file")"; done | sort)"
 
 # a key that needs ssh-keygen: a passphrase, an agent, the key itself as the setting
 git config --global user.signingkey "$KEYS/locked"
