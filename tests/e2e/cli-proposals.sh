@@ -23,7 +23,7 @@ says() { # EXPECTED-CODE WHAT REGEX COMMAND…: of a command that fails, with it
 # propose
 output=$(disinto propose --id deploy-1 --formula hello --context $'Line one\nline two' --secret TOKEN --input name=you --tool sh --timeout 7)
 is "propose: exit code" $? 0
-for part in 'action +deploy-1' 'context +Line one' '^ +line two' 'formula +hello' 'image +disinto/runner' 'tier +high' 'secrets +TOKEN$' \
+for part in 'action +deploy-1' 'context +Line one' '^ +line two' 'formula +hello' 'image +disinto/runner' 'tier +high' 'secrets +TOKEN .not listed by policy' \
 	'inputs +name=you' 'tools +sh' 'mounts +none' 'network +none' '512 MiB memory.* 7 minutes' 'disinto approve deploy-1'; do
 	like "propose: tells $part" "$output" "$part"
 done
