@@ -170,8 +170,12 @@ $(FUZZ)/%.o: %.c
 	$(call say,CC,'$< (fuzz)')$(CLANG) $(FUZZ_CFLAGS) -c -o $@ $<
 
 $(FUZZ)/lib.a: $(call parts,$(FUZZ),$(LIB_SRC))
+$(FUZZ)/runner.a: $(call parts,$(FUZZ),$(wildcard runner/*.c))
+link_fuzz = $(call say,LINK,$@)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+$(FUZZ)/fuzz_runner_%: $(FUZZ)/tests/fuzz/fuzz_runner_%.o $(FUZZ)/runner.a $(FUZZ)/lib.a
+	$(link_fuzz)
 $(FUZZ)/fuzz_%: $(FUZZ)/tests/fuzz/fuzz_%.o $(FUZZ)/lib.a
-	$(call say,LINK,$@)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+	$(link_fuzz)
 
 fuzz: $(if $(T),$(FUZZ)/fuzz_$(T),$(FUZZ_TESTS))
 	$(Q)for t in $^; do tests/lib/fuzz.sh $$t $(SECONDS) || exit 1; done

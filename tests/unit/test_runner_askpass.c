@@ -50,6 +50,7 @@ static void exactly_the_hosts_of_the_map_get_an_answer(void **state)
 	    {"Password for 'https://evil.example@forge.example@evil.example': ", ASKPASS_NOTHING, NULL},
 	    {"Password for 'https://evil.example/@forge.example': ", ASKPASS_NOTHING, NULL},
 	    {"Password for 'https://x@evil.example/y@forge.example': ", ASKPASS_NOTHING, NULL},
+	    {"Password for 'https://x@forge.example/y@evil.example': ", ASKPASS_NOTHING, NULL},
 	    {"Password for 'https://x'': https://forge.example': ", ASKPASS_NOTHING, NULL},
 	    {"Password for 'https://forge.example\n@evil.example': ", ASKPASS_NOTHING, NULL},
 	    {"Password for 'https://forge.example\\@evil.example': ", ASKPASS_NOTHING, NULL},

@@ -75,7 +75,7 @@ static void claude_gets_its_flags_with_the_mode_last(void **state)
 	assert_has(no_model, "ends ===\n>\n<--output-format>");
 }
 
-static void prompts_are_literal(void **state)
+static void threat_21_prompts_are_literal(void **state)
 {
 	(void)state;
 	struct box *b cleanup_box = run_prompt(SHOW_ARGUMENTS, STUB, ",\"inputs\":{\"name\":\"$(id)`id`\\\"; id\"}",
@@ -257,7 +257,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    box_test(claude_gets_its_flags_with_the_mode_last),
-	    box_test(prompts_are_literal),
+	    box_test(threat_21_prompts_are_literal),
 	    box_test(data_is_delimited_by_what_it_cannot_forge),
 	    box_test(agents_of_the_configuration_run_as_they_are_written),
 	    box_test(opencode_is_known),
