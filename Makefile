@@ -199,11 +199,13 @@ programs-for-tests: programs-for-torture $(UNIT_TESTS) $(FUZZ_TESTS) $(SAN)/sim 
                     $(SAN)/forge_server
 
 bench: test-deps
-	$(again) all $(BUILD)/bare $(BUILD)/redact $(BUILD)/frames $(BUILD)/clock $(BUILD)/disinto-runner-uncapped
+	$(again) all $(BUILD)/bare $(BUILD)/redact $(BUILD)/frames $(BUILD)/clock $(BUILD)/polls $(BUILD)/disinto-runner-uncapped
 	$(Q)tests/bench/run $(BUILD)/bare
 $(BUILD)/bare $(BUILD)/redact $(BUILD)/frames: $(BUILD)/%: $(BUILD)/tests/bench/%.o $(BUILD)/libdisinto.a
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
 
+$(BUILD)/polls: $(BUILD)/tests/bench/polls.o $(call obj,$(filter-out %/main.c,$(DISPATCHER_SRC))) $(BUILD)/libdisinto.a
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
 $(BUILD)/clock: tests/bench/clock.c
 	$(call say,LINK,$@)mkdir -p $(@D) && $(CC) $(CFLAGS) -static -o $@ $<
 # The runner without the bound on a run's output, for its throughput.
