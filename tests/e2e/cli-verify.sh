@@ -6,6 +6,7 @@ unset XDG_CACHE_HOME
 rm -rf "$WORK/site"
 disinto init "$WORK/site" >/dev/null || bail "init"
 SERVER=$WORK/site/ops.git
+git -C "$SERVER" update-ref -d refs/heads/disinto-ledger # these results are made by hand; verify.sh has a ledger
 export DISINTO_CONFIG=$WORK/site/dispatcher.yaml
 git clone -q "$SERVER" "$OPS"
 
@@ -21,9 +22,9 @@ landing() { # PATH: the commit that brought it
 # What a dispatcher says of an action; a jq filter may change it.
 result_of() { # ID [JQ-FILTER]
 	jq -n --arg id "$1" --arg commit "$(landing "vault/actions/$1.json")" --arg action "$(blob "vault/actions/$1.json")" \
-		--arg formula "$(blob vault/formulas/hello.yaml)" '{id: $id, outcome: "succeeded", exit_code: 0, reason: null,
+		--arg formula "$(blob vault/formulas/hello.yaml)" --arg policy "$(blob vault/policy.yaml)" '{id: $id, outcome: "succeeded", exit_code: 0, reason: null,
 		timestamp: "2026-03-31T10:00:04Z", started_at: "2026-03-31T10:00:01Z", duration_ms: 2934, attempt: 1, tier: "high",
-		approval: {mode: "landed", by: null, commit: $commit}, commit: $commit, action: $action, policy: null,
+		approval: {mode: "landed", by: null, commit: $commit}, commit: $commit, action: $action, policy: $policy,
 		formula: {name: "hello", blob: $formula}, image: "sha256:00", dispatcher: "edge-1", engine: "docker", container: "c0ffee",
 		claim: "8d2a", secrets: {}, steps: [], logs: "\u001b[31mhello\n", log_bytes: 6, log_sha256: null, log_truncated: false}'" | ${2:-.}" \
 		>"$OPS/vault/actions/$1.result.json"
