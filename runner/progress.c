@@ -105,8 +105,10 @@ static void show_tool_use(const struct progress *p, const json_t *block, struct 
 
 	for (size_t i = 0; !shown && i < sizeof(telling) / sizeof(telling[0]); i++)
 		shown = text_of(input, telling[i]);
-	if (!shown)
-		shown = whole = input ? json_dumps(input, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	if (!shown && input) {
+		whole = json_dumps(input, JSON_COMPACT | JSON_ENCODE_ANY);
+		shown = whole;
+	}
 	buf_addf(out, "[%s] ", name ? name : "tool");
 	add_short(p, shown ? shown : "", out);
 }

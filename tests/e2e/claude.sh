@@ -91,6 +91,19 @@ is "its cost stands in the step's entry" "$(field real '.steps[0].cost_usd == 0.
 is "and in no other" "$(field real '.steps[1] | has("cost_usd")')" false
 like "and is shown" "$(disinto --config "$CONFIG" show real)" 'ask: exit 0, [0-9]+ ms, \$0\.0090'
 
+# An image without the agent: said before anything is decrypted.
+formula absent <<-'EOT'
+	image: disinto/runner-debian
+	steps: [{id: ask, prompt: Make the file., secrets: [ANTHROPIC_API_KEY]}]
+EOT
+action absent absent '{"secrets": ["ANTHROPIC_API_KEY"]}'
+land
+finished absent
+is "an image without the agent is refused" "$(field absent .outcome)" refused
+like "with a sentence that says so" "$(field absent .reason)" 'the image lacks the agent of step ask: claude'
+refute "and no secret was decrypted for it" grep -q 'secrets decrypted.*id=absent' "$LOG"
+check "the control: for the others there was one" grep -q 'secrets decrypted.*id=real' "$LOG"
+
 # Controls.
 action asks asks '{"secrets": ["ANTHROPIC_API_KEY"], "model": "claude-sonnet-4-5"}'
 action keyless keyless '{"secrets": ["WRONG_KEY"], "model": "claude-sonnet-4-5"}'

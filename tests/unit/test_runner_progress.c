@@ -93,8 +93,7 @@ static void odd_events_do_no_harm(void **state)
 	static const char *const cases[] = {
 	    "{\"type\":\"assistant\"}\n",
 	    "{\"type\":\"assistant\",\"message\":7}\n",
-	    "{\"type\":\"assistant\",\"message\":{\"content\":[null,7,{},{\"type\":7},{\"type\":\"text\"},{\"type\":\"text\",\"text\":7}]}}"
-	    "\n",
+	    "{\"type\":\"assistant\",\"message\":{\"content\":[null,7,{},{\"type\":7},{\"type\":\"text\",\"text\":7}]}}\n",
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

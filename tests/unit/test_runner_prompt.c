@@ -97,8 +97,10 @@ static void take_nonce(const struct box *b, const char *word, char ret[static 33
 	for (const char *at = b->text[0].data; (at = strstr(at, "=== data ")); at++)
 		if (strncmp(at + 41, word, strlen(word)) == 0)
 			line = at;
-	if (!line)
+	if (!line) {
 		fail_msg("no marker that %s in %s", word, b->text[0].data);
+		return;
+	}
 	memcpy(ret, line + 9, 32);
 	ret[32] = '\0';
 	for (size_t i = 0; i < 32; i++)
