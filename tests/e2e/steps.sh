@@ -1,6 +1,7 @@
 #!/bin/bash
 # What steps may do to the runner, and what it does for them, on a real engine from approval to result. For each guard that can be shown so, the same
 # step without the runner: in a plain container, where it does what it must not do here.
+#   STEP_BYTES (20000000) is what the step with one endless line writes; 100000000000 takes ten minutes
 . "$(dirname "$0")/lib.sh"
 
 engine_start
@@ -29,7 +30,7 @@ one by-signal 'kill -SEGV $$'
 one by-kill 'kill -KILL $$'
 
 # --- Output. The last line is there whatever came before it.
-one endless-line "head -c 20000000 /dev/zero | tr '\\0' x; echo; echo the end"
+one endless-line "head -c ${STEP_BYTES:-20000000} /dev/zero | tr '\\0' x; echo; echo the end"
 one odd-bytes "printf 'nul\\000 bad\\377 cut\\342\\202 escape\\033[31m\\033]0;title\\007 end\\n'"
 one both-streams 'echo out; echo err >&2'
 
