@@ -88,8 +88,7 @@ is "the container still runs" "$(docker inspect -f '{{.State.Running}}' "$(conta
 # Drain waits for the last result, over the death of core; then it calls, once, and ends.
 dispatcher_start
 check "the run is adopted" wait_for is_state second running
-disinto --config "$CONFIG" drain 2>"$WORK/drain.err" &
-drainer=$!
+api -X POST /drain >/dev/null
 check "status says that it drains" wait_for eval 'disinto --config "$CONFIG" status | grep -q draining:'
 is "and so does /healthz" "$(curl -s --unix-socket "$SPOOL/api.sock" http://d/healthz | jq .draining)" true
 pid=$(role core)
@@ -97,6 +96,9 @@ kill -9 "$pid"
 check "core is replaced" wait_for eval "p=\$(role core) && [ \$p != $pid ]"
 check "and goes on draining" wait_for eval 'disinto --config "$CONFIG" status | grep -q draining:'
 check "the run is followed again" wait_for is_state second running
+disinto --config "$CONFIG" drain 2>"$WORK/drain.err" &
+drainer=$!
+wait_for grep -q 'waits for 1 runs' "$WORK/drain.err"
 open_gate second
 finished second
 one_result second
