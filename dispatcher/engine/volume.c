@@ -115,8 +115,7 @@ static int read_back(struct api *a, const char *carrier, const struct program *p
 	cleanup_http_response struct http_response res = HTTP_RESPONSE_INIT;
 	cleanup_err struct err why = ERR_INIT;
 	cleanup_free char *path = xasprintf("/containers/%s/archive?path=%s/%s", carrier, RUNNER_MOUNT, RUNNER_PROGRAM);
-	struct http_request req = {
-	    .method = "GET", .path = path, .timeout_ms = a->call_ms, .max_response = 2 * PROGRAM_MAX, .wake_fd = -1};
+	struct http_request req = {.method = "GET", .path = path, .timeout_ms = a->call_ms, .max_response = 2 * PROGRAM_MAX, .wake_fd = -1};
 	if (api_send(a, &req, &res, &why) == 0)
 		return shared_tar_holds(&res.body, p->data, p->len);
 	if (why.code == ERR_NOT_FOUND)
