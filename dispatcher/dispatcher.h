@@ -63,7 +63,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	                                                             claim that stands, it confirms it. git keeps trying until CLAIMED or CLAIM_LOST; a later CLAIM of the same id takes the place of one \
 	                                                             that it has not answered (whose nonce is then in mine, since it may have reached the server) */ \
 	MSG(CLAIMED, "claimed", ROLE_GIT, ROLE_CORE, 0)          /* {id, attempt, nonce}: it stands on the server */ \
-	MSG(CLAIM_LOST, "claim_lost", ROLE_GIT, ROLE_CORE, 0)    /* {id, attempt, nonce, reason}: somebody else's stands there, or the action is finished */ \
+	MSG(CLAIM_LOST, "claim_lost", ROLE_GIT, ROLE_CORE, 0)    /* {id, attempt, nonce, ok, reason}: somebody else's stands there; ok: the action is finished, its result on the server */ \
 	MSG(RECORD, "record", ROLE_CORE, ROLE_GIT, 0)            /* {id, result: text of the file}: commit it, and its done entry to the ledger; git keeps trying until RECORDED */ \
 	MSG(DECIDE, "decide", ROLE_CORE, ROLE_GIT, 0)            /* {ask, what: "lost"|"rerun"|"backlog"|"history", id: of lost and rerun, else null, result: text of the file for lost, else null}: \
 	                                                             an operator's decision; answered by DECIDED */ \

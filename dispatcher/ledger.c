@@ -91,6 +91,7 @@ void house_hear_claim(struct house *h, enum event_kind kind, const char *id, con
 	    .id = id,
 	    .attempt = (int)json_integer_value(json_object_get(body, "attempt")),
 	    .nonce = json_string_value(json_object_get(body, "nonce")),
+	    .ok = json_is_true(json_object_get(body, "ok")),
 	    .reason = reason ? reason : "it is claimed by another dispatcher",
 	};
 	house_step(h, &ev);

@@ -81,7 +81,10 @@ void core_claim_lost(struct core *c, struct run *r, const struct event *ev)
 	if (!is_about_the_newest(r, ev))
 		return;
 	r->won = false;
-	if (r->state <= RUN_QUEUED || r->state == RUN_BIDDING || r->state == RUN_RECORDING) {
+	if (ev->ok && r->state == RUN_RECORDING && r->container) {
+		/* A run of ours, whose result an earlier life brought there: what is left to do is what follows that, its container's removal above all. */
+		core_recorded(c, r);
+	} else if (r->state <= RUN_QUEUED || r->state == RUN_BIDDING || r->state == RUN_RECORDING) {
 		core_drop(c, r, ev->reason);
 	} else if (r->state == RUN_CONFIRMING) {
 		r->forfeited = true;

@@ -123,7 +123,7 @@ enum event_kind {
 	EV_RECORDED,      /* id */
 	EV_JOURNALED,     /* id, journal, ok, reason; nonce: of the claim in it */
 	EV_CLAIMED,       /* id, attempt, nonce */
-	EV_CLAIM_LOST,    /* id, attempt, nonce, reason */
+	EV_CLAIM_LOST,    /* id, attempt, nonce, reason, ok: it is finished */
 	EV_INCARNATED,    /* ok: the ledger knows this life; !ok, reason: this spool is a copy, the dispatcher must end */
 	EV_FROZEN,        /* reason: why nothing new may start until an operator decides; NULL: nothing is in the way */
 	EV_DECRYPTED,     /* id, attempt */

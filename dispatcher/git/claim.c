@@ -58,11 +58,11 @@ static void claimed(struct git_state *g, struct ledger_entry *e)
 	drop(g, e);
 }
 
-static void claim_lost(struct git_state *g, struct ledger_entry *e, const char *reason)
+static void claim_lost(struct git_state *g, struct ledger_entry *e, bool is_finished, const char *reason)
 {
 	cleanup_free char *clean = clean_text(reason);
-	tell_core(g, msg_new(MSG_CLAIM_LOST, "{s:s, s:i, s:s, s:s}", "id", e->id, "attempt", e->claim.attempt, "nonce", e->claim.nonce,
-	                     "reason", clean));
+	tell_core(g, msg_new(MSG_CLAIM_LOST, "{s:s, s:i, s:s, s:b, s:s}", "id", e->id, "attempt", e->claim.attempt, "nonce", e->claim.nonce,
+	                     "ok", is_finished, "reason", clean));
 	json_object_del(g->announced, e->id); /* core forgets it; a rerun makes it land again */
 	drop(g, e);
 }
@@ -185,7 +185,7 @@ static int look_at_claim(struct git_state *g, struct ledger_entry *e, struct dra
 		return -1;
 	}
 	if (is_done != 1) {
-		claim_lost(g, e, "it is finished, by the ledger");
+		claim_lost(g, e, is_done == 0, "it is finished, by the ledger");
 		return 0;
 	}
 	err_clear(&why);
@@ -198,7 +198,7 @@ static int look_at_claim(struct git_state *g, struct ledger_entry *e, struct dra
 		return 0;
 	}
 	if (lost) {
-		claim_lost(g, e, lost);
+		claim_lost(g, e, false, lost);
 		return 0;
 	}
 	memcpy(e->claim.incarnation, g->ledger.incarnation, sizeof(e->claim.incarnation));

@@ -222,10 +222,10 @@ static void claimed(struct world *w, struct dispatcher *d, int k)
 	drop_claim(&d->git, k);
 }
 
-static void claim_lost(struct world *w, struct dispatcher *d, int k)
+static void claim_lost(struct world *w, struct dispatcher *d, int k, bool finished)
 {
 	const struct waiting_claim *c = &d->git.claims[k];
-	struct mail m = {.what = EV_CLAIM_LOST, .action = c->action, .attempt = c->attempt};
+	struct mail m = {.what = EV_CLAIM_LOST, .action = c->action, .attempt = c->attempt, .ok = finished};
 
 	memcpy(m.nonce, c->nonce, NONCE);
 	say(w, d, m);
@@ -374,11 +374,11 @@ static void look_at_claims(struct world *w, struct dispatcher *d, struct push *p
 		if (!at->done && at->claimed && is_of_claim(&g->view.main[c->action].result, at, d->name)) {
 			/* Another life of ours, or an operator, came as far as the result: only the done entry is missing. */
 			finish_standing(g, c->action);
-			claim_lost(w, d, k);
+			claim_lost(w, d, k, false);
 		} else if (!at->done && at->claimed && !at->free && strcmp(at->nonce, c->nonce) == 0) {
 			claimed(w, d, k);
 		} else if (at->done || !may_take(c, at)) {
-			claim_lost(w, d, k);
+			claim_lost(w, d, k, at->done);
 		} else {
 			struct change change = {.action = c->action, .entry = {.claimed = true, .attempt = c->attempt, .name = d->name}};
 			memcpy(change.entry.nonce, c->nonce, NONCE);

@@ -322,6 +322,24 @@ static void test_restart_with_a_result(void **state)
 	assert_string_equal(effect_of(w, EFFECT_RECORD)->run->id, "open");
 }
 
+/* Killed between the result's way to the server and the journal of it: nothing is left to others, least of all the container. */
+static void test_restart_after_the_result_was_recorded(void **state)
+{
+	struct world *w = *state;
+
+	reborn(w, "a", JOURNAL_RESULT, false);
+	struct run *r = core_find(w->core, "a");
+	r->container = xstrdup("c0ffee");
+	begin(w);
+	cleanup_free char *nonce = xstrdup(r->claim);
+	step(w, (struct event){.kind = EV_CLAIM_LOST, .id = "a", .attempt = 1, .nonce = nonce, .ok = true, .reason = "it is finished"});
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_RECORDED);
+	journaled(w, "a", JOURNAL_RECORDED);
+	assert_int_equal(state_of(w, "a"), RUN_DONE);
+	assert_string_equal(effect_of(w, EFFECT_REMOVE)->run->id, "a");
+	assert_string_equal(r->name, "disinto-d1-x-1");
+}
+
 static void test_lost_run_of_a_safe_formula_is_attempted_three_times(void **state)
 {
 	struct world *w = *state;
@@ -442,6 +460,7 @@ int main(void)
 	    T(test_claim_of_what_nobody_announces_is_asked_about_again),
 	    T(test_answers_of_the_disk_about_older_nonces),
 	    T(test_restart_with_a_result),
+	    T(test_restart_after_the_result_was_recorded),
 	    T(test_lost_run_of_a_safe_formula_is_attempted_three_times),
 	    T(test_rerun_of_what_is_done_here),
 	    T(test_rerun_while_the_claim_is_being_lost),
