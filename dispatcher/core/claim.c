@@ -96,7 +96,9 @@ void core_claim_lost(struct core *c, struct run *r, const struct event *ev)
 static void begin_attempt(struct core *c, struct run *r, int attempt)
 {
 	cleanup_free char *cancelled = r->halt == HALT_CANCEL ? xstrdup(r->halt_reason) : NULL;
+	cleanup_free char *refused = r->offered_refuse;
 
+	r->offered_refuse = NULL;
 	r->attempt = attempt;
 	r->offered = 0;
 	r->won = r->reclaiming = r->has_outcome = r->has_exit_code = false;
@@ -106,6 +108,8 @@ static void begin_attempt(struct core *c, struct run *r, int attempt)
 	set_text(&r->image, NULL);
 	if (cancelled)
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, cancelled);
+	else if (refused)
+		core_finish(c, r, OUTCOME_REFUSED, NULL, refused);
 	else
 		core_requeue(c, r);
 }

@@ -244,7 +244,7 @@ static void core_journaled(struct core *c, struct run *r, const struct event *ev
 		else if (c->git_up)
 			effect_add(c, EFFECT_RECORD, r);
 	} else if (r->state == RUN_CLOSING && ev->journal == JOURNAL_RECORDED) {
-		if (r->has_outcome || !core_take_offer(c, r))
+		if (!core_take_offer(c, r))
 			core_done(c, r);
 	}
 }

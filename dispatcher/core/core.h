@@ -76,9 +76,10 @@ struct run {
 	enum run_state state;
 	enum journal journal; /* the last one that may be on disk */
 	int attempt;
-	int offered;       /* an operator freed this later attempt while the present one was under way; 0: none */
-	char *name;        /* container */
-	char *claim;       /* nonce: the newest of this attempt */
+	int offered;          /* an operator freed this later attempt while the present one was under way; 0: none */
+	char *offered_refuse; /* why that one must not run; NULL: it may */
+	char *name;           /* container */
+	char *claim;          /* nonce: the newest of this attempt */
 	json_t *mine;      /* nonces that this spool may have put into the ledger for the present attempt, `claim` the last; NULL: none */
 	bool won;          /* `claim` stands in the ledger */
 	bool reclaiming;   /* git was asked whether the claim of an earlier life can still be had, and has not said */

@@ -67,6 +67,7 @@ void run_free(struct run *r)
 	free(r->name);
 	free(r->claim);
 	json_decref(r->mine);
+	free(r->offered_refuse);
 	free(r->commit);
 	free(r->action_blob);
 	free(r->formula_name);

@@ -128,9 +128,10 @@ static const char *missing_secret(const struct run *r, const json_t *secrets)
 }
 
 /* An operator gave a later attempt free. What is under way here goes on until the ledger says that its claim is lost. */
-static void offered(struct core *c, struct run *r, int attempt)
+static void offered(struct core *c, struct run *r, const struct landed *l)
 {
-	r->offered = attempt;
+	r->offered = l->attempt;
+	set_text(&r->offered_refuse, l->refuse);
 	if (r->state == RUN_WAITING || r->state == RUN_QUEUED)
 		core_drop(c, r, "an operator gave it free for another attempt");
 }
@@ -139,7 +140,7 @@ static void offered(struct core *c, struct run *r, int attempt)
 static void landed_again(struct core *c, struct run *r, const struct landed *l)
 {
 	if (l->attempt > r->attempt)
-		offered(c, r, l->attempt);
+		offered(c, r, l);
 	if (r->state == RUN_DONE) {
 		effect_note(c, r, "has no result in the repository any more, but it was done; it does not run again");
 		return;
