@@ -122,6 +122,9 @@ $(BUILD)/sim: $(call obj,$(wildcard tests/sim/*.c)) $(call obj,$(filter-out %/ma
 sim: $(BUILD)/sim
 	$(Q)$< --many 10000
 	$(Q)$< --seeds $(SEEDS) --from $(FROM)
+# Bugs that the simulator must find.
+mutants: $(BUILD)/sim
+	$(Q)CC='$(CC)' CFLAGS='$(ALL_CFLAGS)' LINK='$(LINK)' LIBS='$(LIBS)' tests/sim/mutants.sh $(BUILD)
 
 check-unit: $(if $(T),$(SAN)/test_$(T),$(UNIT_TESTS))
 	$(Q)code=0; for t in $^; do $$t || code=1; done; exit $$code
@@ -232,6 +235,6 @@ install: all
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all always clean sim check-unit test-age fuzz deps test-deps demo test torture programs-for-tests programs-for-torture bench lint install
+.PHONY: all always clean sim mutants check-unit test-age fuzz deps test-deps demo test torture programs-for-tests programs-for-torture bench lint install
 .PRECIOUS: $(SAN)/%.o $(FUZZ)/%.o
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)

@@ -66,12 +66,23 @@ void check_claimed(struct world *w, struct dispatcher *d, int i, int attempt)
 	*winner = d->lineage + 1;
 }
 
+void check_lost(struct world *w, struct dispatcher *d, int i, int attempt)
+{
+	const struct on_ledger *at = &w->server.now.ledger[i];
+
+	for (int k = 0; k < w->n_dispatchers; k++)
+		if (&w->d[k] != d && w->d[k].used && w->d[k].lineage == d->lineage)
+			return; /* to a copy */
+	if (w->a[i].winner[attempt] == d->lineage + 1 && at->attempt == attempt && !at->free && !at->done && !w->a[i].excused)
+		violate(w, i, "a claim was lost to oneself");
+}
+
 void check_went(struct world *w, int i, int attempt)
 {
 	w->runs++;
 	if (++w->a[i].went[attempt] > 1)
 		violate(w, i, "an attempt passed GO twice");
-	if (attempt > 1 && !is_safe(i) && !w->a[i].excused)
+	if (attempt > 1 && !is_safe(w, i) && !w->a[i].excused)
 		violate(w, i, "attempted again, though nothing happened to it and its formula does not allow it");
 }
 

@@ -251,9 +251,9 @@ static void greet_git(struct world *w, struct dispatcher *d)
 	step(w, d, &ev);
 }
 
-static json_t *formula_json(int i)
+static json_t *formula_json(const struct world *w, int i)
 {
-	return json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "name", "f", "retry", is_safe(i) ? "safe" : "never", "steps", "id", "s", "run",
+	return json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "name", "f", "retry", is_safe(w, i) ? "safe" : "never", "steps", "id", "s", "run",
 	                 "true");
 }
 
@@ -262,7 +262,7 @@ static void hear_landed(struct world *w, struct dispatcher *d, const struct mail
 	cleanup_action struct action action = ACTION_INIT;
 	struct formula *formula = xcalloc(1, sizeof *formula);
 	cleanup_json json_t *a = json_pack("{s:s, s:s, s:s, s:[]}", "id", ev->id, "formula", "f", "context", "c", "secrets");
-	cleanup_json json_t *f = formula_json(m->action);
+	cleanup_json json_t *f = formula_json(w, m->action);
 	cleanup_json json_t *secrets = json_object();
 
 	if (action_from_json(ev->id, a, &action, NULL) < 0 || formula_from_json("f", f, formula, NULL) < 0) {
@@ -310,12 +310,12 @@ static void hear_role_up(struct world *w, struct dispatcher *d, const struct mai
 		step(w, d, ev);
 }
 
-static void hear_claimed(struct world *w, struct dispatcher *d, const struct mail *m, struct event *ev)
+static void hear_claim(struct world *w, struct dispatcher *d, const struct mail *m, struct event *ev)
 {
 	const struct run *r = core_find(d->core, ev->id);
 
 	if (r && r->attempt == m->attempt && r->claim && strcmp(r->claim, m->nonce) == 0)
-		check_claimed(w, d, m->action, m->attempt);
+		(ev->kind == EV_CLAIMED ? check_claimed : check_lost)(w, d, m->action, m->attempt);
 	step(w, d, ev);
 }
 
@@ -357,8 +357,8 @@ void core_hears(struct world *w, struct dispatcher *d, const struct mail *m)
 		hear_landed(w, d, m, &ev);
 	else if (ev.kind == EV_EXITED)
 		hear_exited(w, d, m, &ev);
-	else if (ev.kind == EV_CLAIMED)
-		hear_claimed(w, d, m, &ev);
+	else if (ev.kind == EV_CLAIMED || ev.kind == EV_CLAIM_LOST)
+		hear_claim(w, d, m, &ev);
 	else if (ev.kind == EV_INCARNATED)
 		hear_incarnated(w, d, &ev);
 	else

@@ -174,7 +174,7 @@ void keyring_begins(struct world *w, struct dispatcher *d)
 
 void keyring_hears(struct world *w, struct dispatcher *d, const struct mail *m)
 {
-	bool damaged = is_damaged(m->action);
+	bool damaged = is_damaged(w, m->action);
 
 	if (d->attended[m->action].attempt == m->attempt) {
 		d->attended[m->action].pipe_written = !damaged;

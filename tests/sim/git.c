@@ -146,9 +146,9 @@ static void look_at(struct world *w, struct dispatcher *d, int i)
 	int attempt = l->claimed ? l->attempt : 1;
 	if (g->announced[i] == attempt)
 		return;
-	bool wait = is_slow_to_judge(i) && chance(w, 50);
+	bool wait = is_slow_to_judge(w, i) && chance(w, 50);
 	g->announced[i] = wait ? 0 : attempt; /* what waits is judged again later */
-	say(w, d, (struct mail){.what = EV_LANDED, .action = i, .attempt = attempt, .refuse = is_refused(i), .wait = wait});
+	say(w, d, (struct mail){.what = EV_LANDED, .action = i, .attempt = attempt, .refuse = is_refused(w, i), .wait = wait});
 }
 
 static void poll(struct world *w, struct dispatcher *d)
@@ -172,7 +172,7 @@ static void poll(struct world *w, struct dispatcher *d)
 		g->scanned[b] = to;
 	}
 	for (int i = 0; i < w->n_actions && i < 8; i++)
-		if (is_slow_to_judge(i))
+		if (is_slow_to_judge(w, i))
 			look_at(w, d, i);
 }
 
@@ -371,7 +371,8 @@ static void look_at_claims(struct world *w, struct dispatcher *d, struct push *p
 	for (int k = g->n_claims - 1; k >= 0; k--) {
 		const struct waiting_claim *c = &g->claims[k];
 		const struct on_ledger *at = &g->view.ledger[c->action];
-		if (!at->done && at->claimed && is_of_claim(&g->view.main[c->action].result, at, d->name)) {
+		const struct result_text *there = &g->view.main[c->action].result;
+		if (!at->done && at->claimed && is_of_claim(there, at, d->name) && strcmp(there->nonce, c->nonce) != 0) {
 			/* Another life of ours, or an operator, came as far as the result: only the done entry is missing. */
 			finish_standing(g, c->action);
 			claim_lost(w, d, k, false);

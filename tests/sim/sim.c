@@ -1,8 +1,8 @@
 /*
  * sim: tells stories of the core, one for each seed, and checks the promises after every step.
- *   sim --seeds N [--from SEED]   N stories; at the first that breaks a promise it is made small and told, exit 1
- *   sim --seed SEED               one story, told in full
- *   sim --many N                  N actions over 8 dispatchers, where only the git server fails: exactly N runs and results
+ *   sim --seeds N [--from SEED] [--brief]   N stories; the first that breaks a promise is made small and told (--brief: only named), exit 1
+ *   sim --seed SEED                         one story, told in full
+ *   sim --many N                            N actions over 8 dispatchers, where only the git server fails: exactly N runs and results
  */
 #include "lib/file.h"
 #include "tests/sim/world.h"
@@ -36,13 +36,12 @@ static int many(int n)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {{"seeds", required_argument, NULL, 'n'},
-	                                      {"from", required_argument, NULL, 'f'},
-	                                      {"seed", required_argument, NULL, 's'},
-	                                      {"many", required_argument, NULL, 'm'},
-	                                      {NULL, 0, NULL, 0}};
+	static const struct option known[] = {{"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
+	                                      {"seed", required_argument, NULL, 's'},  {"many", required_argument, NULL, 'm'},
+	                                      {"brief", no_argument, NULL, 'b'},       {NULL, 0, NULL, 0}};
 	static struct world w;
 	uint64_t n = 10000, from = 1;
+	bool brief = false;
 	long steps = 0, crashes = 0, faults = 0;
 	int64_t begun = now_mono_ms();
 
@@ -51,8 +50,12 @@ int main(int argc, char **argv)
 			return one(strtoull(optarg, NULL, 10));
 		if (c == 'm')
 			return many(atoi(optarg));
+		if (c == 'b') {
+			brief = true;
+			continue;
+		}
 		if (c != 'n' && c != 'f') {
-			fprintf(stderr, "usage: sim [--seeds N] [--from SEED] | --seed SEED | --many N\n");
+			fprintf(stderr, "usage: sim [--seeds N] [--from SEED] [--brief] | --seed SEED | --many N\n");
 			return 2;
 		}
 		*(c == 'n' ? &n : &from) = strtoull(optarg, NULL, 10);
@@ -67,7 +70,8 @@ int main(int argc, char **argv)
 			continue;
 		printf("not ok - seed %llu: %s (a-%d); `sim --seed %llu` tells its whole story\n", (unsigned long long)seed, broken,
 		       w.violated, (unsigned long long)seed);
-		shrink(&plan);
+		if (!brief)
+			shrink(&plan);
 		return 1;
 	}
 	printf("ok - %llu seeds, 0 violations: %ld steps, %ld faults, %ld crashes, %.1f s\n", (unsigned long long)n, steps, faults, crashes,

@@ -126,6 +126,24 @@ static void time_passes(struct world *w, struct dispatcher *d)
 	core_ticks(w, d);
 }
 
+/* Any of few; of many, one of those that are under way. */
+static int some_container(struct world *w, struct dispatcher *d)
+{
+	const struct run *r, *found[16];
+	int n = 0, looked = 0;
+
+	if (w->n_actions <= 64)
+		return pick(w, w->n_actions);
+	TAILQ_FOREACH(r, core_open_runs(d->core), link)
+	{
+		if (r->state >= RUN_STARTING && r->state <= RUN_GOING)
+			found[n++] = r;
+		if (n == 16 || ++looked == 256)
+			break;
+	}
+	return n ? index_of(w, found[pick(w, n)]->id) : 0;
+}
+
 static void move(struct world *w, struct dispatcher *d)
 {
 	struct mail m;
@@ -152,7 +170,7 @@ static void move(struct world *w, struct dispatcher *d)
 			core_hears(w, d, &m);
 		break;
 	case 5:
-		container_moves(w, d, pick(w, w->n_actions));
+		container_moves(w, d, some_container(w, d));
 		break;
 	case 6:
 		git_moves(w, d);
@@ -237,8 +255,8 @@ static void operator_settles(struct world *w)
 		if (!w->d[k].used || !holds_claim(w, &w->d[k], i))
 			continue;
 		const struct run *r = core_find(w->d[k].core, w->a[i].id);
-		if ((r->state == RUN_RECORDING || r->state == RUN_WAITING) && r->won && !is_being_finished(w, i) && w->server.now.main[i].result.there &&
-		    !is_of_claim(&w->server.now.main[i].result, at, w->d[k].name))
+		if ((r->state == RUN_RECORDING || r->state == RUN_WAITING) && r->won && !is_being_finished(w, i) &&
+		    w->server.now.main[i].result.there && !is_of_claim(&w->server.now.main[i].result, at, w->d[k].name))
 			server_removes_result(w, i); /* "a result that no dispatcher recorded stands there; remove it" */
 		return;
 	}
@@ -308,6 +326,7 @@ static void world_init(struct world *w, const struct plan *plan, bool verbose)
 	w->capacity = 1 + pick(w, 3);
 	w->n_actions = plan->actions ? plan->actions : actions;
 	w->n_dispatchers = plan->dispatchers ? plan->dispatchers : dispatchers;
+	w->ledger |= w->n_dispatchers > 1;
 	w->a = xcalloc((size_t)w->n_actions, sizeof *w->a);
 	for (int i = 0; i < w->n_actions; i++)
 		snprintf(w->a[i].id, sizeof w->a[i].id, "a-%d", i);

@@ -190,24 +190,6 @@ struct dispatcher {
 	struct container (*containers)[ATTEMPTS_MAX];
 };
 
-/* Some actions are special, by their number. */
-static inline bool is_safe(int i)
-{
-	return i % 4 == 1; /* retry: safe */
-}
-static inline bool is_slow_to_judge(int i)
-{
-	return i % 8 == 3;
-}
-static inline bool is_refused(int i)
-{
-	return i % 8 == 4;
-}
-static inline bool is_damaged(int i)
-{
-	return i % 8 == 6; /* its secrets can't be decrypted */
-}
-
 /* What became of an action, over all dispatchers. */
 struct action_world {
 	char id[16];
@@ -240,6 +222,28 @@ struct world {
 	const char *violation; /* what was broken, NULL: nothing */
 	int violated;          /* by which action, -1: none */
 };
+
+/* Some actions are special, by their number; not where exactly one run of each is wanted. */
+static inline bool is_special(const struct world *w, int i, int k, int of)
+{
+	return i % of == k && !w->plan.server_faults_only;
+}
+static inline bool is_safe(const struct world *w, int i)
+{
+	return is_special(w, i, 1, 4); /* retry: safe */
+}
+static inline bool is_slow_to_judge(const struct world *w, int i)
+{
+	return is_special(w, i, 3, 8);
+}
+static inline bool is_refused(const struct world *w, int i)
+{
+	return is_special(w, i, 4, 8);
+}
+static inline bool is_damaged(const struct world *w, int i)
+{
+	return is_special(w, i, 6, 8); /* its secrets can't be decrypted */
+}
 
 /* One story from beginning to end. Returns the violated promise, or NULL. */
 const char *world_run(struct world *w, const struct plan *plan, bool verbose);
@@ -329,6 +333,7 @@ bool holds_claim(const struct world *w, const struct dispatcher *d, int i); /* i
 void check_effect(struct world *w, struct dispatcher *d, const struct effect *e, int i);
 void check_journal(struct world *w, const struct run *r, enum journal j, int i);
 void check_claimed(struct world *w, struct dispatcher *d, int i, int attempt);
+void check_lost(struct world *w, struct dispatcher *d, int i, int attempt);
 void check_went(struct world *w, int i, int attempt);
 void check_action(struct world *w, int i);
 bool is_over(const struct world *w, int i); /* nothing is left to be done about it, anywhere */
