@@ -54,6 +54,6 @@ day)
 	url=$("$server" start http "$work/http" "$work/repos")
 	read -r bytes kb < <("$program" idle "$url/empty.git" "$work/repos/empty.git" "$day")
 	printf '%s polls with nothing new: written\t%s bytes\t0 bytes\t%s\t\n' "$day" "$bytes" "$([ "$bytes" = 0 ] && echo yes || echo NO)"
-	printf '%s polls with nothing new: memory grew by\t%s KB\t0 KB\t%s\t\n' "$day" "$kb" "$([ "$kb" -le 0 ] && echo yes || echo NO)"
+	printf '%s polls with nothing new: memory grew by\t%s KB\t64 KB\t%s\t\n' "$day" "$kb" "$([ "$kb" -le 64 ] && echo yes || echo NO)"
 	;;
 esac

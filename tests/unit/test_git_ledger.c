@@ -737,7 +737,7 @@ static void test_threat_38_answer_lost(void **state)
 }
 
 /*
- * Nobody answered, and the ref stands where it stood: the same commit is pushed again, since the first push may yet be applied. guard: settle in
+ * Nobody answered, and the ref stands where it stood: the same commit is pushed again, since the first push may yet be applied; one that is built anew would not be the same a second later. guard: settle in
  * dispatcher/git/claim.c
  */
 static void test_threat_38_pushed_again(void **state)
@@ -745,7 +745,7 @@ static void test_threat_38_pushed_again(void **state)
 	struct house *h = *state;
 	cleanup_free char *log = xasprintf("%s/pushed", h->f.dir);
 	cleanup_free char *script =
-	    xasprintf("#!/bin/sh\nread old new ref\necho $new >>%s\n[ $(wc -l <%s) -gt 1 ] || kill -9 $PPID\n", log, log);
+	    xasprintf("#!/bin/sh\nread old new ref\necho $new >>%s\n[ $(wc -l <%s) -gt 1 ] || { sleep 1.1; kill -9 $PPID; }\n", log, log);
 	cleanup_buf struct buf lines = BUF_INIT;
 	struct err err = ERR_INIT;
 	land_basics(h);
@@ -810,7 +810,7 @@ static void test_threat_16_pushes_pile_up(void **state)
 	expect_poll(h, "polled yes\n");
 	count_files(clone, &packs, &loose);
 	assert_in_range(packs, 1, 16);
-	assert_in_range(loose, 0, 64 * 8);
+	assert_in_range(loose, 0, 200); /* each claim leaves five */
 	claim(h, "p0", 2, "n2", "n1");
 	finish(h, "p0", "n2", 2);
 }
@@ -938,8 +938,11 @@ static void test_threat_41_each_is_claimed_once(void **state)
 	free(h->config.ops_repo);
 }
 
-int main(void)
+/* An argument is a pattern (*, ?): only tests of such names. */
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_begins, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_claim_and_record, with_ledger, teardown),
