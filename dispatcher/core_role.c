@@ -172,6 +172,8 @@ static int timeout_ms(const struct house *h)
 		next = h->quit_at_ms;
 	if (h->git_waits && (next < 0 || h->git_retry_ms < next))
 		next = h->git_retry_ms;
+	if (json_object_size(h->unread) > 0 && (next < 0 || h->unread_at_ms < next))
+		next = h->unread_at_ms;
 	if (next < 0 || h->prune_at_ms < next)
 		next = h->prune_at_ms;
 	if (h->pulse.next_ms < next)
@@ -202,6 +204,8 @@ static int turn(struct house *h)
 	}
 	if (h->git_waits && h->git_retry_ms <= now_mono_ms())
 		house_greet_git(h);
+	if (json_object_size(h->unread) > 0 && h->unread_at_ms <= now_mono_ms())
+		house_record_again(h);
 	if (h->prune_at_ms <= now_mono_ms())
 		prune(h);
 	house_pulse(h);
@@ -232,6 +236,7 @@ int core_role(const struct role_args *args)
 	h.core = core_new(&options);
 	h.strangers = json_object();
 	h.removing = json_object();
+	h.unread = json_object();
 	h.drain_asks = json_array();
 	h.deciding = json_object();
 	house_load_tokens(&h);

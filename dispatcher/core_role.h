@@ -41,7 +41,9 @@ struct house {
 	char *call_reason;
 	json_t *drain_asks; /* numbers of those who wait for the end of the drain */
 	bool quit_sent;
-	int64_t prune_at_ms; /* monotonic: old runs leave the spool then */
+	int64_t prune_at_ms;  /* monotonic: old runs leave the spool then */
+	json_t *unread;       /* ids whose result could not be read from the spool */
+	int64_t unread_at_ms; /* monotonic: it is tried again then, where there are any */
 	/* as last heard */
 	bool poll_ok, outbox_ok, keyring_ok, engine_ok;
 	char *poll_reason, *outbox_reason, *keyring_reason, *engine_reason, *engine_version, *tip;
@@ -67,6 +69,8 @@ struct house {
 
 /* effects.c: carries out what the core decided; what it brings about is put into h->pending. */
 void house_carry_out(struct house *h);
+/* Results that could not be read from the spool are tried again. */
+void house_record_again(struct house *h);
 /* Sends to a role; takes the body and the descriptor. Dropped (descriptor closed) while the role is down: ROLE_UP makes good for it. */
 void house_send(struct house *h, enum role to, json_t *body, int fd);
 

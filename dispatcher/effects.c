@@ -3,6 +3,7 @@
 #include "dispatcher/spool.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "vault/image.h"
@@ -11,6 +12,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+
+#define UNREAD_RETRY_MS 5000
 
 void house_send(struct house *h, enum role to, json_t *body, int fd)
 {
@@ -171,10 +174,29 @@ static void do_record(struct house *h, struct run *r)
 	cleanup_free char *text = NULL;
 
 	if (spool_result(h->args->spool_fd, r->id, &text, &err) < 0) {
-		log_error("result can't be read from the spool", "id", r->id, "error", err_msg(&err), NULL);
+		if (!json_object_get(h->unread, r->id))
+			log_error("result can't be read from the spool; trying again", "id", r->id, "error", err_msg(&err), NULL);
+		json_object_set_new(h->unread, r->id, json_true());
+		h->unread_at_ms = now_mono_ms() + UNREAD_RETRY_MS;
 		return;
 	}
+	json_object_del(h->unread, r->id);
 	house_send(h, ROLE_GIT, msg_new(MSG_RECORD, "{s:s, s:s}", "id", r->id, "result", text), -1);
+}
+
+void house_record_again(struct house *h)
+{
+	cleanup_json json_t *ids = json_copy(h->unread);
+	const char *id;
+	json_t *value;
+
+	json_object_foreach (ids, id, value) {
+		struct run *r = core_find(h->core, id);
+		if (r && r->state == RUN_RECORDING)
+			do_record(h, r);
+		else
+			json_object_del(h->unread, id);
+	}
 }
 
 static void log_change(const struct run *r)
