@@ -3,11 +3,9 @@
 . "$(dirname "$0")/lib.sh"
 
 # Further dispatchers beside that of site(): each its own name, spool and configuration, the same repository and engine.
-declare -A PIDS=()
 other_start() { # NAME
 	sed -e "s|^spool: .*|spool: $WORK/$1|" -e "s|^dispatcher_id: .*|dispatcher_id: $1|" "$CONFIG" >"$WORK/site/$1.yaml"
 	disinto-dispatcher --config "$WORK/site/$1.yaml" >>"$WORK/$1.log" 2>&1 </dev/null &
-	PIDS[$1]=$!
 	CHILDREN+=($!)
 	wait_for curl -sf --unix-socket "$WORK/$1/api.sock" http://disinto/health || echo "# $1 does not answer"
 }
@@ -63,11 +61,11 @@ dispatcher_start
 sed -e "s|^spool: .*|spool: $WORK/copy|" "$CONFIG" >"$WORK/site/copy.yaml"
 disinto-dispatcher --config "$WORK/site/copy.yaml" >"$WORK/copy.log" 2>&1 </dev/null &
 copy=$!
-CHILDREN+=($copy)
+CHILDREN+=("$copy")
 action later counted '{"inputs": {"n": "later"}}'
 land
 finished later
-wait_for gone $copy || wait_for gone "$DISPATCHER"
+wait_for gone "$copy" || wait_for gone "$DISPATCHER"
 check "one of two that share a copied spool ends" grep -q 'another dispatcher works under the name edge1' "$WORK/copy.log" "$LOG"
 is "and what landed meanwhile ran once" "$(marks later)" 1
-kill $copy 2>/dev/null
+kill "$copy" 2>/dev/null
