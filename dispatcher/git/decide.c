@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define STANDING_MAX_BYTES (1u << 20) /* of a result; the dispatcher's own have less than a tenth */
+
 void say_decided(struct git_state *g, int64_t ask, const char *trouble)
 {
 	cleanup_free char *reason = clean_text(trouble);
@@ -43,6 +45,30 @@ int decide_claim(struct git_state *g, const char *id, struct ledger_claim *ret, 
 	return 0;
 }
 
+/*
+ * Whoever had the claim came as far as the result, and never to the done entry: only that is left to be written. 0: it will be; 1: no result stands there, or it
+ * is a stranger's.
+ */
+static int finish_standing(struct git_state *g, const char *id, int64_t ask, struct err *err)
+{
+	struct ops_item item;
+	struct ledger_claim at;
+	struct ledger_done done;
+	cleanup_buf struct buf text = BUF_INIT;
+
+	if (ops_item(g->repo, &g->tip, id, &item, err) < 0)
+		return -1;
+	if (!item.result.there || ledger_read_done(g, id, &done, NULL) != 1 || ledger_read_claim(g, id, &at, NULL) != 0 ||
+	    git_repo_blob(g->repo, &item.result.oid, STANDING_MAX_BYTES, &text, NULL) < 0)
+		return 1;
+	cleanup_json json_t *result = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+	const char *claim = json_string_value(json_object_get(result, "claim"));
+	const char *writer = json_string_value(json_object_get(result, "dispatcher"));
+	if (!(claim && strcmp(claim, at.nonce) == 0) && !(writer && strcmp(writer, at.dispatcher) == 0))
+		return 1;
+	return record_add(g, id, text.data, ask, err);
+}
+
 /* A result as core made it, for a run that it knows nothing of: whose claim and attempt it stands for is what the ledger says. */
 static int record_lost(struct git_state *g, const char *id, const char *text, int64_t ask, struct err *err)
 {
@@ -50,6 +76,9 @@ static int record_lost(struct git_state *g, const char *id, const char *text, in
 	cleanup_free char *no = NULL, *patched = NULL;
 	cleanup_json json_t *result = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 
+	int standing = finish_standing(g, id, ask, err);
+	if (standing <= 0)
+		return standing;
 	if (decide_claim(g, id, &claim, &no, err) < 0)
 		return -1;
 	if (no)

@@ -447,6 +447,35 @@ static void test_rerun(void **state)
 	refused(other, "lost", "a", "{}", "has a result already");
 }
 
+/*
+ * Its dispatcher died between its result and the done entry, and never comes back: an operator's word lets the result count. A stranger's does not. guard: what
+ * finish_standing in dispatcher/git/decide.c compares
+ */
+static void test_settled_with_the_result_that_stands(void **state)
+{
+	struct house *h = *state;
+	cleanup_house struct house *other = another(h, "edge2");
+	struct ledger_done done;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	begin(other, "polled yes\n");
+	land_action(h, "a", "");
+	land_action(h, "b", "");
+	expect_poll(h, "landed a\nlanded b\npolled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	claim(h, "b", 1, "m1", NULL);
+	cleanup_free char *ours = result_text("a", "n1", 1, "succeeded"), *strange = result_text("b", "forged", 1, "succeeded");
+	cleanup_free char *lost = result_text("a", "whose", 9, "lost");
+	land(h->f.repo, "vault/actions/a.result.json", ours);
+	land(h->f.repo, "vault/actions/b.result.json", strange);
+	expect_poll(other, "polled yes\n");
+	decided(other, "lost", "a", lost);
+	assert_true(has_done(h, "a", &done));
+	assert_int_equal(done.outcome, OUTCOME_SUCCEEDED);
+	refused(other, "lost", "b", lost, "has a result already");
+	assert_false(has_done(h, "b", &done));
+}
+
 static void test_settled_as_lost(void **state)
 {
 	struct house *h = *state;
@@ -954,6 +983,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test_setup_teardown(test_lost_spool, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_backlog, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_rerun, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_settled_with_the_result_that_stands, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_settled_as_lost, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_overdue, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_10_a_foreign_result, with_ledger, teardown),
