@@ -228,6 +228,33 @@ static bool is_being_finished(const struct world *w, int i)
 	return w->server.n_late > 0;
 }
 
+static int n_alive(const struct world *w)
+{
+	int n = 0;
+
+	for (int k = 0; k < w->n_dispatchers; k++)
+		n += w->d[k].used && w->d[k].alive;
+	return n;
+}
+
+static struct dispatcher *holder_of(struct world *w, int i)
+{
+	for (int k = 0; k < w->n_dispatchers; k++)
+		if (w->d[k].used && holds_claim(w, &w->d[k], i))
+			return &w->d[k];
+	return NULL;
+}
+
+/* A result that is not of the claim keeps its holder from going on. */
+static bool is_in_the_way(const struct world *w, const struct dispatcher *holder, int i)
+{
+	const struct result_text *there = &w->server.now.main[i].result;
+	const struct run *r = core_find(holder->core, w->a[i].id);
+
+	return there->there && r->won && (r->state == RUN_RECORDING || r->state == RUN_WAITING) && !is_being_finished(w, i) &&
+	       !is_of_claim(there, &w->server.now.ledger[i], holder->name);
+}
+
 /* What no dispatcher that lives will ever end is a human's to decide. */
 static void operator_settles(struct world *w)
 {
@@ -235,10 +262,7 @@ static void operator_settles(struct world *w)
 	struct dispatcher *d = anybody(w);
 	const struct on_ledger *at = &w->server.now.ledger[i];
 
-	bool anybody_lives = false;
-	for (int k = 0; k < w->n_dispatchers; k++)
-		anybody_lives |= w->d[k].used && w->d[k].alive;
-	if (!anybody_lives)
+	if (n_alive(w) == 0)
 		spool_is_lost(w, &w->d[0]); /* its old spool was refused: it is given a new one */
 	if (w->ledger && d && !at->claimed && d->disk.state[i] && d->disk.state[i][0] != '{') {
 		tell(w, d, "somebody removes the damaged state of %s",
@@ -251,17 +275,18 @@ static void operator_settles(struct world *w)
 	}
 	if (!w->ledger || !d || !at->claimed || at->done || (at->free && !w->server.now.main[i].result.there))
 		return;
-	for (int k = 0; k < w->n_dispatchers; k++) {
-		if (!w->d[k].used || !holds_claim(w, &w->d[k], i))
-			continue;
-		const struct run *r = core_find(w->d[k].core, w->a[i].id);
-		if ((r->state == RUN_RECORDING || r->state == RUN_WAITING) && r->won && !is_being_finished(w, i) &&
-		    w->server.now.main[i].result.there && !is_of_claim(&w->server.now.main[i].result, at, w->d[k].name))
-			server_removes_result(w, i); /* "a result that no dispatcher recorded stands there; remove it" */
+	struct dispatcher *holder = holder_of(w, i);
+	if (holder && !is_in_the_way(w, holder, i))
+		return;
+	if (holder && n_alive(w) == 1) {
+		server_removes_result(w, i); /* "a result that no dispatcher recorded stands there; remove it" */
 		return;
 	}
 	w->a[i].excused = true;
-	core_settles(w, d, i, at->attempt < 3 && chance(w, 30));
+	if (!holder)
+		core_settles(w, d, i, at->attempt < 3 && chance(w, 30));
+	else if (d != holder)
+		core_settles(w, d, i, false); /* it is accepted as it stands */
 }
 
 static bool is_all_over(const struct world *w)
