@@ -302,6 +302,8 @@ static void stop_faults(struct world *w)
 	tell(w, NULL, "NOTHING GOES WRONG ANY MORE");
 	w->faults = false;
 	w->server.up = true;
+	while (w->server.n_late > 0)
+		server_applies_late(w);
 	for (int k = 0; k < w->n_dispatchers; k++) {
 		struct dispatcher *d = &w->d[k];
 		if (d->used && d->alive && !d->docker_up)
