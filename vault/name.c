@@ -31,7 +31,8 @@ bool vault_is_artifact(const char *s)
 
 bool vault_is_step_variable(const char *s)
 {
-	static const char *const names[] = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT", "GIT_SSH_COMMAND"};
+	static const char *const names[] = {
+	    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT", "GIT_SSH_COMMAND"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (strcmp(s, names[i]) == 0)

@@ -72,7 +72,7 @@ static int finish_standing(struct git_state *g, const char *id, int64_t ask, str
 /* A result as core made it, for a run that it knows nothing of: whose claim and attempt it stands for is what the ledger says. */
 static int record_lost(struct git_state *g, const char *id, const char *text, int64_t ask, struct err *err)
 {
-	struct ledger_claim claim;
+	struct ledger_claim claim = {.attempt = 1};
 	cleanup_free char *no = NULL, *patched = NULL;
 	cleanup_json json_t *result = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 

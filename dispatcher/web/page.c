@@ -4,10 +4,10 @@
 #include <string.h>
 
 #define PAGE_FILE(name, path) \
-	extern const char name[]; \
 	__asm__(".pushsection .rodata\n.globl " #name "\n.type " #name ", %object\n" #name ":\n.incbin \"" path \
 	        "\"\n.byte 0\n.popsection\n")
 
+extern const char page_index[], page_style[], page_script[];
 PAGE_FILE(page_index, "dispatcher/web/page/index.html");
 PAGE_FILE(page_style, "dispatcher/web/page/style.css");
 PAGE_FILE(page_script, "dispatcher/web/page/app.js");

@@ -107,6 +107,8 @@ static void do_effect(struct world *w, struct dispatcher *d, const struct effect
 		d->alive &= e->kind == EFFECT_NOTE;
 		return;
 	}
+	if (!r) /* all others are about a run */
+		abort();
 	if (e->kind == EFFECT_JOURNAL) {
 		do_journal(w, d, r, e->journal);
 		return;
@@ -282,6 +284,7 @@ static void hear_landed(struct world *w, struct dispatcher *d, const struct mail
 	                   .wait = m->wait ? "can't be judged now" : NULL};
 	ev->landed = &l;
 	step(w, d, ev);
+	ev->landed = NULL;
 	if (formula)
 		formula_free(formula);
 	free(formula);
@@ -299,6 +302,7 @@ static void hear_exited(struct world *w, struct dispatcher *d, const struct mail
 	                   .reason = c->phase == C_NONE ? "the container is not there" : NULL};
 	ev->exited = &x;
 	step(w, d, ev);
+	ev->exited = NULL;
 }
 
 static void hear_role_up(struct world *w, struct dispatcher *d, const struct mail *m, struct event *ev)
