@@ -9,6 +9,7 @@
  *
  * write (but for the log on standard error) and fsync are of regular files; open makes or opens a file; fd is whatever makes a descriptor; send and recv are of sockets.
  */
+#undef _FORTIFY_SOURCE /* which makes inline functions of some of the calls below */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -140,7 +141,7 @@ static bool is_kind(int fd, mode_t kind)
 
 /* The next definition of a function, by its type. */
 #define NEXT(function) \
-	static __typeof__(&function) next; \
+	static __typeof__(&(function)) next; \
 	if (!next) \
 	*(void **)&next = dlsym(RTLD_NEXT, #function)
 
