@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define STANDING_MAX_BYTES (1u << 20) /* of a result; the dispatcher's own have less than a tenth */
-
 void say_decided(struct git_state *g, int64_t ask, const char *trouble)
 {
 	cleanup_free char *reason = clean_text(trouble);
@@ -58,13 +56,9 @@ static int finish_standing(struct git_state *g, const char *id, int64_t ask, str
 
 	if (ops_item(g->repo, &g->tip, id, &item, err) < 0)
 		return -1;
-	if (!item.result.there || ledger_read_done(g, id, &done, NULL) != 1 || ledger_read_claim(g, id, &at, NULL) != 0 ||
-	    git_repo_blob(g->repo, &item.result.oid, STANDING_MAX_BYTES, &text, NULL) < 0)
+	if (!item.result.there || ledger_read_done(g, id, &done, NULL) != 1 || ledger_read_claim(g, id, &at, NULL) != 0)
 		return 1;
-	cleanup_json json_t *result = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
-	const char *claim = json_string_value(json_object_get(result, "claim"));
-	const char *writer = json_string_value(json_object_get(result, "dispatcher"));
-	if (!(claim && strcmp(claim, at.nonce) == 0) && !(writer && strcmp(writer, at.dispatcher) == 0))
+	if (!record_is_of_claim(g, &item.result.oid, at.nonce, at.dispatcher, &text))
 		return 1;
 	return record_add(g, id, text.data, ask, err);
 }

@@ -191,6 +191,8 @@ void drained_call(struct git_state *g);
 /* record.c */
 /* Takes a result on; `ask`: of the decision that wants it, or -1. ERR_INVALID: it is no result. */
 int record_add(struct git_state *g, const char *id, const char *text, int64_t ask, struct err *err);
+/* A result on the branch that whoever has the claim wrote, or an operator for him, or a life of that dispatcher; and its text. */
+bool record_is_of_claim(struct git_state *g, const git_oid *result, const char *nonce, const char *dispatcher, struct buf *ret_text);
 /* Whether a result of that id is on its way. */
 bool record_has(const struct git_state *g, const char *id);
 /* Both parts of a result are on the server, or somebody else's are. */

@@ -11,9 +11,10 @@
 #include <string.h>
 #include <time.h>
 
-#define BATCH_MAX 512   /* results in one commit */
-#define REBUILDS_MAX 16 /* lost races before the next pause */
-#define SPACING_MS 500  /* between two pushes while more results may come: a push costs the server more than a result costs us */
+#define BATCH_MAX 512                 /* results in one commit */
+#define REBUILDS_MAX 16               /* lost races before the next pause */
+#define STANDING_MAX_BYTES (1u << 20) /* of a result on the branch; the dispatcher's own have less than a tenth */
+#define SPACING_MS 500 /* between two pushes while more results may come: a push costs the server more than a result costs us */
 #define RETRY_FIRST_MS 500
 #define RETRY_MOST_MS 60000
 #define BLOCKED_MS 5000
@@ -162,15 +163,39 @@ void record_superseded(struct git_state *g, const char *id, int64_t ask, const c
 	json_object_del(g->announced, id);
 }
 
-/* Somebody else's result stands where ours should. By the ledger it is a foreign one while the claim is ours: then ours waits until that is taken away. */
-static int superseded(struct git_state *g, struct result_file *r, struct err *err)
+bool record_is_of_claim(struct git_state *g, const git_oid *result, const char *nonce, const char *dispatcher, struct buf *ret_text)
 {
+	if (git_repo_blob(g->repo, result, STANDING_MAX_BYTES, ret_text, NULL) < 0)
+		return false;
+	cleanup_json json_t *json = json_loadb(ret_text->data, ret_text->len, JSON_REJECT_DUPLICATES, NULL);
+	const char *claim = json_string_value(json_object_get(json, "claim"));
+	const char *writer = json_string_value(json_object_get(json, "dispatcher"));
+	return (claim && strcmp(claim, nonce) == 0) || (writer && strcmp(writer, dispatcher) == 0);
+}
+
+/* Another life of this dispatcher, or an operator, came as far as the result: that one counts, and ours does not. */
+static int give_way(struct git_state *g, struct result_file *r, const char *standing, struct err *err)
+{
+	char id[VAULT_ID_MAX + 1];
+
+	memcpy(id, r->id, sizeof id);
+	record_superseded(g, id, r->ask, "its result stands already, by another life of this dispatcher or by an operator");
+	drop(g, r);
+	return record_add(g, id, standing, -1, err);
+}
+
+/* Somebody else's result stands where ours should. By the ledger it is a foreign one while the claim is ours: then ours waits until that is taken away. */
+static int superseded(struct git_state *g, struct result_file *r, const git_oid *there, struct err *err)
+{
+	cleanup_buf struct buf text = BUF_INIT;
 	cleanup_free char *path = vault_result_path(r->id);
 	struct ledger_standing standing = {.status = LEDGER_NOBODY};
 
 	/* What stands on the branch is news; so may be what the ledger says of it. */
 	if (g->ledger.on && (ledger_read_again(g, err) < 0 || ledger_status(g, r->id, &standing, err) < 0))
 		return -1;
+	if (standing.status == LEDGER_OURS && record_is_of_claim(g, there, r->claim.nonce, g->args->dispatcher_id, &text))
+		return give_way(g, r, text.data, err);
 	if (standing.status == LEDGER_OURS) {
 		free(r->blocked);
 		r->blocked = xasprintf(
@@ -234,7 +259,7 @@ static int settle_one(struct git_state *g, struct result_file *r, struct err *er
 		drop(g, r);
 		return 0;
 	}
-	return item.result.there ? superseded(g, r, err) : 0;
+	return item.result.there ? superseded(g, r, &item.result.oid, err) : 0;
 }
 
 static int settle(struct git_state *g, struct err *err)

@@ -476,6 +476,26 @@ static void test_settled_with_the_result_that_stands(void **state)
 	assert_false(has_done(h, "b", &done));
 }
 
+/* An operator's dispatcher recorded a run as lost, and died before it wrote that into the ledger; the run comes back. guard: give_way in dispatcher/git/record.c */
+static void test_result_gives_way_to_one_of_its_claim(void **state)
+{
+	struct house *h = *state;
+	struct ledger_done done;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	land_action(h, "a", "");
+	expect_poll(h, "landed a\npolled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	cleanup_free char *lost = result_text("a", "n1", 1, "lost");
+	land(h->f.repo, "vault/actions/a.result.json", lost);
+	send_result(h, "a", "n1", 1);
+	cleanup_json json_t *gone = expect(h, "gone", "a");
+	assert_true(json_is_true(json_object_get(gone, "ok")));
+	expect_only(h, "recorded", "a"); /* which core does not wait for any more */
+	assert_true(has_done(h, "a", &done));
+	assert_int_equal(done.outcome, OUTCOME_LOST);
+}
+
 static void test_settled_as_lost(void **state)
 {
 	struct house *h = *state;
@@ -984,6 +1004,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test_setup_teardown(test_backlog, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_rerun, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_settled_with_the_result_that_stands, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_result_gives_way_to_one_of_its_claim, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_settled_as_lost, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_overdue, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_10_a_foreign_result, with_ledger, teardown),
