@@ -56,6 +56,8 @@ json_t *spool_state_json(const struct run *r, enum journal journal)
 		json_object_set(o, "mine", r->mine);
 	if (r->won)
 		json_object_set_new(o, "won", json_true());
+	if (r->ledger_attempt)
+		json_object_set_new(o, "ledger_attempt", json_integer(r->ledger_attempt));
 	set_opt(o, "commit", r->commit);
 	set_opt(o, "action_blob", r->action_blob);
 	set_opt(o, "formula_name", r->formula_name);
@@ -142,6 +144,7 @@ int spool_state_parse(const char *id, const json_t *value, struct run **ret, str
 	r->started_ms = json_get_int(&in, "started_ms", 0, INT64_MAX, false, 0);
 	r->finished_ms = json_get_int(&in, "finished_ms", 0, INT64_MAX, false, 0);
 	r->name = get_opt(&in, "name");
+	r->ledger_attempt = (int)json_get_int(&in, "ledger_attempt", 0, 1000, false, 0);
 	r->claim = get_opt(&in, "claim");
 	parse_nonces(r, &in);
 	r->commit = get_opt(&in, "commit");

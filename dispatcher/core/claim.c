@@ -58,6 +58,7 @@ void core_claimed(struct core *c, struct run *r, const struct event *ev)
 	if (!is_about_the_newest(r, ev))
 		return;
 	r->won = true;
+	r->ledger_attempt = r->attempt;
 	r->reclaiming = false;
 	json_array_clear(r->mine);
 	json_array_append_new(r->mine, json_string(r->claim));
@@ -127,6 +128,8 @@ void core_drop(struct core *c, struct run *r, const char *reason)
 	if (core_take_offer(c, r))
 		return;
 	effect_note(c, r, "is left to others: %s", reason);
+	if (r->ledger_attempt > 0 && r->ledger_attempt < r->attempt)
+		r->attempt = r->ledger_attempt; /* a further one was never ours: an operator may free it yet */
 	set_text(&r->reason, reason);
 	set_text(&r->name, NULL); /* whoever has the claim may have a container of that name */
 	r->has_outcome = r->has_exit_code = false;

@@ -76,6 +76,7 @@ struct run {
 	enum run_state state;
 	enum journal journal; /* the last one that may be on disk */
 	int attempt;
+	int ledger_attempt;   /* the last one that the ledger is known to have had for us; 0: none */
 	int offered;          /* an operator freed this later attempt while the present one was under way; 0: none */
 	char *offered_refuse; /* why that one must not run; NULL: it may */
 	char *name;           /* container */

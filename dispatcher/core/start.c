@@ -83,6 +83,7 @@ static void take_landed(struct run *r, const struct landed *l)
 	set_text(&r->approval_mode, l->approval_mode);
 	set_text(&r->approval_by, l->approval_by);
 	r->attempt = l->attempt > r->attempt ? l->attempt : r->attempt;
+	r->ledger_attempt = r->attempt;
 	action_free(&r->action);
 	r->action = *l->action;
 	*l->action = (struct action)ACTION_INIT;
@@ -139,6 +140,8 @@ static void offered(struct core *c, struct run *r, const struct landed *l)
 /* Announced again: after a restart of git or of everything, or because somebody changed the file. What is taken keeps its bytes. */
 static void landed_again(struct core *c, struct run *r, const struct landed *l)
 {
+	if (l->attempt > r->ledger_attempt)
+		r->ledger_attempt = l->attempt;
 	if (l->attempt > r->attempt)
 		offered(c, r, l);
 	if (r->state == RUN_DONE) {

@@ -401,6 +401,27 @@ static void test_rerun_while_the_claim_is_being_lost(void **state)
 	assert_int_equal(core_find(w->core, "a")->attempt, 2);
 }
 
+/* The further attempt of a safe formula was somebody else's to make; then an operator frees just that one. */
+static void test_attempt_that_was_never_ours(void **state)
+{
+	struct world *w = *state;
+
+	w->retry_safe = true;
+	begin(w);
+	land(w, "a");
+	bring_to_confirming(w, "a");
+	answer(w, EV_CLAIMED, "a");
+	exited(w, "a", NULL, 137, true);
+	assert_int_equal(core_find(w->core, "a")->attempt, 2);
+	journaled(w, "a", JOURNAL_CLAIMED);
+	answer(w, EV_CLAIM_LOST, "a");
+	journaled(w, "a", JOURNAL_RECORDED);
+	assert_int_equal(state_of(w, "a"), RUN_DONE);
+	w->attempt = 2;
+	land(w, "a");
+	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
+}
+
 static void test_frozen_starts_nothing(void **state)
 {
 	struct world *w = *state;
@@ -464,6 +485,7 @@ int main(void)
 	    T(test_lost_run_of_a_safe_formula_is_attempted_three_times),
 	    T(test_rerun_of_what_is_done_here),
 	    T(test_rerun_while_the_claim_is_being_lost),
+	    T(test_attempt_that_was_never_ours),
 	    T(test_frozen_starts_nothing),
 	    T(test_busy_dispatchers_leave_fresh_actions_to_others),
 	    T(test_what_others_did_leaves_no_trace),
