@@ -312,6 +312,9 @@ int spool_load(int spool, void (*fn)(struct run *r, void *arg), void (*bad)(cons
 	cleanup_fd int copy = runs < 0 ? -1 : fcntl(runs, F_DUPFD_CLOEXEC, 3);
 	__attribute__((cleanup(cleanup_dir))) DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 
+	/* What is read may be in memory only: the life before may have died between a rename and its fsync. It is acted upon, so it must last. */
+	if (syncfs(spool) < 0)
+		return err_errno(err, errno, "spool: can't be synced");
 	if (!dir)
 		return err_errno(err, errno, "spool: runs");
 	steal_fd(&copy);

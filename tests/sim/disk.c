@@ -60,6 +60,13 @@ static void settle_on(struct disk *d, int i, bool old)
 	d->before[i] = NULL;
 }
 
+void disk_sync(struct world *w, struct disk *d)
+{
+	for (int i = 0; i < w->n_actions; i++)
+		if (d->before[i])
+			settle_on(d, i, false);
+}
+
 void disk_power_loss(struct world *w, struct disk *d)
 {
 	for (int i = 0; i < w->n_actions; i++)

@@ -175,6 +175,7 @@ void begin_life(struct world *w, struct dispatcher *d)
 	for (size_t k = 0; k < CORE_SEED_BYTES; k++)
 		options.seed[k] = (unsigned char)rnd(w);
 	d->core = core_new(&options);
+	disk_sync(w, &d->disk); /* as spool_load does */
 	for (int i = 0; i < w->n_actions && !w->violation; i++)
 		recover(w, d, i);
 	for (int r = 0; r < N_SIM_ROLES; r++)

@@ -274,6 +274,7 @@ void disk_free(struct disk *d, int n);
 void disk_copy(struct disk *to, const struct disk *from, int n);
 /* What a rename that was not synced, or a write that failed, leaves behind after power was lost. */
 void disk_power_loss(struct world *w, struct disk *d);
+void disk_sync(struct world *w, struct disk *d); /* all of it */
 /* Take text. 0; -1: no space; d->dying: the dispatcher died in the middle of it. */
 int disk_write_state(struct world *w, struct dispatcher *d, int i, char *text);
 int disk_write_result(struct world *w, struct dispatcher *d, int i, const struct result_text *text);
