@@ -299,6 +299,14 @@ static int load_one(int runs, const char *id, struct run **ret, struct err *err)
 	return spool_state_parse(id, value, ret, err);
 }
 
+/* What was read may be in memory only, since the life before may have died between a rename and its fsync. It is acted upon, so it must last. */
+static int sync_one(int runs, const char *id, struct err *err)
+{
+	cleanup_fd int dir = openat(runs, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return dir < 0 || fsync(dir) < 0 ? err_errno(err, errno, "spool: runs/%s can't be synced", id) : 0;
+}
+
 static void cleanup_dir(DIR **d)
 {
 	if (*d)
@@ -312,9 +320,6 @@ int spool_load(int spool, void (*fn)(struct run *r, void *arg), void (*bad)(cons
 	cleanup_fd int copy = runs < 0 ? -1 : fcntl(runs, F_DUPFD_CLOEXEC, 3);
 	__attribute__((cleanup(cleanup_dir))) DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 
-	/* What is read may be in memory only: the life before may have died between a rename and its fsync. It is acted upon, so it must last. */
-	if (syncfs(spool) < 0)
-		return err_errno(err, errno, "spool: can't be synced");
 	if (!dir)
 		return err_errno(err, errno, "spool: runs");
 	steal_fd(&copy);
@@ -325,9 +330,13 @@ int spool_load(int spool, void (*fn)(struct run *r, void *arg), void (*bad)(cons
 			continue;
 		if (!vault_is_id(e->d_name))
 			bad(e->d_name, "is not the name of a run", arg);
-		else if (load_one(runs, e->d_name, &r, &why) == 0)
+		else if (load_one(runs, e->d_name, &r, &why) == 0) {
+			if (r->journal != JOURNAL_RECORDED && sync_one(runs, e->d_name, err) < 0) {
+				run_free(r);
+				return -1;
+			}
 			fn(r, arg);
-		else if (why.code != ERR_NOT_FOUND) /* a folder without a state: the crash came before anything was claimed */
+		} else if (why.code != ERR_NOT_FOUND) /* a folder without a state: the crash came before anything was claimed */
 			bad(e->d_name, err_msg(&why), arg);
 	}
 	return 0;

@@ -50,7 +50,7 @@ int spool_drop_artifacts(int spool, const char *id, struct err *err);
 int spool_artifact(int spool, const char *id, const char *name, int *ret_fd, struct err *err);
 
 /*
- * Syncs the spool's file system, then calls fn for every run in the spool (fn takes it). What can't be read is told to `bad` by its id and left alone: it is neither run nor removed.
+ * Calls fn for every run in the spool (fn takes it), once what it read of it is sure to be on disk. What can't be read is told to `bad` by its id and left alone: it is neither run nor removed.
  */
 int spool_load(int spool, void (*fn)(struct run *r, void *arg), void (*bad)(const char *id, const char *why, void *arg), void *arg,
                struct err *err);
