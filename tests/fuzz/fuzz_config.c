@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(c.capacity >= 1 && c.capacity <= 1024 && c.poll_seconds >= 1);
 	must(c.approval.minimum != APPROVAL_SIGNED || c.approval.allowed_signers);
 	must(c.approval.minimum != APPROVAL_FORGE || (c.approval.forge_url && json_array_size(c.approval.approvers) > 0));
-	must(strcmp(c.claims, "local") == 0);
+	must(strcmp(c.claims, "local") == 0 || strcmp(c.claims, "ledger") == 0);
 	check_path(c.approval.allowed_signers);
 	check_path(c.signing_key_file);
 	check_path(c.spool);
