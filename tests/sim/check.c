@@ -27,6 +27,8 @@ void check_effect(struct world *w, struct dispatcher *d, const struct effect *e,
 		violate(w, i, "DECRYPT before the runner was ready");
 	if (e->kind == EFFECT_GO && !disk_says(&d->disk, i, "going"))
 		violate(w, i, "GO without `going` on disk");
+	if ((e->kind == EFFECT_GO || e->kind == EFFECT_START) && w->ledger && strcmp(d->told[i], r->claim) != 0)
+		violate(w, i, "START or GO without having been told that its claim stands");
 	if (e->kind == EFFECT_GO && surely && !claim_stands(w, r, i))
 		violate(w, i, "GO without the claim");
 	if (e->kind == EFFECT_RECORD && !disk_says(&d->disk, i, "result"))

@@ -14,6 +14,7 @@ void dispatcher_init(struct world *w, struct dispatcher *d, int name, int lineag
 	disk_init(&d->disk, w->n_actions);
 	git_init(&d->git, w->n_actions);
 	d->attended = xcalloc((size_t)w->n_actions, sizeof *d->attended);
+	d->told = xcalloc((size_t)w->n_actions, sizeof *d->told);
 	d->containers = xcalloc((size_t)w->n_actions, sizeof *d->containers);
 }
 
@@ -26,6 +27,7 @@ void dispatcher_free(struct world *w, struct dispatcher *d)
 	free(d->yesterday);
 	git_free(&d->git);
 	free(d->attended);
+	free(d->told);
 	free(d->containers);
 	free(d->self.former);
 	free(d->to_core.v);
@@ -175,6 +177,7 @@ void begin_life(struct world *w, struct dispatcher *d)
 	for (size_t k = 0; k < CORE_SEED_BYTES; k++)
 		options.seed[k] = (unsigned char)rnd(w);
 	d->core = core_new(&options);
+	memset(d->told, 0, (size_t)w->n_actions * sizeof *d->told);
 	disk_sync(w, &d->disk); /* as spool_load does */
 	for (int i = 0; i < w->n_actions && !w->violation; i++)
 		recover(w, d, i);
@@ -321,6 +324,7 @@ static void hear_claim(struct world *w, struct dispatcher *d, const struct mail 
 
 	if (r && r->attempt == m->attempt && r->claim && strcmp(r->claim, m->nonce) == 0)
 		(ev->kind == EV_CLAIMED ? check_claimed : check_lost)(w, d, m->action, m->attempt);
+	memcpy(d->told[m->action], ev->kind == EV_CLAIMED ? m->nonce : "", ev->kind == EV_CLAIMED ? NONCE : 1);
 	step(w, d, ev);
 }
 

@@ -187,6 +187,7 @@ struct dispatcher {
 	int yesterday_name, yesterday_lineage;
 	struct git_role git;
 	struct attended *attended;
+	char (*told)[NONCE]; /* the claim of each action that its core was last told of as won, in this life */
 	struct container (*containers)[ATTEMPTS_MAX];
 };
 
