@@ -202,7 +202,7 @@ void server_fetch(const struct server *s, struct tree *view, enum branch b, int 
 
 	if (!view->main)
 		tree_init(view, n);
-	if (from == to)
+	if (from == to || !view->main || !view->ledger)
 		return;
 	for (int k = from > 0 ? s->log_end[b][from] : 0; k < s->log_end[b][to]; k++) {
 		if (s->log[k].branch != b)
