@@ -163,7 +163,7 @@ static int judge_claim(const struct record *r, struct err *err)
 {
 	cleanup_buf struct buf text = BUF_INIT;
 	cleanup_err struct err why = ERR_INIT;
-	struct ledger_claim c;
+	struct ledger_claim c = {.attempt = 1};
 
 	int rc = entry_of(r->j, &r->j->ledger->claims, r->id, &text, &why);
 	if (rc == 0)
@@ -186,7 +186,7 @@ static int judge_done(const struct record *r, struct err *err)
 {
 	cleanup_buf struct buf text = BUF_INIT;
 	cleanup_err struct err why = ERR_INIT;
-	struct ledger_done d;
+	struct ledger_done d = {.attempt = 1};
 
 	int rc = entry_of(r->j, &r->j->ledger->done, r->id, &text, &why);
 	if (rc == 0)

@@ -367,7 +367,7 @@ static void test_copied_spool(void **state)
 	/* And so does a start of an old copy. */
 	stop(h);
 	start(h);
-	cleanup_free char *lines = until_polled(h, NULL);
+	free(until_polled(h, NULL));
 	cleanup_json json_t *again = expect(h, "incarnated", NULL);
 	assert_false(json_is_true(json_object_get(again, "ok")));
 }
@@ -528,7 +528,7 @@ static void test_overdue(void **state)
 	                    (json_int_t)time(NULL) - 1));
 	expect_only(h, "claimed", "a");
 	claim(h, "b", 1, "n2", NULL);
-	cleanup_free char *lines = poll_for(h, all);
+	free(poll_for(h, all));
 	const json_t *overdue = json_object_get(json_array_get(all, 0), "overdue");
 	assert_int_equal(json_array_size(overdue), 1);
 	assert_string_equal(str(json_array_get(overdue, 0), "id"), "a");
@@ -664,7 +664,7 @@ static void test_threat_07_turned_round_branch_freezes(void **state)
 	          &err);
 	git_signature_free(who);
 	set_ref(h->f.repo, "refs/heads/main", &merge);
-	cleanup_free char *lines = poll_for(h, NULL);
+	free(poll_for(h, NULL));
 	assert_true(h->frozen);
 }
 
@@ -933,7 +933,7 @@ static void test_archived_by_another(void **state)
 	begin(other, "polled yes\n");      /* does not archive */
 	h->config.archive_after_days = 30; /* and all of this is dated 2023 */
 	start(h);
-	cleanup_free char *first = until_polled(h, NULL);
+	free(until_polled(h, NULL));
 	await(h, "incarnated", NULL);
 	expect_poll(h, "polled yes\n");
 	assert_true(stands(h, "vault/archive/2026/02/old.result.json"));
