@@ -1,6 +1,6 @@
 /* The human's merge of a proposal. */
-#include "cli/candidate.h"
 #include "cli/cli.h"
+#include "cli/judge.h"
 #include "cli/sign.h"
 #include "cli/through_forge.h"
 #include "lib/cleanup.h"
@@ -69,10 +69,11 @@ static int make_approval(struct repo *r, void *arg, git_oid *ret, struct err *er
 	const struct candidate *c = arg;
 	cleanup_git(git_signature) git_signature *author = NULL;
 	cleanup_judged struct judged judged = JUDGED_INIT;
+	const struct judging by = repo_judging(r);
 
 	if (proposal_has_landed(r, c->id))
 		return err_set(err, ERR_EXISTS, "%s has landed already; disinto show %s says how it stands", c->id, c->id);
-	if (repo_author(&author, err) < 0 || candidate_merge(r, c, author, ret, err) < 0 || judge(r, ret, c->id, &judged, err) < 0)
+	if (repo_author(&author, err) < 0 || candidate_merge(&by, c, author, ret, err) < 0 || judged_at(&by, ret, c->id, &judged, err) < 0)
 		return -1;
 	if (judged.problem)
 		return err_set(err, ERR_INVALID, "%s", judged.problem);
@@ -104,7 +105,7 @@ static int land_approval(struct repo *r, struct candidate *c, enum approval_mode
 	cleanup_forge struct forge *forge = NULL;
 	cleanup_free char *ref = xasprintf(PROPOSAL_REFS "%s", c->id);
 
-	if (site_forge(r->config, &forge, err) < 0)
+	if (forge_of_config(r->config, &forge, err) < 0)
 		return -1;
 	if (!forge || c->sign || mode == APPROVAL_SIGNED) {
 		if (repo_land(r, make_approval, c, ret, err) < 0)
@@ -127,11 +128,12 @@ static int approve(const struct args *args, struct repo *r, const char *id, cons
 	cleanup_candidate struct candidate c = CANDIDATE_INIT;
 	cleanup_judged struct judged judged = JUDGED_INIT;
 	cleanup_json json_t *risk = NULL;
+	const struct judging by = repo_judging(r);
 	char hex[OID_TEXT], blob[OID_TEXT];
 	git_oid commit;
 
 	c.sign = args_has(args, "sign");
-	if (check_head(args, head, err) < 0 || candidate_look(r, id, head, &c, err) < 0 || candidate_judge(r, &c, &judged, err) < 0)
+	if (check_head(args, head, err) < 0 || candidate_look(&by, id, head, &c, err) < 0 || candidate_judge(&by, &c, &judged, err) < 0)
 		return -1;
 	if (judged.problem)
 		return err_set(err, ERR_INVALID, "%s", judged.problem);

@@ -1,49 +1,36 @@
 /*
- * What the dispatcher would say of an action, before it lands.
+ * Judging in the command line's clone.
  */
 #ifndef CLI_JUDGE_H
 #define CLI_JUDGE_H
 
 #include "cli/repo.h"
-#include "vault/action.h"
-#include "vault/formula.h"
-#include "vault/policy.h"
+#include "vault/candidate.h"
+#include "vault/judged.h"
 
-/* Life: JUDGED_INIT -> judge -> judged_free. */
-struct judged {
-	char *problem; /* NULL: it would run; else why not, and then what follows may be missing */
-	struct ops_action files;
-	struct action action;   /* json NULL: it does not parse */
-	struct formula formula; /* likewise */
-	struct policy policy;   /* by which it was judged */
-	struct policy_verdict verdict;
-	char *remark; /* NULL, or what is odd about the policy */
-};
-#define JUDGED_INIT \
-	{ \
-		.problem = NULL, .verdict = POLICY_VERDICT_INIT \
-	}
+/* By the policy in force as far as the command line can tell. Borrows from the repository until its next sync. */
+struct judging repo_judging(const struct repo *r);
 
-/* Judges vault/actions/<id>.json as it stands at `commit`, with the formula and the secrets of that commit. -1: the repository can't be read. */
-int judge(const struct repo *r, const git_oid *commit, const char *id, struct judged *ret, struct err *err);
-/* The same for one that has landed: the tip's action and secrets, the formula of the commit at which it landed. ERR_NOT_FOUND: it has not. */
-int judge_landed(const struct repo *r, const char *id, struct judged *ret, struct err *err);
-/* Judges by policy an action whose two parts have parsed; takes the policy. A refusal becomes the problem, unless there is one. */
-void judge_policy(struct judged *j, struct policy *policy, const char *remark, const struct policy_floor *floor);
-void judged_free(struct judged *j);
-#define cleanup_judged __attribute__((cleanup(judged_free)))
+static inline int judge(const struct repo *r, const git_oid *commit, const char *id, struct judged *ret, struct err *err)
+{
+	const struct judging by = repo_judging(r);
+	return judged_at(&by, commit, id, ret, err);
+}
 
-/*
- * risk.c: what a human should know before he approves: id, context, formula, image, tier and why, approval, direct, secrets and what policy says of each, inputs,
- * tools, mounts, network, limits, and "missing": why the action would wait. Caller owns. Both parts must have parsed. Without a configuration (NULL)
- * what only that can tell is left out.
- */
-json_t *risk_json(const struct judged *j, const struct config *config);
-/*
- * last_run.c: adds "last_run": the last finished run of the same formula, as `commit` has it, and what has changed since, as sentences: {id, outcome, timestamp, image,
- * changes}; null when there is none.
- */
-int risk_add_last_run(json_t *risk, git_repository *git, const git_oid *commit, const struct judged *j, struct err *err);
+static inline int judge_landed(const struct repo *r, const char *id, struct judged *ret, struct err *err)
+{
+	const struct judging by = repo_judging(r);
+	return judged_landed(&by, id, ret, err);
+}
+
+/* Whether the action, or its result, stands on the protected branch. */
+static inline bool proposal_has_landed(const struct repo *r, const char *id)
+{
+	const struct judging by = repo_judging(r);
+	return candidate_has_landed(&by, id);
+}
+
+/* risk.c: on the terminal. */
 void risk_print(const json_t *risk, FILE *to);
 
 /* pending.c: the proposals that have not landed, as `disinto pending --json` prints them. Caller owns. */

@@ -1,6 +1,6 @@
 /* What stands on branches vault/<id> and has not landed. */
-#include "cli/candidate.h"
 #include "cli/cli.h"
+#include "cli/judge.h"
 #include "cli/through_forge.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
@@ -25,11 +25,12 @@ static json_t *pending_row(const struct repo *r, const char *id, const git_oid *
 	cleanup_judged struct judged judged = JUDGED_INIT;
 	cleanup_git(git_commit) git_commit *commit = NULL;
 	cleanup_err struct err why = ERR_INIT;
+	const struct judging by = repo_judging(r);
 	const char *problem = NULL;
 	char hex[OID_TEXT], time[21];
 	json_t *row;
 
-	if (candidate_look(r, id, head, &c, &why) < 0 || candidate_judge(r, &c, &judged, &why) < 0)
+	if (candidate_look(&by, id, head, &c, &why) < 0 || candidate_judge(&by, &c, &judged, &why) < 0)
 		problem = err_msg(&why);
 	else
 		problem = judged.problem;
@@ -92,7 +93,7 @@ static void add_pulls(const struct config *config, json_t *rows)
 	json_t *row;
 	size_t i;
 
-	if (site_forge(config, &forge, &why) < 0 || (forge && forge_open_pulls(forge, &pulls, &why) < 0))
+	if (forge_of_config(config, &forge, &why) < 0 || (forge && forge_open_pulls(forge, &pulls, &why) < 0))
 		note("pending: without the links of the pull requests: %s", err_msg(&why));
 	json_array_foreach (rows, i, row) {
 		cleanup_free char *branch = xasprintf("vault/%s", text_of(row, "id"));

@@ -2,7 +2,7 @@
  * The policy of the ops repo as far as the command line can tell. It can't tell whether a change of policy was approved: that is for the dispatcher to judge, which
  * has watched the branch.
  */
-#include "cli/repo.h"
+#include "cli/judge.h"
 #include "lib/cleanup.h"
 #include <stdlib.h>
 
@@ -36,11 +36,7 @@ void repo_policy_free(struct repo_policy *p)
 
 int repo_policy_at(const struct repo *r, const git_oid *commit, struct policy *ret, struct err *err)
 {
-	cleanup_buf struct buf text = BUF_INIT;
-
-	if (repo_file(r, commit, VAULT_POLICY, POLICY_MAX_BYTES, &text, err) < 0)
-		return -1;
-	return policy_parse(text.data, text.len, ret, err);
+	return judged_policy_at(r->git, commit, ret, err);
 }
 
 /* Puts the id of the first parent into *ret. False: there is none. */
@@ -101,4 +97,12 @@ const struct policy *repo_policy(const struct repo *r, const char **ret_remark)
 	}
 	*ret_remark = p->remark;
 	return &p->policy;
+}
+
+struct judging repo_judging(const struct repo *r)
+{
+	struct judging by = {.git = r->git, .tip = r->tip, .config = r->config};
+
+	by.in_force = repo_policy(r, &by.remark);
+	return by;
 }

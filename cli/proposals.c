@@ -137,52 +137,14 @@ static int read_proposal(const struct args *args, struct proposal *ret, struct e
 	return 0;
 }
 
-/* Whether an id may still be proposed. A removed result keeps it taken. */
-static int check_free(const struct repo *r, const struct proposal *p, struct err *err)
-{
-	struct ops_past *past = ops_past_new(r->git);
-	struct ops_item item;
-	int code;
-
-	code = ops_item(r->git, &r->tip, p->id, &item, err);
-	if (code == 0)
-		code = ops_past_update(past, &r->tip, err);
-	if (code == 0 && (item.result.there || ops_past_removed(past, p->id)))
-		code = err_set(err, ERR_EXISTS, "%s has run already; an id runs once, propose it again under a new one (disinto show %s)",
-		               p->id, p->id);
-	else if (code == 0 && item.action.there)
-		code = err_set(err, ERR_EXISTS, "%s has landed already; disinto show %s says how it stands", p->id, p->id);
-	ops_past_free(past);
-	return code;
-}
-
 /* 1: the branch is there and holds the same bytes; 0: there is none. */
 static int find_same(const struct repo *r, const struct proposal *p, struct err *err)
 {
 	const git_oid *head = git_refs_find(&r->refs, p->ref);
-	git_filemode_t mode;
-	git_oid blob;
 
 	if (!head)
 		return 0;
-	if (git_repo_entry(r->git, head, p->path, &blob, &mode, err) == 0 && git_oid_equal(&blob, &p->blob))
-		return 1;
-	return err_set(err, ERR_EXISTS, "%s is proposed already, with other content, on branch vault/%s; choose a new id", p->id, p->id);
-}
-
-/* The message is what a pull request would say: title, context, formula, secrets. Caller frees. */
-static char *proposal_message(const struct action *action)
-{
-	struct buf text = BUF_INIT;
-	const json_t *secret;
-	size_t i;
-
-	buf_addf(&text, "vault: %s\n\n%s\n\nFormula: %s\nSecrets:", action->id, action->context, action->formula);
-	json_array_foreach (action->secrets, i, secret) {
-		buf_addf(&text, " %s", json_string_value(secret));
-	}
-	buf_adds(&text, json_array_size(action->secrets) > 0 ? "\n" : " none\n");
-	return buf_steal(&text);
+	return proposal_check_same(r->git, head, p->id, &p->blob, err) < 0 ? -1 : 1;
 }
 
 /* A commit on the tip that adds the action, judged as the dispatcher would judge it; ret_judged must be fresh. */
@@ -210,7 +172,8 @@ static int make_landing(struct repo *r, void *arg, git_oid *ret, struct err *err
 	cleanup_free char *message = NULL;
 	struct git_change change = {p->path, p->text.data, p->text.len};
 
-	if (check_free(r, p, err) < 0 || make_judged(r, p, ret, &judged, err) < 0 || repo_author(&author, err) < 0)
+	if (proposal_check_free(r->git, &r->tip, p->id, err) < 0 || make_judged(r, p, ret, &judged, err) < 0 ||
+	    repo_author(&author, err) < 0)
 		return -1;
 	message = proposal_message(&judged.action);
 	const struct landing_commit commit = {&r->tip, 1, &change, 1, author, message, judged.verdict.approval == APPROVAL_SIGNED};
@@ -291,7 +254,7 @@ static int request(const struct repo *r, const struct proposal *p, const json_t 
 	cleanup_forge struct forge *forge = NULL;
 	bool made;
 
-	if (site_forge(r->config, &forge, err) < 0)
+	if (forge_of_config(r->config, &forge, err) < 0)
 		return -1;
 	return forge ? forge_request_proposal(forge, r, p->id, risk, &done->pull, &made, err) : 0;
 }
@@ -321,7 +284,7 @@ static int propose(const struct args *args, struct repo *r, struct proposal *p, 
 	cleanup_json json_t *risk = NULL;
 	struct proposed done = {.status = NULL};
 
-	if (check_free(r, p, err) < 0 || make_judged(r, p, &done.commit, &judged, err) < 0)
+	if (proposal_check_free(r->git, &r->tip, p->id, err) < 0 || make_judged(r, p, &done.commit, &judged, err) < 0)
 		return -1;
 	risk = risk_of(r, &judged);
 	int code = carry_out(args, r, p, risk, &done, err);

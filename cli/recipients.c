@@ -25,7 +25,7 @@ static int by_forge(const struct repo *r, const struct audit_recipients *now, st
 	cleanup_free char *by = NULL;
 	cleanup_err struct err why = ERR_INIT;
 
-	if (site_forge(config, &forge, err) < 0)
+	if (forge_of_config(config, &forge, err) < 0)
 		return -1;
 	if (!forge)
 		return refused(&now->commit,

@@ -12,8 +12,7 @@
 #include "vault/config.h"
 #include "vault/ops.h"
 #include "vault/policy.h"
-
-#define PROPOSAL_REFS "refs/heads/vault/"
+#include "vault/proposal.h"
 
 struct repo {
 	const struct config *config; /* borrowed */

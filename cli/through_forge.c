@@ -7,75 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-int site_forge(const struct config *config, struct forge **ret, struct err *err)
-{
-	cleanup_free char *repo = NULL;
-
-	if (!config->approval.forge_url)
-		return 0;
-	repo = forge_repo_of(config->ops_repo);
-	if (!repo)
-		return err_set(err, ERR_INVALID, "%s: ops_repo: '%s' names no owner/name of the forge at %s", config->file,
-		               config->ops_repo, config->approval.forge_url);
-	const struct forge_options options = {config->approval.forge_url, repo, config->approval.forge_token_file, config->ca_file};
-	return forge_new(&options, ret, err);
-}
-
-/* Longer than any run of backticks in the text, so that nothing in it ends the block. */
-static void add_block(struct buf *out, const char *text)
-{
-	size_t run = 0, longest = 2;
-
-	for (const char *p = text; *p; p++) {
-		run = *p == '`' ? run + 1 : 0;
-		longest = run > longest ? run : longest;
-	}
-	for (int end = 0; end < 2; end++) {
-		for (size_t i = 0; i <= longest; i++)
-			buf_addc(out, '`');
-		buf_addc(out, '\n');
-		if (!end)
-			buf_adds(out, text);
-	}
-}
-
-/* What a reviewer reads first is what would run, as it is told on a terminal; the author's own words stand in it as data. */
-static char *request_text(const char *id, const json_t *risk, struct err *err)
-{
-	cleanup_free char *told = NULL;
-	struct buf text = BUF_INIT;
-	size_t size;
-	FILE *to = open_memstream(&told, &size);
-
-	if (!to) {
-		err_set(err, ERR_FAIL, "the text of the request: no memory");
-		return NULL;
-	}
-	risk_print(risk, to);
-	fclose(to);
-	buf_addf(&text, "Merging this lets `%s` run once:\n\n", id);
-	add_block(&text, told);
-	return buf_steal(&text);
-}
-
 int forge_request_proposal(struct forge *f, const struct repo *r, const char *id, const json_t *risk, struct forge_pull *ret,
                            bool *ret_made, struct err *err)
 {
-	const char *tier = text_of(risk, "tier");
-	cleanup_free char *branch = xasprintf("vault/%s", id), *title = xasprintf("vault: %s", id);
-	cleanup_free char *label = xasprintf("tier: %s", tier ? tier : "high");
-	cleanup_free char *text = request_text(id, risk, err);
-	const struct forge_request request = {.branch = branch,
-	                                      .base = r->config->branch,
-	                                      .title = title,
-	                                      .body = text,
-	                                      .labels = (const char *const[]){"vault", label, NULL}};
+	cleanup_proposal_request struct proposal_request q = {NULL};
 
-	if (!text)
+	if (proposal_request(id, risk, &q, err) < 0)
 		return -1;
-	if (forge_propose(f, &request, ret, ret_made, err) < 0)
-		return err_wrap(err, "branch %s is pushed, and has no pull request yet; propose the same again to open it", branch);
-	return 0;
+	return proposal_open_request(f, &q, r->config->branch, ret, ret_made, err);
 }
 
 int forge_approve_proposal(struct forge *f, const char *id, const git_oid *head, const git_oid *blob, bool review, struct err *err)
@@ -118,7 +57,7 @@ int land_or_request(const struct args *args, struct repo *r, repo_make_fn make, 
 {
 	cleanup_forge struct forge *forge = NULL;
 
-	if (!args_has(args, "land") && site_forge(r->config, &forge, err) < 0)
+	if (!args_has(args, "land") && forge_of_config(r->config, &forge, err) < 0)
 		return -1;
 	if (!forge)
 		return repo_land(r, make, arg, &ret->commit, err);

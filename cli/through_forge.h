@@ -8,16 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/judge.h"
-#include "vault/forge.h"
-
-static inline void forge_freep(struct forge **f)
-{
-	forge_free(*f);
-}
-#define cleanup_forge __attribute__((cleanup(forge_freep)))
-
-/* The configuration's forge; *ret stays NULL where it names none. Caller frees. */
-int site_forge(const struct config *config, struct forge **ret, struct err *err);
+#include "vault/proposal.h"
 
 /* Opens the request of branch vault/<id>, or finds the open one: *ret (caller frees), *ret_made. `risk` is what risk_json() says. */
 int forge_request_proposal(struct forge *f, const struct repo *r, const char *id, const json_t *risk, struct forge_pull *ret,

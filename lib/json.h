@@ -47,6 +47,12 @@ char *json_pretty(const json_t *value);
 /* File helpers for our own files: lenient about size, strict about duplicates. */
 int json_load_path(const char *path, json_t **ret, struct err *err);
 
+/* A string member, NULL when there is none. Borrowed. */
+static inline const char *json_text(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
 struct json_reader {
 	const json_t *obj; /* borrowed */
 	const char *where; /* prefix for messages, e.g. "steps[0]"; "" for the top; borrowed */

@@ -2,10 +2,10 @@
  * A proposal as it stands on its branch vault/<id>: looked at before anybody approves it. The branch as it was when it was looked at; a merge is of exactly that
  * commit.
  */
-#ifndef CLI_CANDIDATE_H
-#define CLI_CANDIDATE_H
+#ifndef VAULT_CANDIDATE_H
+#define VAULT_CANDIDATE_H
 
-#include "cli/judge.h"
+#include "vault/judged.h"
 
 struct candidate {
 	const char *id; /* borrowed */
@@ -23,12 +23,12 @@ void candidate_free(struct candidate *c);
 #define cleanup_candidate __attribute__((cleanup(candidate_free)))
 
 /* Looks at a branch: refuses what no approval should cover. Borrows the id. */
-int candidate_look(const struct repo *r, const char *id, const git_oid *head, struct candidate *ret, struct err *err);
+int candidate_look(const struct judging *by, const char *id, const git_oid *head, struct candidate *ret, struct err *err);
 /* A merge of it with the tip that is looked at and never pushed. */
-int candidate_merge(const struct repo *r, const struct candidate *c, const git_signature *author, git_oid *ret, struct err *err);
+int candidate_merge(const struct judging *by, const struct candidate *c, const git_signature *author, git_oid *ret, struct err *err);
 /* Judges what the protected branch would hold after the merge. */
-int candidate_judge(const struct repo *r, const struct candidate *c, struct judged *ret, struct err *err);
+int candidate_judge(const struct judging *by, const struct candidate *c, struct judged *ret, struct err *err);
 /* Whether the action, or its result, stands on the protected branch. */
-bool proposal_has_landed(const struct repo *r, const char *id);
+bool candidate_has_landed(const struct judging *by, const char *id);
 
 #endif

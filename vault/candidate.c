@@ -1,5 +1,5 @@
 /* Proposals, looked at. */
-#include "cli/candidate.h"
+#include "vault/candidate.h"
 
 #include "lib/cleanup.h"
 #include <stdlib.h>
@@ -11,7 +11,7 @@ void candidate_free(struct candidate *c)
 	buf_free(&c->text);
 }
 
-static int diff_of_branch(const struct repo *r, const git_oid *head, git_diff **ret, struct err *err)
+static int diff_of_branch(const struct judging *by, const git_oid *head, git_diff **ret, struct err *err)
 {
 	cleanup_git(git_commit) git_commit *commit = NULL;
 	cleanup_git(git_commit) git_commit *base = NULL;
@@ -19,21 +19,21 @@ static int diff_of_branch(const struct repo *r, const git_oid *head, git_diff **
 	cleanup_git(git_tree) git_tree *after = NULL;
 	git_oid base_oid;
 
-	if (git_merge_base(&base_oid, r->git, &r->tip, head) < 0)
-		return err_set(err, ERR_INVALID, "the branch has no history in common with %s", r->config->branch);
-	if (git_commit_lookup(&commit, r->git, head) < 0 || git_commit_lookup(&base, r->git, &base_oid) < 0 ||
+	if (git_merge_base(&base_oid, by->git, &by->tip, head) < 0)
+		return err_set(err, ERR_INVALID, "the branch has no history in common with %s", by->config->branch);
+	if (git_commit_lookup(&commit, by->git, head) < 0 || git_commit_lookup(&base, by->git, &base_oid) < 0 ||
 	    git_commit_tree(&before, base) < 0 || git_commit_tree(&after, commit) < 0 ||
-	    git_diff_tree_to_tree(ret, r->git, before, after, NULL) < 0)
+	    git_diff_tree_to_tree(ret, by->git, before, after, NULL) < 0)
 		return git_err(err, -1, "the branch");
 	return 0;
 }
 
 /* An approval covers one action and nothing else, so the branch may bring nothing else. */
-static int check_only_action(const struct repo *r, const struct candidate *c, struct err *err)
+static int check_only_action(const struct judging *by, const struct candidate *c, struct err *err)
 {
 	git_diff *diff = NULL;
 	bool found = false;
-	int code = diff_of_branch(r, &c->head, &diff, err);
+	int code = diff_of_branch(by, &c->head, &diff, err);
 
 	for (size_t i = 0; code == 0 && i < git_diff_num_deltas(diff); i++) {
 		const git_diff_delta *d = git_diff_get_delta(diff, i);
@@ -53,44 +53,44 @@ static int check_only_action(const struct repo *r, const struct candidate *c, st
 	return code;
 }
 
-int candidate_look(const struct repo *r, const char *id, const git_oid *head, struct candidate *ret, struct err *err)
+int candidate_look(const struct judging *by, const char *id, const git_oid *head, struct candidate *ret, struct err *err)
 {
 	git_filemode_t mode;
 
 	ret->id = id;
 	ret->head = *head;
 	ret->path = vault_action_path(id);
-	if (check_only_action(r, ret, err) < 0)
+	if (check_only_action(by, ret, err) < 0)
 		return -1;
-	if (git_repo_entry(r->git, head, ret->path, &ret->blob, &mode, err) < 0)
+	if (git_repo_entry(by->git, head, ret->path, &ret->blob, &mode, err) < 0)
 		return -1;
-	return git_repo_blob(r->git, &ret->blob, ACTION_MAX_BYTES, &ret->text, err);
+	return git_repo_blob(by->git, &ret->blob, ACTION_MAX_BYTES, &ret->text, err);
 }
 
-int candidate_merge(const struct repo *r, const struct candidate *c, const git_signature *author, git_oid *ret, struct err *err)
+int candidate_merge(const struct judging *by, const struct candidate *c, const git_signature *author, git_oid *ret, struct err *err)
 {
-	const git_oid parents[] = {r->tip, c->head};
+	const git_oid parents[] = {by->tip, c->head};
 	struct git_change change = {c->path, c->text.data, c->text.len};
 
-	return git_repo_commit(r->git, parents, 2, &change, 1, author, "What if\n", ret, err);
+	return git_repo_commit(by->git, parents, 2, &change, 1, author, "What if\n", ret, err);
 }
 
 /* The branch's own author and time make it the same commit each time. */
-int candidate_judge(const struct repo *r, const struct candidate *c, struct judged *ret, struct err *err)
+int candidate_judge(const struct judging *by, const struct candidate *c, struct judged *ret, struct err *err)
 {
 	cleanup_git(git_commit) git_commit *head = NULL;
 	git_oid merged;
 
-	if (git_commit_lookup(&head, r->git, &c->head) < 0)
+	if (git_commit_lookup(&head, by->git, &c->head) < 0)
 		return git_err(err, -1, "the branch");
-	if (candidate_merge(r, c, git_commit_author(head), &merged, err) < 0)
+	if (candidate_merge(by, c, git_commit_author(head), &merged, err) < 0)
 		return -1;
-	return judge(r, &merged, c->id, ret, err);
+	return judged_at(by, &merged, c->id, ret, err);
 }
 
-bool proposal_has_landed(const struct repo *r, const char *id)
+bool candidate_has_landed(const struct judging *by, const char *id)
 {
 	struct ops_item item;
 
-	return ops_item(r->git, &r->tip, id, &item, NULL) == 0 && (item.action.there || item.result.there);
+	return ops_item(by->git, &by->tip, id, &item, NULL) == 0 && (item.action.there || item.result.there);
 }

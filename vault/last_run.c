@@ -2,8 +2,8 @@
  * The last run of a formula, and what an action would do otherwise. Results are read from the tree of one commit; what a run used is found by the
  * object ids that its result names, whatever stands at the path by now.
  */
-#include "cli/cli.h"
-#include "cli/judge.h"
+#include "vault/judged.h"
+
 #include "lib/cleanup.h"
 #include "vault/check.h"
 #include <stdlib.h>
@@ -24,9 +24,9 @@ static json_t *read_run(git_repository *git, const git_oid *blob, const char *fo
 	if (git_repo_blob(git, blob, RESULT_MAX, &text, NULL) < 0 || !memmem(text.data, text.len, formula, strlen(formula)))
 		return NULL;
 	result = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
-	name = text_of(json_object_get(result, "formula"), "name");
-	if (!name || strcmp(name, formula) != 0 || !text_of(result, "started_at") || !text_of(result, "timestamp") ||
-	    !text_of(result, "outcome") || !text_of(result, "id"))
+	name = json_text(json_object_get(result, "formula"), "name");
+	if (!name || strcmp(name, formula) != 0 || !json_text(result, "started_at") || !json_text(result, "timestamp") ||
+	    !json_text(result, "outcome") || !json_text(result, "id"))
 		return NULL;
 	return steal_ptr(&result);
 }
@@ -52,7 +52,7 @@ static int find_last(git_repository *git, const git_oid *commit, const char *for
 
 		if (vault_file_kind(git_tree_entry_name(e), id) == VAULT_FILE_RESULT)
 			run = read_run(git, git_tree_entry_id(e), formula);
-		if (run && (!last || strcmp(text_of(run, "timestamp"), text_of(last, "timestamp")) > 0)) {
+		if (run && (!last || strcmp(json_text(run, "timestamp"), json_text(last, "timestamp")) > 0)) {
 			json_decref(last);
 			last = steal_ptr(&run);
 		}
@@ -84,15 +84,15 @@ static int read_blob(git_repository *git, const char *hex, size_t max, struct bu
 
 static void compare_formula(git_repository *git, const json_t *run, const struct judged *j, json_t *changes)
 {
-	const char *then = text_of(json_object_get(run, "formula"), "blob");
+	const char *then = json_text(json_object_get(run, "formula"), "blob");
 	cleanup_formula struct formula old = FORMULA_INIT;
 	cleanup_buf struct buf text = BUF_INIT;
-	char now[OID_TEXT];
+	char now[GIT_OID_HEXSZ + 1];
 
-	if (then && strcmp(oid_text(&j->files.formula_blob, now), then) == 0)
+	if (then && strcmp(git_oid_tostr(now, sizeof(now), &j->files.formula_blob), then) == 0)
 		return;
 	say(changes, "since then: the formula's file changed (%.10s then, %.10s now)", then ? then : "unknown",
-	    oid_text(&j->files.formula_blob, now));
+	    git_oid_tostr(now, sizeof(now), &j->files.formula_blob));
 	if (read_blob(git, then, FORMULA_MAX_BYTES, &text) < 0 || formula_parse(j->formula.name, text.data, text.len, &old, NULL) < 0)
 		return;
 	const char *image_then = old.image ? old.image : "the dispatcher's runner image";
@@ -112,12 +112,12 @@ static void compare_secrets(const json_t *run, const struct judged *j, json_t *c
 
 	for (size_t i = 0; i < j->files.n_secrets; i++) {
 		const struct ops_secret *s = &j->files.secrets[i];
-		const char *old = text_of(then, s->name);
-		char now[OID_TEXT];
+		const char *old = json_text(then, s->name);
+		char now[GIT_OID_HEXSZ + 1];
 
 		if (!old)
 			say(changes, "since then: secret %s is new", s->name);
-		else if (strcmp(old, oid_text(&s->blob, now)) != 0)
+		else if (strcmp(old, git_oid_tostr(now, sizeof(now), &s->blob)) != 0)
 			say(changes, "since then: secret %s is another file", s->name);
 	}
 	json_object_foreach (then, name, blob) {
@@ -160,8 +160,8 @@ static void compare_action(git_repository *git, const json_t *run, const struct 
 	cleanup_action struct action old = ACTION_INIT;
 	cleanup_buf struct buf text = BUF_INIT;
 
-	if (read_blob(git, text_of(run, "action"), ACTION_MAX_BYTES, &text) < 0 ||
-	    action_parse(text_of(run, "id"), text.data, text.len, &old, NULL) < 0)
+	if (read_blob(git, json_text(run, "action"), ACTION_MAX_BYTES, &text) < 0 ||
+	    action_parse(json_text(run, "id"), text.data, text.len, &old, NULL) < 0)
 		return;
 	cleanup_json json_t *then = keys(old.inputs);
 	cleanup_json json_t *now = keys(j->action.inputs);
@@ -186,7 +186,7 @@ int risk_add_last_run(json_t *risk, git_repository *git, const git_oid *commit, 
 	compare_secrets(run, j, changes);
 	compare_action(git, run, j, changes);
 	json_object_set_new(risk, "last_run",
-	                    json_pack("{s:s, s:s, s:s, s:s?, s:o}", "id", text_of(run, "id"), "outcome", text_of(run, "outcome"),
-	                              "timestamp", text_of(run, "timestamp"), "image", text_of(run, "image"), "changes", changes));
+	                    json_pack("{s:s, s:s, s:s, s:s?, s:o}", "id", json_text(run, "id"), "outcome", json_text(run, "outcome"),
+	                              "timestamp", json_text(run, "timestamp"), "image", json_text(run, "image"), "changes", changes));
 	return 0;
 }
