@@ -159,12 +159,15 @@ void house_refuse(struct house *h, json_int_t ask, int code, const char *error)
 	house_answer(h, ask, code, json_pack("{s:o}", "error", opt_string(error)));
 }
 
-/* The row with the result, if it has one. */
+/* The row with the steps that have ended, and the result, if it has one. */
 static json_t *row_with_result(const struct house *h, const struct run *r)
 {
 	cleanup_free char *text = NULL;
 	json_t *row = house_row(r);
+	json_t *steps = transcript_steps(r->transcript);
 
+	if (steps)
+		json_object_set(row, "steps", steps);
 	if (r->state >= RUN_RECORDING && r->has_outcome && spool_result(h->args->spool_fd, r->id, &text, NULL) == 0)
 		json_object_set_new(row, "result", json_loads(text, 0, NULL));
 	return row;

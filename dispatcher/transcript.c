@@ -117,6 +117,11 @@ const char *transcript_current_step(const struct transcript *t)
 	return t ? t->current : NULL;
 }
 
+json_t *transcript_steps(const struct transcript *t)
+{
+	return t ? t->steps : NULL;
+}
+
 int transcript_sync(struct transcript *t, struct err *err)
 {
 	if (fsync(t->fd) < 0)

@@ -27,6 +27,8 @@ void transcript_output(struct transcript *t, const json_t *message);
 void transcript_artifact(struct transcript *t, const json_t *frame);
 /* The id of the step that runs, or NULL. */
 const char *transcript_current_step(const struct transcript *t);
+/* The steps that have ended, as a result lists them, or NULL. Borrowed. */
+json_t *transcript_steps(const struct transcript *t);
 
 /* Log and artifacts are on disk. */
 int transcript_sync(struct transcript *t, struct err *err);
