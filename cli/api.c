@@ -6,28 +6,72 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define TOKEN_FILE_MAX 4096
 #define CALL_MS 60000 /* POST …/run waits for a poll of the ops repo */
 
-void api_open(const struct config *config, struct api *ret)
+/* A variable of the environment; one that is empty is none. */
+static const char *variable(const char *name)
 {
-	const char *url = getenv("DISINTO_URL"), *token = getenv("DISINTO_TOKEN");
+	const char *value = getenv(name);
 
+	return value && *value ? value : NULL;
+}
+
+const char *api_url(void)
+{
+	return variable("DISINTO_URL");
+}
+
+/* The token, wiped by its buffer; empty where none is given. */
+static int read_token(struct buf *ret, struct err *err)
+{
+	const char *token = variable("DISINTO_TOKEN"), *file = variable("DISINTO_TOKEN_FILE");
+
+	if (token)
+		buf_adds(ret, token);
+	else if (file && file_read(file, TOKEN_FILE_MAX, ret, err) < 0)
+		return err_wrap(err, "DISINTO_TOKEN_FILE");
+	while (ret->len > 0 && isspace((unsigned char)ret->data[ret->len - 1]))
+		ret->data[--ret->len] = '\0';
+	for (size_t i = 0; i < ret->len; i++)
+		if (!isgraph((unsigned char)ret->data[i]))
+			return err_set(err, ERR_INVALID, "%s: is no token: it must be one word, as `disinto token add` printed it",
+			               token ? "DISINTO_TOKEN" : file);
+	return 0;
+}
+
+/* By TCP, with the token. */
+static int open_url(const struct config *config, struct api *ret, struct err *err)
+{
+	const char *ca_file = config->ca_file ? config->ca_file : variable("DISINTO_CA_FILE");
+	const char *url = api_url();
+	size_t len = strlen(url);
+	cleanup_buf struct buf token = BUF_INIT;
+
+	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+		return err_set(err, ERR_INVALID, "DISINTO_URL: '%s' does not begin with http:// or https://", url);
+	if (read_token(&token, err) < 0)
+		return -1;
+	while (len > 0 && url[len - 1] == '/')
+		len--;
+	ret->url = xasprintf("%.*s", (int)len, url);
+	ret->http =
+	    http_client_new(&(struct http_options){.base_url = ret->url, .bearer = token.len > 0 ? token.data : NULL, .ca_file = ca_file});
+	return 0;
+}
+
+int api_open(const struct config *config, struct api *ret, struct err *err)
+{
 	api_close(ret);
-	if (url && *url) {
-		size_t len = strlen(url);
-
-		while (len > 0 && url[len - 1] == '/')
-			len--;
-		ret->url = xasprintf("%.*s", (int)len, url);
-		ret->http = http_client_new(
-		    &(struct http_options){.base_url = ret->url, .bearer = token && *token ? token : NULL, .ca_file = config->ca_file});
-		return;
-	}
+	if (api_url())
+		return open_url(config, ret, err);
 	ret->socket = path_join(config->spool, "api.sock");
 	ret->http = http_client_new(&(struct http_options){.unix_socket = ret->socket, .base_url = "http://disinto"});
+	return 0;
 }
 
 void api_close(struct api *a)
@@ -104,6 +148,9 @@ const char *api_error(long status, const json_t *body)
 {
 	const char *error = json_string_value(json_object_get(body, "error"));
 
+	if (status == 401)
+		return "it knows no such token; DISINTO_TOKEN, or the file DISINTO_TOKEN_FILE, must hold one that `disinto token add` "
+		       "printed there";
 	if (error)
 		return error;
 	return status == 404 ? "not found" : "the dispatcher gave an answer that can't be read; are both of one version?";
@@ -126,10 +173,8 @@ int api_stream(struct api *a, const char *path, const struct api_stream *stream,
 
 int api_none(const struct config *config, struct err *err)
 {
-	const char *url = getenv("DISINTO_URL");
-
-	if (url && *url)
-		return err_set(err, ERR_UNREACHABLE, "no dispatcher answers at %s (DISINTO_URL); is its `listen` that address?", url);
+	if (api_url())
+		return err_set(err, ERR_UNREACHABLE, "no dispatcher answers at %s (DISINTO_URL); is its `listen` that address?", api_url());
 	return err_set(err, ERR_UNREACHABLE, "no dispatcher listens on %s/api.sock; start one with: disinto-dispatcher --config %s",
 	               config->spool, config->file);
 }

@@ -1,5 +1,6 @@
 /*
- * Client of the dispatcher's web role: of the one that listens on <spool>/api.sock, or, where DISINTO_URL is set, of the one there, with DISINTO_TOKEN.
+ * Client of the dispatcher's web role: of the one that listens on <spool>/api.sock, or, where DISINTO_URL is set, of the one there, with DISINTO_TOKEN
+ * or the token in the file that DISINTO_TOKEN_FILE names. For the latter no configuration is needed.
  */
 #ifndef CLI_API_H
 #define CLI_API_H
@@ -22,8 +23,10 @@ struct api {
 		NULL, NULL, NULL \
 	}
 
-/* Connects to nothing yet. */
-void api_open(const struct config *config, struct api *ret);
+/* DISINTO_URL, or NULL. */
+const char *api_url(void);
+/* Connects to nothing yet. ERR_INVALID and others: DISINTO_URL or the token's file is not good. */
+int api_open(const struct config *config, struct api *ret, struct err *err);
 void api_close(struct api *a);
 #define cleanup_api __attribute__((cleanup(api_close)))
 
@@ -59,5 +62,11 @@ int api_stream(struct api *a, const char *path, const struct api_stream *stream,
 
 /* "no dispatcher listens …" for commands that need one. Returns -1. */
 int api_none(const struct config *config, struct err *err);
+
+/*
+ * What commands begin with that only talk to a dispatcher: the configuration, as cli_site (cli.h) has it, and a dispatcher that answers. -1: there is none.
+ */
+struct args;
+int api_begin(const struct args *args, struct config *config, struct api *ret, struct err *err);
 
 #endif

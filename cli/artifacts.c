@@ -40,6 +40,9 @@ static int list_of_repo(const struct source *s, json_t **ret, struct err *err)
 	cleanup_json json_t *result = NULL;
 	struct ops_item item;
 
+	if (!cli_has_repo(s->config))
+		return err_set(err, ERR_NOT_FOUND, "%s: the dispatcher has no artifacts of it; disinto show %s says how it stands", s->id,
+		               s->id);
 	if (repo_ready(s->config, &repo, err) < 0 || ops_item(repo.git, &repo.tip, s->id, &item, err) < 0)
 		return -1;
 	result = runs_result(&repo, &item);
@@ -57,7 +60,11 @@ static int list_all(struct source *s, json_t **ret, struct err *err)
 	cleanup_json json_t *body = NULL;
 	long status = 0;
 
-	if (api_call(&s->api, "GET", path, &status, &body, NULL) < 0 || (status != 200 && status != 409))
+	if (api_call(&s->api, "GET", path, &status, &body, cli_has_repo(s->config) ? NULL : err) < 0)
+		return cli_has_repo(s->config) ? list_of_repo(s, ret, err) : -1;
+	if (status == 401 || status == 403)
+		return err_set(err, ERR_DENIED, "%s: %s", s->id, api_error(status, body));
+	if (status != 200 && status != 409)
 		return list_of_repo(s, ret, err);
 	if (status == 409)
 		return err_set(err, ERR_FAIL, "%s: %s; disinto logs -f %s follows it", s->id, api_error(status, body), s->id);
@@ -80,13 +87,20 @@ static int fetch(struct source *s, const char *name, struct buf *ret, struct err
 {
 	struct api_stream stream = {.on_data = on_data, .wake_fd = -1, .arg = ret};
 	cleanup_free char *path = xasprintf("/actions/%s/artifacts/%s", s->id, name);
-	cleanup_free char *file = xasprintf("%s/runs/%s/artifacts/%s", s->config->spool, s->id, name);
 	cleanup_err struct err why = ERR_INIT;
 	long status = 0;
 
-	if (api_stream(&s->api, path, &stream, &status, NULL) == 0 && status == 200)
+	if (api_stream(&s->api, path, &stream, &status, &why) == 0 && status == 200)
 		return 0;
+	if (!cli_has_repo(s->config)) {
+		if (status != 0)
+			return err_set(err, ERR_NOT_FOUND, "%s: the dispatcher does not give it", name);
+		err_move(err, &why);
+		return -1;
+	}
+	cleanup_free char *file = xasprintf("%s/runs/%s/artifacts/%s", s->config->spool, s->id, name);
 	buf_reset(ret);
+	err_clear(&why);
 	if (file_read(file, ARTIFACTS_MAX_BYTES, ret, &why) == 0)
 		return 0;
 	if (why.code == ERR_NOT_FOUND)
@@ -184,9 +198,8 @@ int cmd_artifacts(const struct args *args, struct err *err)
 
 	if (cli_id(s.id, err) < 0)
 		return CLI_USAGE;
-	if (cli_config(args, &config, err) < 0)
+	if (cli_site(args, &config, err) < 0 || api_open(&config, &s.api, err) < 0)
 		return CLI_FAILED;
-	api_open(&config, &s.api);
 	if (list_all(&s, &all, err) < 0)
 		return CLI_FAILED;
 	const json_t *kept = json_object_get(all, "artifacts");

@@ -160,6 +160,12 @@ int read_hidden(int fd, size_t max, unsigned char **ret, size_t *ret_len, struct
 
 /* The configuration of --config, DISINTO_CONFIG, … */
 int cli_config(const struct args *args, struct config *ret, struct err *err);
+/*
+ * The same for commands that can do with a dispatcher alone: where DISINTO_URL names one, there need not be a configuration. It is CONFIG_INIT then, and
+ * cli_has_repo says so.
+ */
+int cli_site(const struct args *args, struct config *ret, struct err *err);
+bool cli_has_repo(const struct config *config);
 /* -1 unless `id` can be an action's. */
 int cli_id(const char *id, struct err *err);
 

@@ -9,14 +9,6 @@
 
 #define AGAIN_MS 250 /* while the dispatcher's web role is being replaced */
 
-static int open_live(const struct args *args, struct config *config, struct api *api, struct err *err)
-{
-	if (cli_config(args, config, err) < 0)
-		return -1;
-	api_open(config, api);
-	return api_answers(api) ? 0 : api_none(config, err);
-}
-
 /* POST `path`; an answer of 2xx is success, and *ret its body (caller owns). */
 static int post(struct api *api, const char *path, json_t **ret, struct err *err)
 {
@@ -38,7 +30,7 @@ static int decide(const struct args *args, const char *path, const char *done, s
 	cleanup_api struct api api = API_INIT;
 	cleanup_json json_t *body = NULL;
 
-	if (open_live(args, &config, &api, err) < 0 || post(&api, path, &body, err) < 0)
+	if (api_begin(args, &config, &api, err) < 0 || post(&api, path, &body, err) < 0)
 		return CLI_FAILED;
 	cleanup_free char *reason = safe_line(text_of(body, "reason"));
 	note("%s: %s%s%s", args->command->name, done, *reason ? ": " : "", reason);
@@ -77,10 +69,12 @@ static void say_what_it_waits_for(struct api *api)
 	cleanup_json json_t *body = NULL;
 	long status = 0;
 
-	if (api_call(api, "GET", "/status", &status, &body, NULL) < 0 || !text_of(body, "hold"))
+	if (api_call(api, "GET", "/status", &status, &body, NULL) < 0 || status != 200)
 		return;
-	cleanup_free char *hold = safe_line(text_of(body, "hold"));
-	note("drain: %s", hold);
+	long long runs = json_integer_value(json_object_get(json_object_get(body, "workers"), "active"));
+	long long results = json_integer_value(json_object_get(body, "recording"));
+	if (runs + results > 0)
+		note("drain: waits for %lld runs and %lld results", runs, results);
 }
 
 static int say_drained(const struct args *args, const json_t *body)
@@ -93,14 +87,16 @@ static int say_drained(const struct args *args, const json_t *body)
 	return CLI_DONE;
 }
 
-/* Waits as long as the dispatcher lives, over a replaced role of it too. */
+/*
+ * Waits as long as the dispatcher lives, over a replaced role of it too. Asking to drain and waiting for it is one request: after a first one the dispatcher might have ended
+ * before a second.
+ */
 int cmd_drain(const struct args *args, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
 	cleanup_api struct api api = API_INIT;
-	cleanup_json json_t *body = NULL;
 
-	if (open_live(args, &config, &api, err) < 0 || post(&api, "/drain", &body, err) < 0)
+	if (api_begin(args, &config, &api, err) < 0)
 		return CLI_FAILED;
 	say_what_it_waits_for(&api);
 	for (;;) {

@@ -177,29 +177,55 @@ static void explain_others(struct api *api, json_t *rows)
 	}
 }
 
-/* Rows of repo and dispatcher together; one of the two is enough. */
-static int collect(const struct config *config, json_t *rows, struct err *err)
+/* What the dispatcher says. Caller owns. */
+static int actions(struct api *api, json_t **ret, struct err *err)
 {
-	cleanup_repo struct repo repo = REPO_INIT;
-	cleanup_api struct api api = API_INIT;
-	cleanup_err struct err repo_err = ERR_INIT;
 	cleanup_json json_t *body = NULL;
 	long status = 0;
-	bool live;
 
-	api_open(config, &api);
-	live = api_call(&api, "GET", "/actions", &status, &body, NULL) == 0 && status == 200;
-	if (repo_ready(config, &repo, &repo_err) == 0 && rows_of_repo(&repo, rows, &repo_err) == 0) {
+	if (api_call(api, "GET", "/actions", &status, &body, err) < 0)
+		return -1;
+	if (status != 200)
+		return err_set(err, ERR_FAIL, "%s", api_error(status, body));
+	*ret = steal_ptr(&body);
+	return 0;
+}
+
+/* What the ops repo says. Where it can't be read it is enough that the dispatcher answered. */
+static int collect_repo(const struct config *config, bool live, json_t *rows, struct err *err)
+{
+	cleanup_repo struct repo repo = REPO_INIT;
+	cleanup_err struct err why = ERR_INIT;
+
+	if (repo_ready(config, &repo, &why) == 0 && rows_of_repo(&repo, rows, &why) == 0) {
 		add_pending(&repo, rows);
-	} else if (live) {
-		cleanup_free char *why = safe_line(err_msg(&repo_err));
-
-		note("list: %s; what follows is only what the dispatcher knows", why);
-	} else {
-		err_move(err, &repo_err);
+		return 0;
+	}
+	if (!live) {
+		err_move(err, &why);
 		return -1;
 	}
-	if (live) {
+	cleanup_free char *text = safe_line(err_msg(&why));
+	note("list: %s; what follows is only what the dispatcher knows", text);
+	return 0;
+}
+
+/* Rows of repo and dispatcher together; one of the two is enough, but a dispatcher that is asked for by its address must answer. */
+static int collect(const struct config *config, json_t *rows, struct err *err)
+{
+	cleanup_api struct api api = API_INIT;
+	cleanup_err struct err why = ERR_INIT;
+	cleanup_json json_t *body = NULL;
+
+	if (api_open(config, &api, err) < 0)
+		return -1;
+	if (actions(&api, &body, &why) < 0 && api_url()) {
+		err_move(err, &why);
+		return -1;
+	}
+	if (cli_has_repo(config) && collect_repo(config, body != NULL, rows, err) < 0)
+		return -1;
+	if (body) {
 		api_explain(&api, json_object_get(body, "actions"));
 		overlay(rows, json_object_get(body, "actions"));
 		explain_others(&api, rows);
@@ -281,7 +307,7 @@ int cmd_list(const struct args *args, struct err *err)
 		        state);
 		return CLI_USAGE;
 	}
-	if (cli_config(args, &config, err) < 0 || collect(&config, rows, err) < 0)
+	if (cli_site(args, &config, err) < 0 || collect(&config, rows, err) < 0)
 		return CLI_FAILED;
 	sorted = arrange(rows, state);
 	if (args_has(args, "json"))

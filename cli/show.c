@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/judge.h"
 #include "cli/runs.h"
+#include "cli/watch.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -20,24 +21,28 @@ static int begin(const struct args *args, struct config *ret, struct err *err)
 {
 	if (cli_id(args_operand(args, 0), err) < 0)
 		return CLI_USAGE;
-	return cli_config(args, ret, err) < 0 ? CLI_FAILED : 0;
+	return cli_site(args, ret, err) < 0 ? CLI_FAILED : 0;
 }
 
 /* show */
 
-/* What the dispatcher says of it, or NULL. Caller owns. */
-static json_t *live_row(const struct config *config, const char *id)
+/* What the dispatcher says of it: *ret stays NULL where it knows nothing of it. -1: none answers, or not to this token. Caller owns. */
+static int live_row(const struct config *config, const char *id, json_t **ret, struct err *err)
 {
 	cleanup_api struct api api = API_INIT;
 	cleanup_free char *path = xasprintf("/actions/%s", id);
 	cleanup_json json_t *row = NULL;
 	long status = 0;
 
-	api_open(config, &api);
-	if (api_call(&api, "GET", path, &status, &row, NULL) < 0 || status != 200 || !json_is_object(row))
-		return NULL;
+	if (api_open(config, &api, err) < 0 || api_call(&api, "GET", path, &status, &row, err) < 0)
+		return -1;
+	if (status == 401 || status == 403)
+		return err_set(err, ERR_DENIED, "%s", api_error(status, row));
+	if (status != 200 || !json_is_object(row))
+		return 0;
 	api_explain_one(&api, row);
-	return steal_ptr(&row);
+	*ret = steal_ptr(&row);
+	return 0;
 }
 
 /* Adds what was asked for: the action with its risk, or why it can't run; for a proposal, the branch. */
@@ -137,28 +142,47 @@ static void print_one(const json_t *all)
 		print_pair(stdout, "reason", text_of(all, "reason"));
 }
 
+/* What repo and dispatcher know together; one of the two is enough. Caller owns. */
+static int show_all(const struct config *config, const char *id, json_t **ret, struct err *err)
+{
+	cleanup_json json_t *all = NULL;
+	cleanup_json json_t *live = NULL;
+	cleanup_err struct err why = ERR_INIT;
+	int answered = live_row(config, id, &live, &why);
+
+	if (!cli_has_repo(config)) {
+		if (answered < 0)
+			err_move(err, &why);
+		else if (!live)
+			err_set(err, ERR_NOT_FOUND, "the dispatcher knows no action %s; disinto list shows what there is", id);
+		*ret = steal_ptr(&live);
+		return *ret ? 0 : -1;
+	}
+	err_clear(&why);
+	if (show_repo(config, id, &all, &why) == 0) {
+		if (live)
+			json_object_update(all, live);
+	} else if (live) {
+		note("show: %s; what follows is only what the dispatcher knows", err_msg(&why));
+		all = json_incref(live);
+	} else {
+		err_move(err, &why);
+		return -1;
+	}
+	*ret = steal_ptr(&all);
+	return 0;
+}
+
 int cmd_show(const struct args *args, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
 	cleanup_json json_t *all = NULL;
-	cleanup_json json_t *live = NULL;
-	cleanup_err struct err why = ERR_INIT;
-	const char *id = args_operand(args, 0);
 	int code = begin(args, &config, err);
 
 	if (code != 0)
 		return code;
-	live = live_row(&config, id);
-	if (show_repo(&config, id, &all, &why) < 0) {
-		if (!live) {
-			err_move(err, &why);
-			return CLI_FAILED;
-		}
-		note("show: %s; what follows is only what the dispatcher knows", err_msg(&why));
-		all = json_incref(live);
-	} else if (live) {
-		json_object_update(all, live);
-	}
+	if (show_all(&config, args_operand(args, 0), &all, err) < 0)
+		return CLI_FAILED;
 	if (args_has(args, "json"))
 		return print_json(all);
 	print_one(all);
@@ -172,7 +196,7 @@ static int on_log(const char *data, size_t len, void *arg)
 	return follow_data(data, len, arg);
 }
 
-/* From the dispatcher. 0: done; 1: it has none. */
+/* From the dispatcher. 0: done; 1: it has none, and err says what it said. */
 static int stream_log(const struct config *config, const char *id, bool follow, int lines, struct follow *f, struct err *err)
 {
 	cleanup_api struct api api = API_INIT;
@@ -181,10 +205,15 @@ static int stream_log(const struct config *config, const char *id, bool follow, 
 	                                    : xasprintf("/workers/%s/logs?lines=0%s", id, follow ? "&follow=1" : "");
 	long status = 0;
 
-	api_open(config, &api);
-	if (api_stream(&api, path, &stream, &status, err) < 0)
+	if (api_open(config, &api, err) < 0 || api_stream(&api, path, &stream, &status, err) < 0)
 		return -1;
-	return status == 200 ? 0 : 1;
+	if (status == 200)
+		return 0;
+	if (status == 404)
+		err_set(err, ERR_NOT_FOUND, "%s: the dispatcher has no log of it; disinto show %s says how it stands", id, id);
+	else
+		err_set(err, ERR_FAIL, "%s: %s", id, api_error(status, NULL));
+	return 1;
 }
 
 /* Where the last `lines` lines of a text begin. */
@@ -245,10 +274,52 @@ static int result_log(const struct config *config, const char *id, int lines, st
 	return 0;
 }
 
+/* Whole, from the dispatcher, the spool, or the result, whichever has it. */
+static int print_log(const struct config *config, const char *id, int lines, struct follow *f, struct err *err)
+{
+	cleanup_err struct err why = ERR_INIT;
+	int code = stream_log(config, id, false, lines, f, &why);
+
+	if (code != 0 && (f->written > 0 || !cli_has_repo(config))) {
+		err_move(err, &why);
+		return -1;
+	}
+	if (code == 0 || spool_log(config, id, lines, f, NULL) == 0)
+		return 0;
+	return result_log(config, id, lines, f, err);
+}
+
+/* Goes on until the action is finished, and tells how it ended. 0, CLI_FAILED, or 1: no dispatcher follows it. */
+static int follow_log(const struct config *config, const char *id, int lines, struct follow *f, struct err *err)
+{
+	cleanup_watch struct watch w = WATCH_INIT;
+	cleanup_err struct err why = ERR_INIT;
+	int code;
+
+	w.command = "logs";
+	w.id = id;
+	w.config = config;
+	w.follow = *f;
+	if (watch_begin(&w, err) < 0)
+		return CLI_FAILED;
+	if (watch_ask(&w, &why) < 0) {
+		if (cli_has_repo(config) && why.code != ERR_DENIED)
+			return 1;
+		err_move(err, &why);
+		return CLI_FAILED;
+	}
+	/* Which part of a log its last lines are can't be told twice, so there is no second try. */
+	code = lines > 0 ? stream_log(config, id, true, lines, f, err) : watch_follow(&w, err);
+	if (code == 0 && lines > 0)
+		code = watch_ask(&w, err);
+	if (code == 0 && json_is_object(json_object_get(w.row, "result")))
+		watch_summary(&w, json_object_get(w.row, "result"));
+	return code == 0 ? CLI_DONE : CLI_FAILED;
+}
+
 int cmd_logs(const struct args *args, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
-	cleanup_err struct err why = ERR_INIT;
 	struct follow f = {.fd = STDOUT_FILENO, .safe = term_is(STDOUT_FILENO)};
 	const char *id = args_operand(args, 0);
 	int lines;
@@ -258,19 +329,11 @@ int cmd_logs(const struct args *args, struct err *err)
 		return code;
 	if (args_int(args, "lines", 1, 1000000000, 0, &lines, err) < 0)
 		return CLI_USAGE;
-	code = stream_log(&config, id, args_has(args, "follow"), lines, &f, &why);
-	if (code < 0 && f.written > 0) {
-		follow_end(&f);
-		err_move(err, &why);
-		return CLI_FAILED;
-	}
-	if (code != 0 && spool_log(&config, id, lines, &f, err) < 0) {
-		err_clear(err);
-		if (result_log(&config, id, lines, &f, err) < 0)
-			return CLI_FAILED;
-	}
+	code = args_has(args, "follow") ? follow_log(&config, id, lines, &f, err) : 1;
+	if (code == 1)
+		code = print_log(&config, id, lines, &f, err);
 	follow_end(&f);
-	return CLI_DONE;
+	return code;
 }
 
 /* cancel */
@@ -282,16 +345,9 @@ int cmd_cancel(const struct args *args, struct err *err)
 	cleanup_json json_t *body = NULL;
 	cleanup_free char *path = xasprintf("/workers/%s", args_operand(args, 0));
 	long status = 0;
-	int code = begin(args, &config, err);
-
-	if (code != 0)
-		return code;
-	api_open(&config, &api);
-	if (!api_answers(&api)) {
-		api_none(&config, err);
-		return CLI_FAILED;
-	}
-	if (api_call(&api, "DELETE", path, &status, &body, err) < 0)
+	if (cli_id(args_operand(args, 0), err) < 0)
+		return CLI_USAGE;
+	if (api_begin(args, &config, &api, err) < 0 || api_call(&api, "DELETE", path, &status, &body, err) < 0)
 		return CLI_FAILED;
 	if (status != 202) {
 		err_set(err, ERR_FAIL, "%s: %s; disinto show %s says how it stands", args_operand(args, 0), api_error(status, body),

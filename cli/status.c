@@ -140,14 +140,7 @@ int cmd_status(const struct args *args, struct err *err)
 	cleanup_json json_t *body = NULL;
 	long status = 0;
 
-	if (cli_config(args, &config, err) < 0)
-		return CLI_FAILED;
-	api_open(&config, &api);
-	if (!api_answers(&api)) {
-		api_none(&config, err);
-		return CLI_FAILED;
-	}
-	if (api_call(&api, "GET", "/status", &status, &body, err) < 0)
+	if (api_begin(args, &config, &api, err) < 0 || api_call(&api, "GET", "/status", &status, &body, err) < 0)
 		return CLI_FAILED;
 	if (status != 200 || !json_is_object(body)) {
 		err_set(err, ERR_FAIL, "%s", api_error(status, body));

@@ -15,12 +15,7 @@ static int call(const struct args *args, const char *method, const char *path, j
 	cleanup_json json_t *body = NULL;
 	long status = 0;
 
-	if (cli_config(args, &config, err) < 0)
-		return -1;
-	api_open(&config, &api);
-	if (!api_answers(&api))
-		return api_none(&config, err);
-	if (api_call(&api, method, path, &status, &body, err) < 0)
+	if (api_begin(args, &config, &api, err) < 0 || api_call(&api, method, path, &status, &body, err) < 0)
 		return -1;
 	if (status < 200 || status > 299)
 		return err_set(err, ERR_FAIL, "%s", api_error(status, body));
