@@ -201,8 +201,8 @@ static int stream_log(const struct config *config, const char *id, bool follow, 
 {
 	cleanup_api struct api api = API_INIT;
 	struct api_stream stream = {.on_data = on_log, .wake_fd = -1, .arg = f};
-	cleanup_free char *path = lines > 0 ? xasprintf("/workers/%s/logs?lines=%d%s", id, lines, follow ? "&follow=1" : "")
-	                                    : xasprintf("/workers/%s/logs?lines=0%s", id, follow ? "&follow=1" : "");
+	cleanup_free char *path = lines > 0 ? xasprintf("/workers/%s/logs?footer=0&lines=%d%s", id, lines, follow ? "&follow=1" : "")
+	                                    : xasprintf("/workers/%s/logs?footer=0&lines=0%s", id, follow ? "&follow=1" : "");
 	long status = 0;
 
 	if (api_open(config, &api, err) < 0 || api_stream(&api, path, &stream, &status, err) < 0)

@@ -201,7 +201,7 @@ static bool left_alone(const struct watch *w)
 
 int watch_follow(struct watch *w, struct err *err)
 {
-	cleanup_free char *path = xasprintf("/workers/%s/logs?lines=0&follow=1", w->id);
+	cleanup_free char *path = xasprintf("/workers/%s/logs?footer=0&lines=0&follow=1", w->id);
 	struct api_stream stream = {.on_data = on_log, .on_wake = on_tick, .wake_fd = w->timer, .arg = w};
 	int code = 0;
 

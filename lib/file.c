@@ -255,3 +255,11 @@ char *time_format(int64_t wall_ms, char buf[static 21])
 	strftime(buf, 21, "%Y-%m-%dT%H:%M:%SZ", &tm);
 	return buf;
 }
+
+int64_t time_parse(const char *text)
+{
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+
+	return end && !*end ? (int64_t)timegm(&tm) * 1000 : -1;
+}

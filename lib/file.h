@@ -41,5 +41,7 @@ int64_t now_wall_ms(void);
 int64_t now_mono_ms(void);
 /* "2026-03-31T10:00:04Z" (RFC 3339, UTC, whole seconds) into buf of at least 21 bytes; returns buf. Outside of the years 1970 to 9999: their nearest second. */
 char *time_format(int64_t wall_ms, char buf[static 21]);
+/* What time_format wrote; -1: it did not write this. */
+int64_t time_parse(const char *text);
 
 #endif

@@ -1,6 +1,9 @@
-/* Logs, whole or followed. */
+/* Logs, whole or followed; of a run that has ended with a last line that says so: [EXIT:0] 2026-03-31T10:00:04Z. */
 #include "dispatcher/web/web.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
 
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +33,45 @@ static off_t tail_offset(int fd, long lines)
 	return 0;
 }
 
+/* A row's last line, in brackets: how it ended, where a process did end as its exit code, and when. NULL: not known. */
+static char *footer(const struct web *w, const char *id)
+{
+	const json_t *row = json_object_get(w->rows, id), *code = json_object_get(row, "exit_code");
+	const char *outcome = json_string_value(json_object_get(row, "outcome"));
+	const char *at = json_string_value(json_object_get(row, "finished_at"));
+
+	if (!outcome || !at)
+		return NULL;
+	return json_is_integer(code) ? xasprintf("[EXIT:%d] %s\n", (int)json_integer_value(code), at)
+	                             : xasprintf("[EXIT:%s] %s\n", outcome, at);
+}
+
+/* It begins a line, whatever the log ended with. */
+static char *footer_after(const struct request *q)
+{
+	cleanup_free char *line = footer(q->web, q->id);
+	char last = '\n';
+
+	if (q->at > 0 && pread(q->log_fd, &last, 1, q->at - 1) != 1)
+		last = '\n';
+	return line ? xasprintf("%s%s", last == '\n' ? "" : "\n", line) : NULL;
+}
+
+static ssize_t read_footer(struct request *q, char *out, size_t max)
+{
+	if (q->wants_footer) {
+		q->wants_footer = false;
+		q->piece = footer_after(q);
+		q->piece_at = 0;
+	}
+	if (!q->piece || !q->piece[q->piece_at])
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	size_t n = strnlen(q->piece + q->piece_at, max);
+	memcpy(out, q->piece + q->piece_at, n);
+	q->piece_at += n;
+	return (ssize_t)n;
+}
+
 static ssize_t read_log(void *request, uint64_t pos, char *out, size_t max)
 {
 	struct request *q = request;
@@ -43,7 +85,9 @@ static ssize_t read_log(void *request, uint64_t pos, char *out, size_t max)
 	if (n < 0)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	/* After a restart of the dispatcher the file is written again from its beginning: shorter for a moment, with the same bytes. */
-	if (!q->follow || web_log_is_whole(q->web, q->id))
+	if (web_log_is_whole(q->web, q->id))
+		return read_footer(q, out, max);
+	if (!q->follow)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	q->asleep = true;
 	MHD_suspend_connection(q->connection);

@@ -157,6 +157,7 @@ static enum MHD_Result get_logs(struct request *q, const char *op)
 	const char *lines = query(q, "lines");
 
 	q->follow = query_is(q, "follow", "1");
+	q->wants_footer = !query_is(q, "footer", "0");
 	q->lines = lines ? strtol(lines, NULL, 10) : q->follow ? 0 : LOG_LINES;
 	q->wants_logs = q->follow && !web_has_log(q->web, q->id);
 	if (!q->wants_logs)

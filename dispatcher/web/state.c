@@ -2,10 +2,11 @@
 #include "dispatcher/confine.h"
 #include "dispatcher/web/web.h"
 #include "lib/buf.h"
+#include "lib/cleanup.h"
 #include "lib/file.h"
 
+#include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 
 static const char *row_text(const json_t *row, const char *key)
 {
@@ -74,9 +75,27 @@ json_t *web_healthz(const struct web *w, int *ret_code)
 	    json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b}", "status", well ? "ok" : "unwell", "runner_id", w->args->dispatcher_id,
 	              "active_sessions", (json_int_t)status_int(w, "active"), "capacity", (json_int_t)w->args->config->capacity, "queued",
 	              (json_int_t)status_int(w, "queued"), "last_poll_age_ms", (json_int_t)poll_age_ms(w), "draining",
-	              json_is_true(json_object_get(w->status, "draining")), "locked", json_object_size(w->rows) > 0);
+	              json_is_true(json_object_get(w->status, "draining")), "locked", w->locked);
 	json_object_set_new(o, "roles", or_null(json_object_get(w->status, "roles")));
 	return o;
+}
+
+/* A line of /proc/meminfo; 0: not known. */
+static json_int_t megabytes(const char *meminfo, const char *key)
+{
+	const char *line = meminfo ? strstr(meminfo, key) : NULL;
+	return line ? strtoll(line + strlen(key), NULL, 10) / 1024 : 0;
+}
+
+/* What programs can still get counts what the kernel keeps of files. */
+static json_t *memory(void)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+
+	if (file_read("/proc/meminfo", 65536, &text, NULL) < 0)
+		buf_adds(&text, "");
+	return json_pack("{s:I, s:I}", "total_mb", megabytes(text.data, "MemTotal:"), "available_mb",
+	                 megabytes(text.data, "MemAvailable:"));
 }
 
 json_t *web_status(const struct web *w)
@@ -84,19 +103,15 @@ json_t *web_status(const struct web *w)
 	static const char *const same[] = {"dispatcher_id", "ops_repo", "branch",   "poll",     "engine", "keyring",  "outbox",
 	                                   "hold",          "roles",    "misnamed", "draining", "ledger", "replaced", "notes"};
 	int64_t active = status_int(w, "active"), max = w->args->config->capacity;
-	struct sysinfo mem = {0};
 
-	sysinfo(&mem);
-	json_t *o = json_pack("{s:s, s:s, s:I, s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:b, s:i}, s:s}", "status",
+	json_t *o = json_pack("{s:s, s:s, s:I, s:{s:I, s:I, s:I}, s:o, s:{s:b, s:i}, s:s}", "status",
 	                      !w->status                                             ? "starting"
 	                      : json_is_true(json_object_get(w->status, "draining")) ? "draining"
 	                                                                             : "running",
 	                      "version", DISINTO_VERSION, "uptime_seconds",
 	                      w->status ? (json_int_t)((now_wall_ms() - status_int(w, "started_ms")) / 1000) : 0, "workers", "active",
-	                      (json_int_t)active, "max", (json_int_t)max, "available", (json_int_t)(max - active), "memory", "total_mb",
-	                      (json_int_t)(mem.totalram / 1048576 * mem.mem_unit), "available_mb",
-	                      (json_int_t)((mem.freeram + mem.bufferram) / 1048576 * mem.mem_unit), "pulse", "enabled", 1,
-	                      "interval_seconds", w->args->config->poll_seconds, "manager", "docker");
+	                      (json_int_t)active, "max", (json_int_t)max, "available", (json_int_t)(max - active), "memory", memory(),
+	                      "pulse", "enabled", 1, "interval_seconds", w->args->config->poll_seconds, "manager", "docker");
 	for (size_t i = 0; i < sizeof same / sizeof *same; i++)
 		json_object_set_new(o, same[i], or_null(json_object_get(w->status, same[i])));
 	const char *note = separation_note(w->args->config);
@@ -129,18 +144,26 @@ json_t *web_tokens(const struct web *w)
 	return json_pack("{s:o}", "tokens", list);
 }
 
+/* The shape that clients of task servers know; what runs no task has no repo. */
+static json_t *worker(const char *id, const json_t *row)
+{
+	const char *start = row_text(row, "started_at");
+	int64_t since = start ? time_parse(start) : -1, age = since < 0 ? 0 : now_wall_ms() - since;
+
+	return json_pack("{s:s, s:O?, s:O, s:O?, s:O?, s:O?, s:O?, s:I}", "task_id", id, "repo", json_object_get(row, "repo"), "status",
+	                 json_object_get(row, "state"), "formula", json_object_get(row, "formula"), "step", json_object_get(row, "step"),
+	                 "attempt", json_object_get(row, "attempt"), "start_time", json_object_get(row, "started_at"), "elapsed_minutes",
+	                 (json_int_t)(age > 0 ? age / 60000 : 0));
+}
+
 json_t *web_workers(const struct web *w)
 {
 	const char *id;
 	json_t *row, *list = json_array();
 
-	json_object_foreach (w->rows, id, row) {
-		if (!is_state(row, "running") && !is_state(row, "starting"))
-			continue;
-		json_array_append_new(list, json_pack("{s:s, s:n, s:O?, s:O?, s:O?}", "task_id", id, "repo", "formula",
-		                                      json_object_get(row, "formula"), "start_time", json_object_get(row, "started_at"),
-		                                      "step", json_object_get(row, "step")));
-	}
+	json_object_foreach (w->rows, id, row)
+		if (is_state(row, "running") || is_state(row, "starting"))
+			json_array_append_new(list, worker(id, row));
 	return json_pack("{s:o}", "workers", list);
 }
 

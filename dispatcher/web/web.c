@@ -51,6 +51,7 @@ static void hear_run(struct web *w, struct msg *m)
 	if (!id)
 		return;
 	json_object_del(m->body, "kind");
+	w->locked |= json_is_string(json_object_get(m->body, "started_at"));
 	web_event(w, "run", m->body);
 	if (json_is_true(json_object_get(m->body, "forgotten"))) {
 		json_object_del(w->rows, id);

@@ -36,7 +36,7 @@ struct request {
 	json_int_t ask;  /* number of the ASK, 0: none yet */
 	bool asleep;     /* suspended */
 	bool wants_logs; /* a log: asked for as soon as there is one */
-	bool follow;
+	bool follow, wants_footer;
 	long lines;     /* the last so many, 0: all */
 	char *id;       /* of the action, or a token's name; NULL: about none */
 	char *artifact; /* a file of this name, instead of a log; NULL: none */
@@ -71,6 +71,7 @@ struct web {
 	json_t *status; /* last STATUS; NULL before the first */
 	json_t *rows;   /* id -> last RUN */
 	json_t *tokens; /* the last TOKENS; NULL: none */
+	bool locked;    /* something that the spool knows has run here */
 	struct hook_secret hook;
 	struct web_events events;
 	struct requests requests;

@@ -270,6 +270,9 @@ static void test_time(void **state)
 {
 	(void)state;
 	char text[21];
+	assert_int_equal(time_parse("2026-03-31T10:00:04Z"), INT64_C(1774951204000));
+	assert_int_equal(time_parse("2026-03-31T10:00:04Z "), -1);
+	assert_int_equal(time_parse("yesterday"), -1);
 	assert_string_equal(time_format(0, text), "1970-01-01T00:00:00Z");
 	assert_string_equal(time_format(INT64_C(1774951204999), text), "2026-03-31T10:00:04Z");
 	assert_string_equal(time_format(INT64_C(1709164800000), text), "2024-02-29T00:00:00Z");

@@ -140,7 +140,7 @@ static enum err_code poll_fails(const struct git_place *place, struct err *err)
 	return (enum err_code)err->code;
 }
 
-static void test_wrong_host_key(void **state)
+static void test_parity_C14_pinned_host_key(void **state)
 {
 	struct fixture *f = *state;
 	cleanup_err struct err err = ERR_INIT;
@@ -434,7 +434,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_http, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_http_v0, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_ssh, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_wrong_host_key, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_parity_C14_pinned_host_key, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_wrong_token, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_url_password_is_not_shown, setup, teardown),
 	    cmocka_unit_test(test_addresses),

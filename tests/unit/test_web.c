@@ -210,6 +210,71 @@ static void test_last_lines_of_a_log(void **state)
 	http_response_free(&a.response);
 }
 
+static char *whole_log(struct site *s, const char *path, const char *text)
+{
+	struct asked a = {.site = s, .api = true, .method = "GET", .path = path, .response = HTTP_RESPONSE_INIT};
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, ask_thread, &a);
+	json_int_t number = expect_ask(s, "logs", "a");
+	cleanup_fd int log = make_log(s, text);
+	tell(s, msg_new(MSG_LOG_FILE, "{s:I}", "ask", number), dup(log));
+	pthread_join(thread, NULL);
+	char *body = xstrdup(a.response.body.data);
+	http_response_free(&a.response);
+	cleanup_free char *file = path_join(s->dir, "log");
+	unlink(file);
+	return body;
+}
+
+static void test_parity_C8_footer_of_a_log(void **state)
+{
+	static const struct {
+		int code;
+		const char *path, *log, *seen;
+	} all[] = {{7, "/workers/a/logs", "one\n", "one\n[EXIT:7] 2026-03-31T10:00:04Z\n"},
+	           {0, "/workers/a/logs", "one", "one\n[EXIT:0] 2026-03-31T10:00:04Z\n"},
+	           {0, "/workers/a/logs?lines=1", "one\ntwo", "two\n[EXIT:0] 2026-03-31T10:00:04Z\n"},
+	           {0, "/workers/a/logs", "", "[EXIT:0] 2026-03-31T10:00:04Z\n"},
+	           {-1, "/workers/a/logs?follow=1", "one\n", "one\n[EXIT:lost] 2026-03-31T10:00:04Z\n"},
+	           {0, "/workers/a/logs?footer=0", "one", "one"}};
+	struct site *s = *state;
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		json_t *code = all[i].code < 0 ? json_null() : json_integer(all[i].code);
+		tell(s,
+		     msg_new(MSG_RUN, "{s:s, s:s, s:s, s:o, s:s, s:i}", "id", "a", "state", "finished", "outcome",
+		             all[i].code < 0 ? "lost" : "succeeded", "exit_code", code, "finished_at", "2026-03-31T10:00:04Z", "attempt",
+		             (int)i),
+		     -1);
+		cleanup_free char *row = xasprintf("\"attempt\":%zu", i);
+		wait_for_row(s, row);
+		cleanup_free char *body = whole_log(s, all[i].path, all[i].log);
+		assert_string_equal(body, all[i].seen);
+	}
+}
+
+static void test_parity_C6_workers(void **state)
+{
+	struct site *s = *state;
+	cleanup_free char *body = NULL;
+	char start[21];
+
+	time_format(now_wall_ms() - 150000, start);
+	tell(s,
+	     msg_new(MSG_RUN, "{s:s, s:s, s:s, s:i, s:s, s:s}", "id", "a", "state", "running", "formula", "hello", "attempt", 1, "step",
+	             "one", "started_at", start),
+	     -1);
+	tell_run(s, "b", "queued", NULL);
+	tell_run(s, "c", "finished", "failed");
+	wait_for_row(s, "\"c\"");
+	assert_int_equal(ask(s, true, "GET", "/workers", &body), 200);
+	cleanup_free char *wanted = xasprintf("{\"workers\":[{\"task_id\":\"a\",\"repo\":null,\"status\":\"running\",\"formula\":\"hello\","
+	                                      "\"step\":\"one\",\"attempt\":1,\"start_time\":\"%s\",\"elapsed_minutes\":2}]}",
+	                                      start);
+	assert_string_equal(body, wanted);
+}
+
 static void test_artifacts_are_handed_out_whole(void **state)
 {
 	struct site *s = *state;
@@ -265,6 +330,8 @@ int main(void)
 	    T(test_ping_is_answered),
 	    T(test_log_is_followed_from_before_its_beginning_to_its_end),
 	    T(test_last_lines_of_a_log),
+	    T(test_parity_C8_footer_of_a_log),
+	    T(test_parity_C6_workers),
 	    T(test_artifacts_are_handed_out_whole),
 	    T(test_artifacts_have_plain_names),
 	};
