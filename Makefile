@@ -19,7 +19,7 @@ DEPS = build-essential pkg-config git libgit2-dev libcurl4-openssl-dev libjansso
        libmicrohttpd-dev docker.io iptables iproute2 procps busybox-static jq curl ca-certificates
 TEST_DEPS = libcmocka-dev zlib1g-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
             shellcheck mmdebstrap nodejs npm docker-registry musl-tools \
-            chromium openssl
+            chromium openssl docker-compose caddy
 
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
@@ -57,6 +57,7 @@ $(BUILD)/%.o: %.c
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # The dashboard's files and the templates stand in the programs as they are.
+$(BUILD)/compose/model.o $(BUILD)/san/compose/model.o $(BUILD)/fuzz/compose/model.o: templates/compose.yaml templates/Caddyfile templates/env.example
 $(BUILD)/dispatcher/web/page.o $(BUILD)/san/dispatcher/web/page.o: $(wildcard dispatcher/web/page/*)
 $(BUILD)/cli/templates.o $(BUILD)/san/cli/templates.o: $(wildcard templates/*.yaml templates/*/*)
 

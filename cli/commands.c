@@ -40,6 +40,12 @@ static const struct cli_option init_options[] = {
     END,
 };
 
+static const struct cli_option render_options[] = {
+    {"dry-run", 'n', NULL, "write nothing, show what would change; exit code 1 if anything would"},
+    {"force", 'f', NULL, "replace docker-compose.yml even if somebody changed it"},
+    END,
+};
+
 static const struct cli_option add_options[] = {
     {"force", 'f', NULL, "replace a secret of that name without asking"},
     LAND,
@@ -172,6 +178,8 @@ const struct command commands[] = {
     {"token list", "", 0, 0, "list the keys to the HTTP API", only_json, "disinto token list", cmd_token_list, 0},
     {"token revoke", "NAME", 1, 1, "take a key to the HTTP API back", none, "disinto token revoke dashboard", cmd_token_revoke, 0},
     {"status", "", 0, 0, "show the dispatcher: roles, engine, last poll, capacity", only_json, "disinto status", cmd_status, 0},
+    {"compose render", "", 0, 0, "bring docker-compose.yml, Caddyfile and .env.example of the site up to date", render_options,
+     "disinto compose render --dry-run", cmd_compose_render, 0},
     {"version", "", 0, 0, "print the version", only_json, "disinto version", cmd_version, 0},
     {"help", "[COMMAND…]", 0, 2, "explain a command", none, "disinto help propose", cmd_help, 0},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, 0},

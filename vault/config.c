@@ -16,8 +16,7 @@
 
 static const struct json_limits limits = {CONFIG_MAX_BYTES, 8};
 
-/* "approval.minimum" -> "DISINTO_APPROVAL_MINIMUM". Caller frees. */
-static char *variable_name(const char *key)
+char *config_variable_name(const char *key)
 {
 	cleanup_buf struct buf b = BUF_INIT;
 
@@ -129,12 +128,12 @@ static int check_variables(struct err *err)
 		bool ours = strncmp(variable, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) == 0;
 
 		for (size_t i = 0; ours && i < n_config_keys; i++) {
-			cleanup_free char *known = variable_name(config_keys[i].name);
+			cleanup_free char *known = config_variable_name(config_keys[i].name);
 
 			ours = strcmp(known, variable) != 0;
 		}
 		for (size_t i = 0; ours && i < n_config_keys; i++) {
-			cleanup_free char *known = variable_name(config_keys[i].name);
+			cleanup_free char *known = config_variable_name(config_keys[i].name);
 
 			if (distance(variable + strlen(VARIABLE_PREFIX), known + strlen(VARIABLE_PREFIX)) <= 2)
 				return err_set(err, ERR_INVALID, "%s: is no variable of disinto; a near name is %s", variable, known);
@@ -172,7 +171,7 @@ static int read_value(const struct config_key *key, const json_t *value, const c
 /* From the variable, else from the file, else the default. */
 static int read_key(const struct config_key *key, const char *file, const json_t *root, const char *base, struct config *c, struct err *err)
 {
-	cleanup_free char *variable = variable_name(key->name);
+	cleanup_free char *variable = config_variable_name(key->name);
 	const char *text = getenv(variable);
 	const json_t *in_file = file_value(root, key->name);
 	cleanup_json json_t *value = NULL;

@@ -68,5 +68,9 @@ void config_free(struct config *c);
 
 /* The names of all keys ("approval.minimum"), one for each i from 0; NULL after the last. */
 const char *config_key_name(size_t i);
+/* The variable of a key: "approval.minimum" is DISINTO_APPROVAL_MINIMUM. Caller frees. */
+char *config_variable_name(const char *key);
+/* The file that key i of this configuration names (not the spool, nor the repository); NULL: it is another key, or names none. Borrowed. */
+const char *config_key_file(const struct config *c, size_t i);
 
 #endif

@@ -65,3 +65,10 @@ const char *config_key_name(size_t i)
 {
 	return i < n_config_keys ? config_keys[i].name : NULL;
 }
+
+const char *config_key_file(const struct config *c, size_t i)
+{
+	if (i >= n_config_keys || config_keys[i].read != read_path)
+		return NULL;
+	return *(char *const *)((const char *)c + config_keys[i].offset);
+}

@@ -1,0 +1,136 @@
+/* The model of a site and its text. */
+#include "compose/compose.h"
+#include "lib/cleanup.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct compose_input inputs[] = {
+    {"identity_file", "DISINTO_IDENTITY_FILE", "./identity.age"},
+    {"approval.forge_token_file", "DISINTO_APPROVAL_FORGE_TOKEN_FILE", "/srv/$x/forge-token"},
+};
+
+static json_t *service(const json_t *model, const char *name)
+{
+	return json_object_get(json_object_get(model, "services"), name);
+}
+
+static bool holds(const json_t *array, const char *part)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach (array, i, item)
+		if (json_is_string(item) && strstr(json_string_value(item), part))
+			return true;
+	return false;
+}
+
+static void only_two_services_have_the_socket(void **state)
+{
+	const struct compose_site site = {.version = "1.2.3"};
+	cleanup_json json_t *model = compose_model(&site);
+	const char *name;
+	json_t *s;
+
+	(void)state;
+	json_object_foreach (json_object_get(model, "services"), name, s) {
+		bool may = strcmp(name, "edge") == 0 || strcmp(name, "woodpecker-agent") == 0;
+
+		assert_int_equal(holds(json_object_get(s, "volumes"), "docker.sock"), may);
+		assert_true(holds(json_object_get(s, "cap_drop"), "ALL"));
+		assert_true(holds(json_object_get(s, "security_opt"), "no-new-privileges"));
+		assert_true(json_is_true(json_object_get(s, "read_only")));
+		assert_non_null(json_object_get(s, "mem_limit"));
+		assert_non_null(json_object_get(s, "restart"));
+	}
+}
+
+static bool same_network(const json_t *model, const char *a, const char *b)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach (json_object_get(service(model, a), "networks"), i, name)
+		if (holds(json_object_get(service(model, b), "networks"), json_string_value(name)))
+			return true;
+	return false;
+}
+
+static void agents_do_not_meet_edge(void **state)
+{
+	const struct compose_site site = {.version = "1.2.3"};
+	cleanup_json json_t *model = compose_model(&site);
+
+	(void)state;
+	assert_false(same_network(model, "agents", "edge"));
+	assert_false(same_network(model, "agents-llama", "edge"));
+	assert_true(same_network(model, "agents", "forgejo"));
+	assert_true(same_network(model, "edge", "forgejo"));
+	assert_true(same_network(model, "runner", "edge"));
+	assert_null(json_object_get(service(model, "runner"), "volumes"));
+}
+
+static void files_of_the_configuration(void **state)
+{
+	const struct compose_site site = {.version = "1.2.3", .inputs = inputs, .n_inputs = 2, .repo = "./ops.git"};
+	cleanup_json json_t *model = compose_model(&site);
+	const json_t *edge = service(model, "edge"), *env = json_object_get(edge, "environment"),
+	             *secrets = json_object_get(model, "secrets");
+	const char *file = json_string_value(json_object_get(json_object_get(secrets, "approval_forge_token_file"), "file"));
+
+	(void)state;
+	assert_string_equal(file, "/srv/$$x/forge-token");
+	assert_string_equal(json_string_value(json_object_get(env, "DISINTO_IDENTITY_FILE")), "/run/disinto/identity_file");
+	assert_int_equal(json_array_size(json_object_get(edge, "secrets")), 2);
+	assert_string_equal(json_string_value(json_object_get(edge, "image")), "${EDGE_IMAGE:-disinto/edge:1.2.3}");
+	assert_string_equal(json_string_value(json_object_get(env, "DISINTO_OPS_REPO")), "/etc/disinto/ops.git");
+	assert_null(json_object_get(service(model, "agents"), "x-every"));
+}
+
+/* The engine looks for a mount's source on the host. */
+static void mounts_keep_the_hosts_paths(void **state)
+{
+	cleanup_json json_t *mounts = json_pack("{s:{s:s, s:s}}", "ssh", "source", "/srv/$HOME", "target", "/task/.ssh");
+	const struct compose_site site = {.version = "1", .mounts = mounts};
+	cleanup_json json_t *model = compose_model(&site);
+	const json_t *env = json_object_get(service(model, "edge"), "environment");
+
+	(void)state;
+	assert_string_equal(json_string_value(json_object_get(env, "DISINTO_MOUNTS")),
+	                    "{\"ssh\":{\"source\":\"/srv/$$HOME\",\"target\":\"/task/.ssh\"}}");
+}
+
+static void changes_of_others_are_seen(void **state)
+{
+	const struct compose_site site = {.version = "1.2.3", .inputs = inputs, .n_inputs = 2};
+	cleanup_buf struct buf text = BUF_INIT;
+	char *image;
+
+	(void)state;
+	compose_text(&site, &text);
+	assert_true(compose_is_ours(text.data, text.len));
+	assert_false(compose_is_ours(text.data, text.len - 1));
+	image = strstr(text.data, "edge:1.2.3");
+	assert_non_null(image);
+	image[5] = '2';
+	assert_false(compose_is_ours(text.data, text.len));
+	assert_false(compose_is_ours("", 0));
+	assert_false(compose_is_ours("services: {}\n", 13));
+	assert_false(compose_is_ours("# sha256: ", 10));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(only_two_services_have_the_socket), cmocka_unit_test(agents_do_not_meet_edge),
+	    cmocka_unit_test(files_of_the_configuration),        cmocka_unit_test(mounts_keep_the_hosts_paths),
+	    cmocka_unit_test(changes_of_others_are_seen),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
