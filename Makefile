@@ -19,7 +19,7 @@ DEPS = build-essential pkg-config git libgit2-dev libcurl4-openssl-dev libjansso
        libmicrohttpd-dev docker.io iptables iproute2 procps busybox-static jq curl ca-certificates
 TEST_DEPS = libcmocka-dev zlib1g-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
             shellcheck mmdebstrap nodejs npm docker-registry musl-tools \
-            chromium openssl docker-compose caddy
+            chromium openssl docker-compose caddy python3-jsonschema python3-yaml
 
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
@@ -58,7 +58,7 @@ $(BUILD)/%.o: %.c
 
 # The dashboard's files and the templates stand in the programs as they are.
 $(BUILD)/compose/model.o $(BUILD)/san/compose/model.o $(BUILD)/fuzz/compose/model.o: templates/compose.yaml templates/Caddyfile templates/env.example
-$(BUILD)/dispatcher/web/page.o $(BUILD)/san/dispatcher/web/page.o: $(wildcard dispatcher/web/page/*)
+$(BUILD)/dispatcher/web/page.o $(BUILD)/san/dispatcher/web/page.o: $(wildcard dispatcher/web/page/*) docs/openapi.yaml
 $(BUILD)/cli/templates.o $(BUILD)/san/cli/templates.o: $(wildcard templates/*.yaml templates/*/*)
 
 $(BUILD)/libdisinto.a: $(call obj,$(LIB_SRC))

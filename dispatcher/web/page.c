@@ -1,4 +1,4 @@
-/* The dashboard: three files that the assembler puts into the program as they are; paths are relative to the root of the source tree, where make runs. */
+/* The dashboard, and the description of the API: files that the assembler puts into the program as they are; paths are relative to the root of the source tree, where make runs. */
 #include "dispatcher/web/web.h"
 
 #include <string.h>
@@ -7,10 +7,11 @@
 	__asm__(".pushsection .rodata\n.globl " #name "\n.type " #name ", %object\n" #name ":\n.incbin \"" path \
 	        "\"\n.byte 0\n.popsection\n")
 
-extern const char page_index[], page_style[], page_script[];
+extern const char page_index[], page_style[], page_script[], page_openapi[];
 PAGE_FILE(page_index, "dispatcher/web/page/index.html");
 PAGE_FILE(page_style, "dispatcher/web/page/style.css");
 PAGE_FILE(page_script, "dispatcher/web/page/app.js");
+PAGE_FILE(page_openapi, "docs/openapi.yaml");
 
 static const struct {
 	const char *name, *text, *type;
@@ -18,6 +19,7 @@ static const struct {
     {"index.html", page_index, "text/html; charset=utf-8"},
     {"style.css", page_style, "text/css; charset=utf-8"},
     {"app.js", page_script, "text/javascript; charset=utf-8"},
+    {"openapi.yaml", page_openapi, "application/yaml"},
 };
 
 /* Nothing from elsewhere, nothing in line, no frame around it: whatever text gets into the page, it stays text. */

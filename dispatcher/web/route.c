@@ -231,6 +231,7 @@ static const struct route routes[] = {
     {"GET", "/healthz", SCOPE_NONE, get_healthz, NULL},
     {"GET", "/status", SCOPE_NONE, get_status, NULL},
     {"GET", "/metrics", SCOPE_NONE, get_metrics, NULL},
+    {"GET", "/openapi.yaml", SCOPE_NONE, get_page, "openapi.yaml"},
     {"POST", "/hook", SCOPE_NONE, post_hook, "poll"}, /* its signature is its key */
     {"GET", "/actions", SCOPE_READ, get_actions, NULL},
     {"GET", "/actions/{id}", SCOPE_READ, ask, "show"},
