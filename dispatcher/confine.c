@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The first of a row of user ids that no distribution hands out; one for each role (docs/architecture.md). */
@@ -28,13 +30,42 @@ const char *separation_note(const struct config *config)
 	       "`separation: required`, started as root, gives each its own";
 }
 
+/* Those in effect, a bit for each. */
+static int capabilities(uint64_t *ret, struct err *err)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return err_errno(err, errno, "capget");
+	*ret = (uint64_t)data[1].effective << 32 | data[0].effective;
+	return 0;
+}
+
 int separation_check(const struct config *config, struct err *err)
 {
-	if (config->separation == SEPARATION_REQUIRED && geteuid() != 0)
+	static const struct {
+		unsigned number;
+		const char *name;
+	} wanted[] = {{CAP_CHOWN, "CHOWN"}, {CAP_KILL, "KILL"}, {CAP_SETGID, "SETGID"}, {CAP_SETUID, "SETUID"}};
+	uint64_t have;
+
+	if (config->separation != SEPARATION_REQUIRED)
+		return 0;
+	if (geteuid() != 0)
 		return err_set(
 		    err, ERR_DENIED,
 		    "%s: separation: required: giving each role its own user needs root; start as root, or set separation: best_effort",
 		    config->file);
+	if (capabilities(&have, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+		if (!(have >> wanted[i].number & 1))
+			return err_set(
+			    err, ERR_DENIED,
+			    "%s: separation: required: the capability %s is missing; in a container add SETUID, SETGID, KILL and CHOWN "
+			    "(cap_add), none else is needed",
+			    config->file, wanted[i].name);
 	return 0;
 }
 

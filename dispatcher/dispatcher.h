@@ -143,17 +143,18 @@ json_t *msg_new(enum msg_kind kind, const char *pack_format, ...);
 /* What the parent opened before it forked; each role closes what is not its own. */
 struct role_args {
 	const struct config *config;
-	int sock;          /* to core (core: to the parent) */
-	int identity_fd;   /* keyring; -1 without one */
-	int signing_fd;    /* git: signing_key_file, open; looked at only if the configuration names one */
-	int spool_fd;      /* core: the folder */
-	int lock_fd;       /* parent and core: as long as it is open no other dispatcher gets the spool */
-	int runner_fd;     /* engine: the disinto-runner program */
-	int listen_fd;     /* web: TCP; -1 when off */
-	int hook_fd;       /* web: webhook_secret_file, open; -1 without one */
-	int api_fd;        /* web: <spool>/api.sock */
-	char *known_hosts; /* core: text of known_hosts_file, for runs; NULL without one */
-	const char *only;  /* core, git: run just this action and quit (disinto run without a daemon); or NULL */
+	int sock;            /* to core (core: to the parent) */
+	int identity_fd;     /* keyring; -1 without one */
+	int signing_fd;      /* git: signing_key_file, open; looked at only if the configuration names one */
+	int spool_fd;        /* core: the folder */
+	int lock_fd;         /* parent and core: as long as it is open no other dispatcher gets the spool */
+	int runner_fd;       /* engine: the disinto-runner program */
+	int listen_fd;       /* web: TCP; -1 when off */
+	int hook_fd;         /* web: webhook_secret_file, open; -1 without one */
+	int api_fd;          /* web: <spool>/api.sock */
+	char *registry_auth; /* engine: its own copy of registry_auth_file; NULL: it reads that itself */
+	char *known_hosts;   /* core: text of known_hosts_file, for runs; NULL without one */
+	const char *only;    /* core, git: run just this action and quit (disinto run without a daemon); or NULL */
 	const char *dispatcher_id;
 };
 

@@ -98,6 +98,6 @@ int main(int argc, char **argv)
 	if (separation_note(&config))
 		log_warn(separation_note(&config), NULL);
 	code = parent_run(&args, &config, &err);
-	unlinkat(args.spool_fd, "api.sock", 0);
+	close_all(&args);
 	return code < 0 ? fail(&err) : code;
 }

@@ -18,6 +18,8 @@
  * open_configured opens. *ret_id, owned by the caller, is the dispatcher's id, and args->dispatcher_id borrows it.
  */
 int open_all(struct role_args *args, char **ret_id, struct err *err);
+/* At the end: what should not stay behind on disk. The descriptors end with the process. */
+void close_all(const struct role_args *args);
 
 /*
  * Reads the configuration anew from its file. 0: *config is the new one, `args` has its files and its address. -1: it is no good, names

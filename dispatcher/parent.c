@@ -1,5 +1,6 @@
 /* The parent: forks the roles, replaces those that end, passes their sockets to core, and ends the whole. */
 #include "dispatcher/parent.h"
+#include "dispatcher/lend.h"
 #include "dispatcher/open.h"
 #include "dispatcher/pulse.h"
 #include "lib/buf.h"
@@ -62,6 +63,7 @@ static void run_role(struct parent *p, enum role r, int sock)
 		fprintf(stderr, "disinto-dispatcher: %s\n", err_msg(&err));
 		_exit(1);
 	}
+	lend_apply(r, p->config, &p->args);
 	_exit(entry[r](&p->args));
 }
 

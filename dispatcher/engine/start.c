@@ -51,12 +51,13 @@ static int on_pull_wake(void *arg)
 
 static int resolve_image(struct job *j, const char *ref, struct image *ret, struct err *err)
 {
-	const struct config *config = j->engine->args->config;
+	const struct role_args *args = j->engine->args;
+	const char *auth = args->registry_auth ? args->registry_auth : args->config->registry_auth_file;
 	const struct image_waker waker = {j->wake_fd, on_pull_wake, j};
 	pthread_mutex_lock(&j->engine->lock);
 	cleanup_free char *arch = j->engine->arch ? xstrdup(j->engine->arch) : NULL;
 	pthread_mutex_unlock(&j->engine->lock);
-	if (image_resolve(&j->api, ref, arch, config->registry_auth_file, &waker, ret, err) < 0)
+	if (image_resolve(&j->api, ref, arch, auth, &waker, ret, err) < 0)
 		return -1;
 	j->image = xstrdup(ret->shown);
 	return 0;

@@ -20,6 +20,7 @@ LOG=$WORK/dispatcher.log
 SERVER=$WORK/repos/ops.git # the ops repo, as it is on the server
 OPS=$WORK/ops              # somebody's clone of it
 DISPATCHER=                # process id while it runs
+DISPATCHER_AS=(env)        # what starts it
 CHILDREN=()                # other processes to end
 TAP=1 TESTS=0 FAILURES=0
 
@@ -318,7 +319,7 @@ finished() { # ID
 # --- the dispatcher
 
 dispatcher_start() { # [ARGUMENT…]
-	disinto-dispatcher --config "$CONFIG" "$@" >>"$LOG" 2>&1 </dev/null &
+	"${DISPATCHER_AS[@]}" disinto-dispatcher --config "$CONFIG" "$@" >>"$LOG" 2>&1 </dev/null &
 	DISPATCHER=$!
 	wait_for answers || echo "# the dispatcher does not answer"
 }
