@@ -174,6 +174,9 @@ static int timeout_ms(const struct house *h)
 		next = h->git_retry_ms;
 	if (json_object_size(h->unread) > 0 && (next < 0 || h->unread_at_ms < next))
 		next = h->unread_at_ms;
+	int64_t proposals = proposals_next_ms(&h->proposals);
+	if (proposals >= 0 && (next < 0 || proposals < next))
+		next = proposals;
 	if (next < 0 || h->prune_at_ms < next)
 		next = h->prune_at_ms;
 	if (h->pulse.next_ms < next)
@@ -208,6 +211,7 @@ static int turn(struct house *h)
 		house_record_again(h);
 	if (h->prune_at_ms <= now_mono_ms())
 		prune(h);
+	house_expire_proposals(h, false);
 	house_pulse(h);
 	house_leave(h);
 	house_show_status(h);
@@ -239,6 +243,8 @@ int core_role(const struct role_args *args)
 	h.unread = json_object();
 	h.drain_asks = json_array();
 	h.deciding = json_object();
+	h.proposing = json_object();
+	proposals_init(&h.proposals, args->config->max_pending, args->config->capacity);
 	house_load_tokens(&h);
 	if (spool_load_git(args->spool_fd, &h.git_memory, &err) < 0) {
 		log_error("can't read the spool", "error", err_msg(&err), NULL);

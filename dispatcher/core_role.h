@@ -3,6 +3,7 @@
 #define DISPATCHER_CORE_ROLE_H
 
 #include "dispatcher/core/core.h"
+#include "dispatcher/core/proposals.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/pulse.h"
 #include "dispatcher/transcript.h"
@@ -64,7 +65,9 @@ struct house {
 	json_t *tokens;          /* of the API, as in vault/token.h */
 	struct ask *asks;
 	size_t n_asks;
-	json_t *deciding; /* numbers of the questions that git was given to decide */
+	struct proposals proposals;
+	json_t *proposing; /* number of the question -> {id, task_id, repo} */
+	json_t *deciding;  /* numbers of the questions that git was given to decide */
 };
 
 /* effects.c: carries out what the core decided; what it brings about is put into h->pending. */
@@ -118,6 +121,12 @@ void house_leave(struct house *h);
 void house_quit(struct house *h, int exit_code);
 /* What it waits for, in a sentence, caller frees; NULL: it does not leave. */
 char *house_leaving(const struct house *h);
+
+/* propose.c: proposals that come over HTTP */
+void house_propose(struct house *h, json_int_t ask, const json_t *body);
+void house_proposed(struct house *h, const json_t *body);
+/* Those who wait too long get their answer; all: git went down, so everybody does. */
+void house_expire_proposals(struct house *h, bool all);
 
 /* tokens.c */
 void house_load_tokens(struct house *h);

@@ -68,6 +68,10 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(DECIDE, "decide", ROLE_CORE, ROLE_GIT, 0)            /* {ask, what: "lost"|"rerun"|"backlog"|"history", id: of lost and rerun, else null, result: text of the file for lost, else null}: \
 	                                                             an operator's decision; answered by DECIDED */ \
 	MSG(DECIDED, "decided", ROLE_GIT, ROLE_CORE, 0)          /* {ask, ok, reason} */ \
+	MSG(PROPOSE, "propose", ROLE_CORE, ROLE_GIT, 0)          /* {ask, id, action: object, asks_secrets, may_land}: make a proposal of it, with the formula's own secrets where asks_secrets; may_land: \
+	                                                             there is a slot for it, should policy let it be landed at once. The same again finds the same. Answered by PROPOSED */ \
+	MSG(PROPOSED, "proposed", ROLE_GIT, ROLE_CORE, 0)        /* {ask, outcome: "proposed"|"landed"|"taken"|"invalid"|"busy"|"failed", url, reason}: proposed now or before; url: of its request, where \
+	                                                             there is a forge. busy: policy lets it be landed, and may_land was false */ \
 	MSG(DRAINED, "drained", ROLE_CORE, ROLE_GIT, 0)          /* {}: call on_drained, once; answered by CALLED */ \
 	MSG(CALLED, "called", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason}: what became of that call; ok too where none is configured */ \
 	MSG(POLLED, "polled", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason, tip, scanned, misnamed:[path], notes:[text], frozen: reason|null, overdue:[{id, dispatcher, deadline}], backlog}: after \
@@ -121,8 +125,8 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs" or "artifact"}; fd: the file, read-only */ \
 	MSG(TOKENS, "tokens", ROLE_CORE, ROLE_WEB, 0)            /* {tokens: [{name, scope, sha256, created}]}: which open the API, at each change */ \
 	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"artifacts"|"show"|"lost"|"rerun", id}, {ask, op: "artifact", id, name}, {ask, op: \
-	                                                             "drain"|"drained"|"backlog"|"history"|"poll", id: null}, or {ask, op: "token_add"|"token_revoke", id: the token's name, scope, \
-	                                                             sha256}. drain is answered at once; drained drains too, and is answered at the end */
+	                                                             "drain"|"drained"|"backlog"|"history"|"poll", id: null}, {ask, op: "token_add"|"token_revoke", id: the token's name, scope, \
+	                                                             sha256}, or {ask, op: "dispatch", id, task_id, repo, action, asks_secrets}: vault/dispatch.h. drain is answered at once; drained drains too, and is answered at the end */
 /* clang-format on */
 
 enum msg_kind {

@@ -85,6 +85,7 @@ static void hear_landed(struct house *h, const char *id, const struct msg *m)
 		l.refuse = err_msg(&why);
 	struct event ev = {.kind = EV_LANDED, .id = id, .landed = &l};
 	house_step(h, &ev);
+	proposals_seen(&h->proposals, id);
 	if (formula) /* not taken */
 		formula_free(formula);
 	free(formula);
@@ -284,6 +285,7 @@ static void hear_role(struct house *h, enum msg_kind kind, struct msg *m)
 		if (role == ROLE_GIT) {
 			h->git_waits = false;
 			house_undecided(h);
+			house_expire_proposals(h, true);
 		}
 		house_step(h, &ev);
 		if (role == ROLE_GIT)
@@ -342,6 +344,9 @@ int house_hear(struct house *h, enum role from, struct msg *m, struct err *err)
 		return hear_remember(h, m, err);
 	case MSG_INCARNATED:
 		house_hear_incarnated(h, m->body);
+		return 0;
+	case MSG_PROPOSED:
+		house_proposed(h, m->body);
 		return 0;
 	case MSG_DECIDED:
 		house_decided(h, m->body);

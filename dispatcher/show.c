@@ -330,6 +330,10 @@ int house_ask(struct house *h, const json_t *body, struct err *err)
 		ask_poll(h, ask);
 		return 0;
 	}
+	if (strcmp(op, "dispatch") == 0) {
+		house_propose(h, ask, body);
+		return 0;
+	}
 	if (house_decide(h, ask, op, id) || house_ask_token(h, ask, op, body))
 		return 0;
 	if (!id) {

@@ -105,6 +105,11 @@ enum approval_mode policy_history_change_approval(const struct policy_history *h
 	return h->tip ? policy_change_approval(&h->in_force->policy, floor) : APPROVAL_LANDED;
 }
 
+const struct policy *policy_history_in_force(const struct policy_history *h)
+{
+	return &h->in_force->policy;
+}
+
 static void put_in_force(struct policy_history *h, struct version *v, const char *commit)
 {
 	h->replaced = h->in_force;

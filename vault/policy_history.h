@@ -52,6 +52,9 @@ enum approval_mode policy_history_change_approval(const struct policy_history *h
  */
 int policy_history_change(struct policy_history *h, const char *commit, const char *blob, const char *text, size_t len, struct err *err);
 
+/* What is in force where the walk is. Borrowed until the next begin, change or end. */
+const struct policy *policy_history_in_force(const struct policy_history *h);
+
 /* An action landed at `commit`. Told again with another commit, the later one counts. */
 void policy_history_landed(struct policy_history *h, const char *id, const char *commit);
 

@@ -6,6 +6,7 @@
 #include "vault/result.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 
 #define SEND_MS 30000
@@ -93,6 +94,8 @@ static int hear(struct git_state *g, const struct msg *m, struct err *err)
 		return hear_claim(g, m->body, err);
 	case MSG_RECORD:
 		return hear_record(g, m->body, err);
+	case MSG_PROPOSE:
+		return propose_add(g, m->body, err);
 	case MSG_DECIDE:
 		return decide(g, m->body, err);
 	case MSG_PING:
@@ -106,12 +109,16 @@ static int hear(struct git_state *g, const struct msg *m, struct err *err)
 	}
 }
 
-/* Takes every message that is there, waiting at most timeout_ms for the first. 0; -1: core is gone or talks nonsense. */
+/* Takes every message that is there, waiting at most timeout_ms for the first, or for an errand. 0; -1: core is gone or talks nonsense. */
 static int hear_all(struct git_state *g, int timeout_ms, struct err *err)
 {
-	for (;; timeout_ms = 0) {
+	struct pollfd fds[2] = {{.fd = g->conn.fd, .events = POLLIN}, {.fd = errands_fd(g->errands), .events = POLLIN}};
+
+	/* No whole message is left over from the last time. */
+	poll(fds, 2, timeout_ms);
+	for (;;) {
 		cleanup_msg struct msg m = MSG_INIT;
-		int rc = msg_recv(&g->conn, timeout_ms, &m, err);
+		int rc = msg_recv(&g->conn, 0, &m, err);
 		if (rc <= 0)
 			return rc;
 		if (hear(g, &m, err) < 0)
@@ -136,11 +143,24 @@ static int wait_ms(const struct git_state *g)
 	int64_t now = now_mono_ms(), next = g->poll_at_ms;
 	if (!g->remembered)
 		return -1;
+	if (!TAILQ_EMPTY(&g->proposing))
+		return 0;
 	if (record_due(g) && push_at_ms(g) < next)
 		next = push_at_ms(g);
 	if (ledger_ready(g) && g->ledger.push_at_ms < next)
 		next = g->ledger.push_at_ms;
 	return next > now ? (int)(next - now) : 0;
+}
+
+static void take_errands(struct git_state *g)
+{
+	struct errand *errand;
+
+	while ((errand = errands_take(g->errands))) {
+		if (errand->kind == ERRAND_REQUEST)
+			propose_requested(g, errand);
+		errand_free(errand);
+	}
 }
 
 /* Results first: they are what a server that was away has to get. */
@@ -155,6 +175,9 @@ static int work(struct git_state *g, struct err *err)
 		ledger_flush(g);
 	if (g->remembered && g->poll_at_ms <= now_mono_ms())
 		poll_now(g);
+	take_errands(g);
+	if (g->remembered && !TAILQ_EMPTY(&g->proposing))
+		propose_next(g); /* one at a time: claims and results come between */
 	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries) && archive_due(g))
 		archive_now(g);
 	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries))
@@ -184,6 +207,8 @@ static void state_init(struct git_state *g, const struct role_args *args)
 	};
 	g->alive_ms = now_mono_ms();
 	TAILQ_INIT(&g->outbox);
+	TAILQ_INIT(&g->proposing);
+	g->errands = errands_new(args->config);
 	judge_init(g);
 	ledger_init(g);
 	msg_conn_init(&g->conn, args->sock);
@@ -194,6 +219,8 @@ static void state_init(struct git_state *g, const struct role_args *args)
 static void state_free(struct git_state *g)
 {
 	record_free(g);
+	propose_free(g);
+	errands_free(g->errands);
 	judge_free(g);
 	ledger_reset(g);
 	ledger_free(g);

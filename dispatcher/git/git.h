@@ -7,6 +7,7 @@
 #define DISPATCHER_GIT_GIT_H
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/git/errand.h"
 #include "dispatcher/git/ledger.h"
 #include "lib/git_remote.h"
 #include "vault/allowed_signers.h"
@@ -19,8 +20,9 @@
 
 #include <sys/queue.h>
 
-#define TIP_REF "refs/disinto/tip"           /* what the clone has of the branch */
-#define LEDGER_TIP_REF "refs/disinto/ledger" /* and of the ledger */
+#define TIP_REF "refs/disinto/tip"             /* what the clone has of the branch */
+#define LEDGER_TIP_REF "refs/disinto/ledger"   /* and of the ledger */
+#define PROPOSED_REFS "refs/disinto/proposed/" /* and of the branches of proposals */
 
 /* Counts a failure; ms until the next attempt, which doubles from `first_ms` to `most_ms`. */
 int backoff_next(struct backoff *b, int first_ms, int most_ms);
@@ -101,6 +103,9 @@ struct git_state {
 	char *trouble_said; /* what core was told of pushes, of either branch */
 	struct backoff push_backoff;
 	int64_t push_at_ms;
+
+	TAILQ_HEAD(, proposing) proposing; /* asked for by clients, and not made yet */
+	struct errands *errands;           /* at the forge */
 
 	int64_t alive_ms; /* monotonic: when core last got a sign of life unasked */
 	bool core_gone;   /* the socket is broken: end */
@@ -184,6 +189,12 @@ void judge_forget(struct git_state *g, const char *id);
 int approve_file(struct git_state *g, enum approval_mode mode, const struct approval_file *file, char **ret_by, struct err *err);
 /* Reads the list of signers anew, if the configuration names one. */
 void approve_refresh(struct git_state *g);
+
+/* propose.c: proposals for clients. Each is answered by PROPOSED, now or when its errand comes back. */
+int propose_add(struct git_state *g, const json_t *body, struct err *err);
+void propose_next(struct git_state *g); /* makes the first that waits */
+void propose_requested(struct git_state *g, const struct errand *errand);
+void propose_free(struct git_state *g);
 
 /* drained.c: calls on_drained, if there is one, and tells core what became of it. */
 void drained_call(struct git_state *g);

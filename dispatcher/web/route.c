@@ -44,7 +44,7 @@ static enum MHD_Result reply_json(struct request *q, unsigned code, json_t *body
 	return text ? reply(q, code, text, "application/json") : MHD_NO;
 }
 
-static enum MHD_Result reply_error(struct request *q, unsigned code, const char *error)
+enum MHD_Result web_error(struct request *q, unsigned code, const char *error)
 {
 	return reply_json(q, code, json_pack("{s:s}", "error", error));
 }
@@ -59,6 +59,8 @@ void web_ask(struct request *q, const char *op)
 		json_object_set_new(body, "name", json_string(q->artifact));
 	if (q->scope)
 		json_object_set_new(body, "scope", json_string(q->scope));
+	if (q->more)
+		json_object_update(body, q->more);
 	if (q->hash[0])
 		json_object_set_new(body, "sha256", json_string(q->hash));
 	msg_queue(&q->web->core, body, -1);
@@ -71,7 +73,7 @@ static void sleep_on(struct request *q)
 	MHD_suspend_connection(q->connection);
 }
 
-static enum MHD_Result ask(struct request *q, const char *op)
+enum MHD_Result web_wait(struct request *q, const char *op)
 {
 	web_ask(q, op);
 	sleep_on(q);
@@ -168,7 +170,7 @@ static enum MHD_Result get_logs(struct request *q, const char *op)
 
 static enum MHD_Result post_drain(struct request *q, const char *op)
 {
-	return ask(q, query_is(q, "wait", "1") ? "drained" : op);
+	return web_wait(q, query_is(q, "wait", "1") ? "drained" : op);
 }
 
 static enum MHD_Result get_tokens(struct request *q, const char *op)
@@ -185,10 +187,10 @@ static enum MHD_Result put_token(struct request *q, const char *op)
 	q->scope = xstrdup(query(q, "scope") ? query(q, "scope") : "read");
 	q->token = sodium_malloc(TOKEN_TEXT_MAX);
 	if (!q->token)
-		return reply_error(q, 503, "no guarded memory");
+		return web_error(q, 503, "no guarded memory");
 	token_new(q->token, hash);
 	sodium_bin2hex(q->hash, sizeof q->hash, hash, sizeof hash);
-	return ask(q, op);
+	return web_wait(q, op);
 }
 
 static const char *header_of(const char *name, void *arg)
@@ -200,8 +202,8 @@ static const char *header_of(const char *name, void *arg)
 static enum MHD_Result post_hook(struct request *q, const char *op)
 {
 	if (!hook_is_signed(&q->web->hook, q->body.len ? q->body.data : "", q->body.len, header_of, q))
-		return reply_error(q, 401, "unauthorized");
-	return ask(q, op);
+		return web_error(q, 401, "unauthorized");
+	return web_wait(q, op);
 }
 
 static enum MHD_Result get_events(struct request *q, const char *op)
@@ -233,38 +235,42 @@ static const struct route routes[] = {
     {"GET", "/metrics", SCOPE_NONE, get_metrics, NULL},
     {"GET", "/openapi.yaml", SCOPE_NONE, get_page, "openapi.yaml"},
     {"POST", "/hook", SCOPE_NONE, post_hook, "poll"}, /* its signature is its key */
+    {"POST", "/dispatch", SCOPE_PROPOSE, web_dispatch, "dispatch"},
     {"GET", "/actions", SCOPE_READ, get_actions, NULL},
-    {"GET", "/actions/{id}", SCOPE_READ, ask, "show"},
-    {"GET", "/actions/{id}/artifacts", SCOPE_READ, ask, "artifacts"},
-    {"GET", "/actions/{id}/artifacts/{artifact}", SCOPE_READ, ask, "artifact"},
+    {"GET", "/actions/{id}", SCOPE_READ, web_wait, "show"},
+    {"GET", "/actions/{id}/artifacts", SCOPE_READ, web_wait, "artifacts"},
+    {"GET", "/actions/{id}/artifacts/{artifact}", SCOPE_READ, web_wait, "artifact"},
     {"GET", "/events", SCOPE_READ, get_events, NULL},
     {"GET", "/workers", SCOPE_READ, get_workers, NULL},
     {"GET", "/workers/{id}/logs", SCOPE_READ, get_logs, "logs"},
-    {"DELETE", "/workers/{id}", SCOPE_OPERATE, ask, "cancel"},
-    {"POST", "/actions/{id}/run", SCOPE_OPERATE, ask, "run"},
+    {"DELETE", "/workers/{id}", SCOPE_OPERATE, web_wait, "cancel"},
+    {"POST", "/actions/{id}/run", SCOPE_OPERATE, web_wait, "run"},
     {"POST", "/drain", SCOPE_OPERATE, post_drain, "drain"},
-    {"POST", "/actions/{id}/lost", SCOPE_LOCAL, ask, "lost"},
-    {"POST", "/actions/{id}/rerun", SCOPE_LOCAL, ask, "rerun"},
-    {"POST", "/accept-backlog", SCOPE_LOCAL, ask, "backlog"},
-    {"POST", "/accept-history", SCOPE_LOCAL, ask, "history"},
+    {"POST", "/actions/{id}/lost", SCOPE_LOCAL, web_wait, "lost"},
+    {"POST", "/actions/{id}/rerun", SCOPE_LOCAL, web_wait, "rerun"},
+    {"POST", "/accept-backlog", SCOPE_LOCAL, web_wait, "backlog"},
+    {"POST", "/accept-history", SCOPE_LOCAL, web_wait, "history"},
     {"GET", "/tokens", SCOPE_LOCAL, get_tokens, NULL},
     {"PUT", "/tokens/{token}", SCOPE_LOCAL, put_token, "token_add"},
-    {"DELETE", "/tokens/{token}", SCOPE_LOCAL, ask, "token_revoke"},
+    {"DELETE", "/tokens/{token}", SCOPE_LOCAL, web_wait, "token_revoke"},
 };
 
 /* One component of a path that stands where the template has `name`. */
 static bool take(struct request *q, const char *name, size_t name_len, const char *value, size_t len)
 {
 	cleanup_free char *text = xasprintf("%.*s", (int)len, value);
-	bool artifact = strncmp(name, "artifact", name_len) == 0;
-	bool good = artifact ? vault_is_artifact(text) : strncmp(name, "token", name_len) == 0 ? token_is_name(text) : vault_is_id(text);
-	char **to = artifact ? &q->artifact : &q->id;
+	bool artifact = strncmp(name, "artifact", name_len) == 0, token = strncmp(name, "token", name_len) == 0;
+	char **to = artifact ? &q->artifact : &q->id, *taken = NULL;
 
-	if (good) {
+	if (!artifact && !token)
+		taken = web_id(q->web, text);
+	else if (artifact ? vault_is_artifact(text) : token_is_name(text))
+		taken = xstrdup(text);
+	if (taken) {
 		free(*to);
-		*to = xstrdup(text);
+		*to = taken;
 	}
-	return good;
+	return taken != NULL;
 }
 
 static bool fits(struct request *q, const char *template, const char *path)
@@ -308,7 +314,7 @@ static enum scope scope_of(const struct request *q)
 static enum MHD_Result too_narrow(struct request *q, enum scope has)
 {
 	if (q->route->scope == SCOPE_LOCAL)
-		return reply_error(q, 403, "this is done on the dispatcher's own machine only, over its socket");
+		return web_error(q, 403, "this is done on the dispatcher's own machine only, over its socket");
 	return reply_json(q, 403,
 	                  json_pack("{s:o}", "error",
 	                            json_sprintf("the token's scope is %s; this needs %s", scope_name(has), scope_name(q->route->scope))));
@@ -322,11 +328,11 @@ static enum MHD_Result begin(struct request *q)
 
 	q->begun = true;
 	if (!open && has == SCOPE_NONE)
-		return reply_error(q, 401, "unauthorized");
+		return web_error(q, 401, "unauthorized");
 	if (q->received > BODY_MAX)
-		return reply_error(q, 413, "the body is over 1 MiB");
+		return web_error(q, 413, "the body is over 1 MiB");
 	if (!q->route)
-		return reply_error(q, 404, "not found");
+		return web_error(q, 404, "not found");
 	if (has < q->route->scope)
 		return too_narrow(q, has);
 	return q->route->fn(q, q->route->op);
@@ -358,6 +364,7 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 	if (q->log_fd >= 0)
 		close(q->log_fd);
 	json_decref(q->answer);
+	json_decref(q->more);
 	buf_free(&q->body);
 	sodium_free(q->token);
 	free(q->scope);

@@ -43,6 +43,7 @@ struct request {
 	char *scope;    /* of a token that is being made; NULL: none */
 	char hash[65];  /* likewise */
 	char *token;    /* likewise; guarded */
+	json_t *more;   /* what else core is told in the question; NULL: nothing */
 	int code;       /* answered; 0: not yet */
 	json_t *answer;
 	int log_fd; /* of the log or the artifact; -1: none */
@@ -95,6 +96,8 @@ enum MHD_Result web_route(void *web, struct MHD_Connection *c, const char *url, 
                           const char *upload_data, size_t *upload_data_size, void **state);
 void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code);
 void web_ask(struct request *q, const char *op);
+enum MHD_Result web_wait(struct request *q, const char *op); /* asks, and sleeps until the answer comes */
+enum MHD_Result web_error(struct request *q, unsigned code, const char *error);
 
 /* events.c */
 void web_events_init(struct web_events *e);
@@ -106,6 +109,11 @@ int web_beat(struct web *w);
 
 /* page.c: a file of the dashboard, NULL: no memory */
 struct MHD_Response *web_page(const char *name);
+
+/* dispatch.c: POST /dispatch */
+enum MHD_Result web_dispatch(struct request *q, const char *op);
+/* The id that a path names: an action's, or that of the task of this name (vault/dispatch.h). NULL: neither. Caller frees. */
+char *web_id(const struct web *w, const char *name);
 
 /* artifacts.c */
 struct MHD_Response *web_artifact_response(struct request *q);

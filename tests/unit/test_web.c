@@ -31,7 +31,7 @@ static void test_everything_else_is_closed_over_tcp(void **state)
 	assert_int_equal(ask(s, false, "POST", "/health", NULL), 401);
 	assert_int_equal(ask(s, false, "DELETE", "/workers/a", NULL), 401);
 	assert_int_equal(ask(s, true, "GET", "/nothing", NULL), 404);
-	assert_int_equal(ask(s, true, "GET", "/actions/A.b", NULL), 404);
+	assert_int_equal(ask(s, true, "GET", "/actions/a%20b", NULL), 404);
 }
 
 static void test_healthz_tells_the_truth(void **state)
@@ -101,6 +101,32 @@ static void test_core_is_asked_and_its_answer_given(void **state)
 	assert_int_equal(a.response.status, 409);
 	assert_string_equal(a.response.body.data, "{\"error\":\"already finished\"}");
 	http_response_free(&a.response);
+}
+
+/* All paths take a task's name for its action's id. */
+static void test_parity_C4_tasks_in_paths(void **state)
+{
+	static const struct {
+		const char *path, *id;
+	} all[] = {{"/workers/fix-it", "fix-it"}, /* an action of that very name */
+	           {"/workers/Fix.It", "fix-it-ae431349"},
+	           {"/workers/other", "other"}, /* neither is known */
+	           {"/workers/done", "done-a4c3ed04"}};
+	struct site *s = *state;
+
+	tell_run(s, "done-a4c3ed04", "running", NULL);
+	tell_run(s, "fix-it", "running", NULL);
+	wait_for_row(s, "\"fix-it\"");
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		struct asked a = {.site = s, .api = true, .method = "DELETE", .path = all[i].path, .response = HTTP_RESPONSE_INIT};
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, ask_thread, &a);
+		json_int_t number = expect_ask(s, "cancel", all[i].id);
+		tell(s, msg_new(MSG_ANSWER, "{s:I, s:i, s:{s:s}}", "ask", number, "code", 202, "body", "status", "cancelling"), -1);
+		pthread_join(thread, NULL);
+		http_response_free(&a.response);
+	}
 }
 
 /* What an operator decides: each path asks its own op, over the socket only. */
@@ -307,7 +333,7 @@ static void test_artifacts_have_plain_names(void **state)
 	struct site *s = *state;
 	static const char *const paths[] = {"/actions/a/artifacts/",        "/actions/a/artifacts/..",  "/actions/a/artifacts/%2e%2e",
 	                                    "/actions/a/artifacts/.hidden", "/actions/a/artifacts/b/c", "/actions/a/artifacts/b%2fc",
-	                                    "/actions/A/artifacts/b",       "/actions/a/x/artifacts/b", "/actions//artifacts/b",
+	                                    "/actions/a%20/artifacts/b",    "/actions/a/x/artifacts/b", "/actions//artifacts/b",
 	                                    "/actions/a/artifacts/b%0d%0ac"};
 
 	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
@@ -325,6 +351,7 @@ int main(void)
 	    T(test_healthz_is_red_while_a_claim_is_overdue),
 	    T(test_metrics_count_outcomes),
 	    T(test_core_is_asked_and_its_answer_given),
+	    T(test_parity_C4_tasks_in_paths),
 	    T(test_decisions_are_asked_of_core),
 	    T(test_the_last_answer_is_given),
 	    T(test_ping_is_answered),

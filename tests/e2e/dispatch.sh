@@ -1,0 +1,149 @@
+#!/bin/bash
+# Proposals over HTTP: POST /dispatch in both shapes, the order of its checks, the request on the forge, what lands at once, and what becomes of a request when the
+# git role hangs, dies, or nobody waits any more. Needs no engine: what landed waits.
+. "$(dirname "$0")/lib.sh"
+site http <<EOT
+capacity: 1
+max_pending: 6
+allowed_repos: [org/app]
+EOT
+sed -i 's/^listen: .*/listen: 127.0.0.1:0/' "$CONFIG"
+forge
+cat >>"$CONFIG" <<EOT
+approval:
+  allow_direct: true
+  forge_url: $FORGE
+  forge_token_file: $WORK/token.bot
+EOT
+export DISINTO_CONFIG=$CONFIG
+formula full-loop <<'EOT'
+git_auth: {forge.example: FORGE_TOKEN}
+steps:
+  - id: work
+    prompt: do it
+    secrets: [MODEL_KEY]
+EOT
+formula errand <<<$'steps:\n  - id: it\n    run: "true"'
+secret MODEL_KEY 'a key of a model'
+secret FORGE_TOKEN 'a token of a forge'
+cat >"$OPS/vault/policy.yaml" <<'EOT'
+formulas: {errand: low, hello: medium}
+tiers:
+  low: {approval: landed, direct: true}
+  medium: {approval: landed}
+  high: {approval: landed}
+EOT
+commit 'ops: formulas' && push
+on_server() { git -C "$SERVER" "$@"; }
+proposals() { on_server for-each-ref --format='%(refname)' refs/heads/vault | wc -l; }
+dispatcher_start
+TCP=http://127.0.0.1:$(ss -ltnpH | grep -F "pid=$(role web)," | sed -nE 's/.*127\.0\.0\.1:([0-9]+) .*/\1/p' | head -n 1)
+agent=$(disinto token add agent --scope propose 2>/dev/null)
+wait_for eval '[ "$(api /status | jq .poll.ok)" = true ]'
+ask() { # JSON [CURL-ARGUMENT…]: the code; the answer is in $WORK/answer
+	curl -s -o "$WORK/answer" -w '%{http_code}' --max-time 120 -H "Authorization: Bearer $agent" -d "$1" "${@:2}" "$TCP/dispatch"
+}
+answer() { jq -r "$1" "$WORK/answer"; }
+small='{"formula": "hello", "context": "to greet", "secrets": []}'
+task() { # TASK-ID [JSON to merge]
+	jq -n --arg id "$1" --argjson more "${2:-{\}}" '{task_id: $id, repo: "org/app", prompt: "Mend it."} + $more'
+}
+
+# 401, 413, 400, 409, 403
+is "without a token" "$(curl -s -o /dev/null -w '%{http_code}' -d "$small" "$TCP/dispatch")" 401
+head -c 1100000 /dev/zero | tr '\0' x >"$WORK/large"
+is "a body over 1 MiB" "$(ask @"$WORK/large") $(answer .error)" '413 the body is over 1 MiB'
+while IFS='|' read -r what body regex; do
+	is "$what: 400" "$(ask "$body")" 400
+	like "$what: says so" "$(answer .error)" "$regex"
+done <<'EOT'
+no JSON|{|^the body: 
+no object|[]|^the body: must be an object
+task_id|{"task_id": "a b", "repo": "o/r", "prompt": "p"}|^task_id: must be letters
+no repo|{"prompt": "p"}|^repo: is required
+repo|{"repo": "o/r/x", "prompt": "p"}|^repo: must be owner/name
+branch|{"repo": "o/r", "prompt": "p", "branch": "a..b"}|^branch: must be a branch
+model|{"repo": "o/r", "prompt": "p", "model": "-x"}|^model: 
+an unknown field|{"repo": "o/r", "prompt": "p", "promt": "p"}|^promt: unknown key
+no context|{"formula": "hello", "secrets": []}|^context: is required
+an id that is none|{"id": "A.b", "formula": "hello", "context": "c", "secrets": []}|^id: must be a-z
+an unknown formula|{"formula": "none", "context": "c", "secrets": []}|vault/formulas/none\.yaml
+an unknown secret|{"formula": "hello", "context": "c", "secrets": ["NONE"]}|vault/secrets/NONE\.age
+EOT
+is "a repository that is not allowed" "$(ask "$(task t '{"repo": "org/other"}')") $(answer .repo)" '403 org/other'
+is "nothing was proposed by any of these" "$(proposals)" 0
+
+# A task
+is "a task is proposed" "$(ask "$(task 'Mend.It 1' | jq '.task_id = "Mend.It_1"')") $(answer '[.task_id, .status, .repo, .url] | @tsv')" \
+	$'202 Mend.It_1\tproposed\torg/app\thttps://forge.example/org/ops/pulls/1'
+id=$(answer .id)
+like "the action's id is made of the task's" "$id" '^mend-it_1-[0-9a-f]{8}$'
+action=$(on_server show "vault/$id:vault/actions/$id.json")
+is "the action is a full-loop" "$(jq -c '[.formula, .inputs.repo, .inputs.prompt, .inputs.task_id]' <<<"$action")" '["full-loop","org/app","Mend it.","Mend.It_1"]'
+is "with the secrets that the formula names" "$(jq -c .secrets <<<"$action")" '["MODEL_KEY","FORGE_TOKEN"]'
+pull=$(forge_api human GET /pulls/1)
+is "its request" "$(jq -r '[.title, .user.login, .head.ref, .base.ref] | @tsv' <<<"$pull")" "vault: $id	bot	vault/$id	main"
+like "tells the risk" "$(jq -r .body <<<"$pull")" 'tier +high'
+is "has labels" "$(forge_api human GET /labels | jq -r '[.[].name] | sort | join(",")')" 'tier: high,vault'
+is "the same again is the same request" "$(ask "$(task Mend.It_1)") $(answer '[.status, .url] | @tsv')" $'202 proposed\thttps://forge.example/org/ops/pulls/1'
+is "the same id with another content" "$(ask "$(task Mend.It_1 '{"prompt": "Break it."}')") $(answer .task_id)" '409 Mend.It_1'
+is "a task without a name gets one" "$(ask "$(task x | jq 'del(.task_id)')")" 202
+like "of dispatch- and 8 hex digits" "$(answer .task_id)" '^dispatch-[0-9a-f]{8}$'
+
+# An action, by many at once
+ask_many() { # N: the codes, of N requests at once with the bodies that `body N` gives
+	local i children=()
+	rm -f "$WORK"/many.* "$WORK"/code.*
+	for ((i = 1; i <= $1; i++)); do
+		curl -s -o "$WORK/many.$i" -w '%{http_code}\n' --max-time 120 -H "Authorization: Bearer $agent" -d "$(body "$i")" "$TCP/dispatch" >"$WORK/code.$i" &
+		children+=($!)
+	done
+	wait "${children[@]}"
+	cat "$WORK"/code.* | sort | uniq -c | sed 's/^ *//'
+}
+body() { jq '.id = "greet"' <<<"$small"; }
+codes=$(ask_many 5)
+refute "equal requests at once: each is proposed, found, or told of the other" grep -qvE ' (202|409)$' <<<"$codes"
+is "equal requests at once: one proposal" "$(on_server for-each-ref refs/heads/vault/greet | wc -l) $(forge_api human GET '/pulls?state=open' | jq '[.[] | select(.head.ref == "vault/greet")] | length')" '1 1'
+is "its url is everybody's" "$(jq -r 'select(.url) | .url' "$WORK"/many.* | sort -u)" 'https://forge.example/org/ops/pulls/3'
+
+# What policy lets land at once, as long as there is a slot
+body() { jq --arg id "errand-$1" '.id = $id | .formula = "errand"' <<<"$small"; }
+is "one slot: of four at once one lands" "$(ask_many 4)" $'1 202\n3 429'
+is "it is dispatched, without a request" "$(jq -r 'select(.status) | [.status, .url] | @tsv' "$WORK"/many.*)" $'dispatched\t'
+is "429 says how many" "$(jq -c 'select(.max) | [.active, .max]' "$WORK"/many.* | sort -u)" '[1,1]'
+landed=$(jq -r 'select(.status == "dispatched") | .task_id' "$WORK"/many.*)
+check "it is on the protected branch" on_server cat-file -e "main:vault/actions/$landed.json"
+wait_for eval 'api /actions/$landed'
+like "and waits for an engine" "$(api "/actions/$landed" | jq -r .state)" '^(waiting|queued)$'
+is "what has landed is taken" "$(ask "$(jq --arg id "$landed" '.id = $id | .formula = "errand"' <<<"$small")") $(answer .task_id)" "409 $landed"
+is "the rest was not proposed either" "$(proposals)" 3
+
+# A git role that hangs, and dies
+kill -STOP "$(role git)"
+reserved() { # ID: a request that may not pass takes no place, and hears whether there is one
+	[ "$(ask "$(jq --arg id "$1" '.id = $id | .inputs.repo = "org/other"' <<<"$small")" -o "$WORK/reserved")" = 409 ]
+}
+ask "$(jq '.id = "late"' <<<"$small")" --max-time 1 >/dev/null
+check "a client that has gone: its place is kept until git answers" reserved late
+ask "$(jq '.id = "late-2"' <<<"$small")" >"$WORK/code" &
+waiting=$!
+wait_for reserved late-2
+kill -KILL "$(role git)"
+wait "$waiting"
+is "the git role dies: whoever waited hears of it" "$(cat "$WORK/code")" 502
+wait_for eval '[ "$(api /status | jq -r .roles.git)" = up ]'
+wait_for eval '[ "$(ask "$(jq ".id = \"late\"" <<<"$small")")" = 202 ]'
+is "whoever went away finds the place free" "$(answer .status)" proposed
+is "a client that has gone: its proposal is made all the same, once" "$(on_server for-each-ref refs/heads/vault/late | wc -l)" 1
+
+# A forge that is down
+sed -i "s|forge_url: .*|forge_url: http://127.0.0.1:9|" "$CONFIG"
+dispatcher_stop
+dispatcher_start
+TCP=http://127.0.0.1:$(ss -ltnpH | grep -F "pid=$(role web)," | sed -nE 's/.*127\.0\.0\.1:([0-9]+) .*/\1/p' | head -n 1)
+wait_for eval '[ "$(api /status | jq .poll.ok)" = true ]'
+is "the forge is down: 502" "$(ask "$(jq '.id = "greet-2"' <<<"$small")") $(answer .task_id)" '502 greet-2'
+like "the forge is down: what to do" "$(answer .error)" 'propose the same again'
+check "the forge is down: the branch is there" on_server show-ref -q --verify refs/heads/vault/greet-2
+forge_stop
