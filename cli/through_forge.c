@@ -10,7 +10,7 @@
 int forge_request_proposal(struct forge *f, const struct repo *r, const char *id, const json_t *risk, struct forge_pull *ret,
                            bool *ret_made, struct err *err)
 {
-	cleanup_proposal_request struct proposal_request q = {NULL};
+	cleanup_proposal_request struct proposal_request q = {.branch = NULL};
 
 	if (proposal_request(id, risk, &q, err) < 0)
 		return -1;

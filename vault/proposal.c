@@ -106,7 +106,7 @@ void proposal_request_free(struct proposal_request *q)
 	free(q->title);
 	free(q->body);
 	free(q->label);
-	*q = (struct proposal_request){NULL};
+	*q = (struct proposal_request){.branch = NULL};
 }
 
 int proposal_open_request(struct forge *f, const struct proposal_request *q, const char *base, struct forge_pull *ret, bool *ret_made,
