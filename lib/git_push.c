@@ -98,3 +98,21 @@ enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place 
 	free(p.status);
 	return outcome;
 }
+
+int git_may_push(git_repository *repo, const struct git_place *place, struct err *err)
+{
+	cleanup_git_session struct git_session s = {.place = NULL};
+	cleanup_git(git_remote) git_remote *remote = NULL;
+	git_remote_callbacks callbacks;
+
+	if (git_session_begin(&s, place, err) < 0 || git_session_remote(&s, repo, &remote, err) < 0)
+		return -1;
+	git_remote_init_callbacks(&callbacks, GIT_REMOTE_CALLBACKS_VERSION);
+	callbacks.transport = git_session_transport;
+	callbacks.sideband_progress = git_session_sideband;
+	callbacks.payload = &s;
+	if (git_remote_connect(remote, GIT_DIRECTION_PUSH, &callbacks, NULL, NULL) < 0)
+		return git_session_err(&s, err);
+	git_remote_disconnect(remote);
+	return 0;
+}

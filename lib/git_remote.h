@@ -70,4 +70,10 @@ enum git_push_outcome {
 enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place *place, const git_oid *oid, const char *dst_ref,
                                    struct err *err);
 
+/*
+ * Whether the server would let us push: what a push begins with, and nothing sent. What it would say of a certain branch only a push can tell. ERR_DENIED: the
+ * credential is not good for it; else as git_poller_refs.
+ */
+int git_may_push(git_repository *repo, const struct git_place *place, struct err *err);
+
 #endif

@@ -362,6 +362,16 @@ static int curl_error(const struct transfer *t, CURLcode code, struct err *err)
 	return wrap_place(t, err);
 }
 
+/* What the server's clock says, or 0. */
+static int64_t date_of(CURL *easy)
+{
+	struct curl_header *header = NULL;
+	if (curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return 0;
+	time_t date = curl_getdate(header->value, NULL);
+	return date > 0 ? (int64_t)date : 0;
+}
+
 /* One exchange, without redirects. */
 static int exchange(struct transfer *t, struct err *err)
 {
@@ -391,6 +401,7 @@ static int exchange(struct transfer *t, struct err *err)
 		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &t->got.status);
 		curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
 		t->got.content_type = copy(type);
+		t->got.date = date_of(c->easy);
 	}
 	curl_multi_remove_handle(c->multi, c->easy); /* closes the connection if the answer is not whole */
 	if (t->stopped.code) {

@@ -53,6 +53,7 @@ struct http_response {
 	long status; /* 0 when nothing came */
 	struct buf body;
 	char *content_type; /* owned; NULL when absent */
+	int64_t date;       /* of the Date header, in seconds since 1970; 0 when absent */
 };
 
 struct http_client *http_client_new(const struct http_options *options); /* copies all */
@@ -74,7 +75,7 @@ void http_response_free(struct http_response *r);
 #define cleanup_http_response __attribute__((cleanup(http_response_free)))
 #define HTTP_RESPONSE_INIT \
 	{ \
-		0, BUF_INIT, NULL \
+		0, BUF_INIT, NULL, 0 \
 	}
 
 /* Percent-encodes everything but unreserved characters (RFC 3986). Caller frees. */
