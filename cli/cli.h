@@ -198,6 +198,7 @@ int cmd_drain(const struct args *args, struct err *err);
 int cmd_token_add(const struct args *args, struct err *err);
 int cmd_token_list(const struct args *args, struct err *err);
 int cmd_token_revoke(const struct args *args, struct err *err);
+int cmd_doctor(const struct args *args, struct err *err);
 int cmd_status(const struct args *args, struct err *err);
 int cmd_compose_render(const struct args *args, struct err *err);
 int cmd_version(const struct args *args, struct err *err);

@@ -178,6 +178,7 @@ const struct command commands[] = {
     {"token list", "", 0, 0, "list the keys to the HTTP API", only_json, "disinto token list", cmd_token_list, 0},
     {"token revoke", "NAME", 1, 1, "take a key to the HTTP API back", none, "disinto token revoke dashboard", cmd_token_revoke, 0},
     {"status", "", 0, 0, "show the dispatcher: roles, engine, last poll, capacity", only_json, "disinto status", cmd_status, 0},
+    {"doctor", "", 0, 0, "check the installation, and say how to mend what is wrong", only_json, "disinto doctor", cmd_doctor, 0},
     {"compose render", "", 0, 0, "bring docker-compose.yml, Caddyfile and .env.example of the site up to date", render_options,
      "disinto compose render --dry-run", cmd_compose_render, 0},
     {"version", "", 0, 0, "print the version", only_json, "disinto version", cmd_version, 0},

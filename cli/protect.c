@@ -15,8 +15,7 @@ static int need_forge(const struct config *config, struct forge **ret, struct er
 	return 0;
 }
 
-/* The protected branch takes requests; the ledger takes the dispatcher's pushes and nothing else. */
-static int each_rule(struct forge *f, const struct config *config, const char *pusher, json_t *findings, struct err *err)
+int forge_each_protection(struct forge *f, const struct config *config, const char *pusher, json_t *findings, struct err *err)
 {
 	const struct forge_protection rules[] = {
 	    {config->branch, pusher, true, config->approval.approvers},
@@ -70,10 +69,10 @@ int cmd_branch_protect(const struct args *args, struct err *err)
 		pusher = xstrdup(given);
 	else if (forge_whoami(forge, &pusher, err) < 0)
 		return CLI_FAILED;
-	if (!args_has(args, "check") && each_rule(forge, &config, pusher, NULL, err) < 0)
+	if (!args_has(args, "check") && forge_each_protection(forge, &config, pusher, NULL, err) < 0)
 		return CLI_FAILED;
 	/* What was set is read back. */
-	if (each_rule(forge, &config, pusher, findings, err) < 0)
+	if (forge_each_protection(forge, &config, pusher, findings, err) < 0)
 		return CLI_FAILED;
 	return report(args, &config, pusher, findings);
 }

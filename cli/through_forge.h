@@ -33,4 +33,10 @@ int land_or_request(const struct args *args, struct repo *r, repo_make_fn make, 
 /* "landed on main as 3f2c9ab012", or "proposed in pull request 7, https://…". Caller frees. */
 char *landed_text(const struct repo *r, const struct landed_change *l);
 
+/*
+ * protect.c: the protected branch takes requests; the ledger takes the dispatcher's pushes (as `pusher`) and nothing else. What is not so is added to `findings`; with
+ * NULL it is set up instead.
+ */
+int forge_each_protection(struct forge *f, const struct config *config, const char *pusher, json_t *findings, struct err *err);
+
 #endif
