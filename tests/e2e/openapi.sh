@@ -23,6 +23,7 @@ engine_start
 (umask 077 && printf '%s\n' 'a secret of the forge' >"$WORK/hook")
 site path <<EOT
 claims: ledger
+max_pending: 1
 webhook_secret_file: $WORK/hook
 EOT
 sed -i 's/^listen: .*/listen: 127.0.0.1:0/' "$CONFIG"
@@ -78,6 +79,16 @@ for id in leaves-1 gated-1 waiting-1 nobody; do
 	call '/workers/{id}/logs' GET /workers/$id/logs
 done
 
+# Proposing
+propose() { # JSON
+	TOKEN=$narrow call /dispatch POST /dispatch -d "$1"
+}
+proposal='{"id": "greet", "formula": "hello", "context": "to greet", "secrets": []}'
+propose '{}'
+propose '{"task_id": "t", "repo": "org/app", "prompt": "p"}'
+propose "${proposal/greet/leaves-1}"
+propose "$proposal"
+
 # Doing
 for id in gated-1 leaves-1 nobody; do
 	call '/actions/{id}/run' POST /actions/$id/run
@@ -94,12 +105,14 @@ call_local '/tokens/{token}' DELETE /tokens/new
 call_local '/tokens/{token}' DELETE /tokens/new
 for id in leaves-1 nobody; do call '/workers/{id}' DELETE /workers/$id; done
 head -c 2000000 /dev/zero >"$WORK/large"
+propose "@$WORK/large"
 call /drain POST /drain --data-binary "@$WORK/large"
 
 # The git server is away
 mv "$SERVER" "$SERVER.away"
 wait_for eval '[ "$(api /status | jq .poll.ok)" = false ]'
 call '/actions/{id}/run' POST /actions/nobody/run
+propose "$proposal"
 wait_for eval '[ "$(curl -s "$TCP/healthz" | jq -r .status)" = unwell ]'
 call /healthz GET /healthz
 mv "$SERVER.away" "$SERVER"
@@ -111,6 +124,7 @@ waiting=$!
 CHILDREN+=("$waiting")
 wait_for eval '[ "$(api /status | jq -r .status)" = draining ]'
 call /drain POST /drain
+propose "$proposal"
 call '/workers/{id}' DELETE /workers/gated-1
 wait $waiting
 
