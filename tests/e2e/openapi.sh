@@ -81,7 +81,7 @@ done
 
 # Proposing
 propose() { # JSON
-	TOKEN=$narrow call /dispatch POST /dispatch -d "$1"
+	TOKEN=$narrow call /dispatch POST /dispatch --data-binary "$1"
 }
 proposal='{"id": "greet", "formula": "hello", "context": "to greet", "secrets": []}'
 propose '{}'
