@@ -12,6 +12,8 @@
 
 #define BATCH_MAX 512   /* entries in one commit */
 #define REBUILDS_MAX 32 /* lost races before the next pause */
+#define CLAIM_SPACING_MS 200
+#define DONE_WAIT_MS 500
 #define RETRY_FIRST_MS 250
 #define RETRY_MOST_MS 30000
 
@@ -429,6 +431,7 @@ static int push(struct git_state *g, const git_oid *commit, struct err *err)
 	git_oid base = l->tip;
 
 	git_alive(g);
+	l->pushed_ms = now_mono_ms();
 	switch (git_push_ref(g->repo, &g->place, commit, LEDGER_REF, &why)) {
 	case GIT_PUSH_WON:
 		return won(g, commit, err) < 0 ? -1 : 1;
@@ -514,6 +517,25 @@ bool ledger_due(const struct git_state *g)
 bool ledger_ready(const struct git_state *g)
 {
 	return ledger_due(g) && g->repo && g->has_tip && g->ledger.has_tip && !g->frozen;
+}
+
+/* A push costs the server more than an entry costs us, so entries wait for others, while there are runs that may bring some: a claim for less time than its container takes to be
+ * made, a done entry, for which nobody waits but those that clean up, longer. An operator's order does not wait. */
+int64_t ledger_push_at_ms(const struct git_state *g)
+{
+	const struct ledger *l = &g->ledger;
+	const struct ledger_entry *e, *first = TAILQ_FIRST(&l->entries);
+	size_t claims = 0, orders = 0;
+
+	TAILQ_FOREACH(e, &l->entries, link)
+	{
+		claims += e->kind == LEDGER_CLAIM;
+		orders += e->kind != LEDGER_CLAIM && e->kind != LEDGER_FINISH;
+	}
+	int64_t at = 0;
+	if (first && !orders && !l->doubt.on && l->incarnated && json_object_size(g->announced) > claims)
+		at = claims ? l->pushed_ms + CLAIM_SPACING_MS : first->added_ms + DONE_WAIT_MS;
+	return at > l->push_at_ms ? at : l->push_at_ms;
 }
 
 void ledger_flush(struct git_state *g)

@@ -147,8 +147,8 @@ static int wait_ms(const struct git_state *g)
 		return 0;
 	if (record_due(g) && push_at_ms(g) < next)
 		next = push_at_ms(g);
-	if (ledger_ready(g) && g->ledger.push_at_ms < next)
-		next = g->ledger.push_at_ms;
+	if (ledger_ready(g) && ledger_push_at_ms(g) < next)
+		next = ledger_push_at_ms(g);
 	return next > now ? (int)(next - now) : 0;
 }
 
@@ -171,7 +171,7 @@ static int work(struct git_state *g, struct err *err)
 			return -1;
 		record_flush(g);
 	}
-	if (ledger_ready(g) && g->ledger.push_at_ms <= now_mono_ms())
+	if (ledger_ready(g) && ledger_push_at_ms(g) <= now_mono_ms())
 		ledger_flush(g);
 	if (g->remembered && g->poll_at_ms <= now_mono_ms())
 		poll_now(g);

@@ -87,7 +87,8 @@ struct ledger {
 	struct doubt doubt;
 	char *push_trouble; /* NULL while pushes work */
 	struct backoff backoff;
-	int64_t push_at_ms;
+	int64_t push_at_ms; /* not before this, after a failure */
+	int64_t pushed_ms;  /* when the last push began, monotonic */
 };
 
 void ledger_init(struct git_state *g);
@@ -128,6 +129,8 @@ int ledger_read_again(struct git_state *g, struct err *err);
 /* Whether anything is to be written, and whether it could be now. */
 bool ledger_due(const struct git_state *g);
 bool ledger_ready(const struct git_state *g);
+/* When, by the monotonic clock. */
+int64_t ledger_push_at_ms(const struct git_state *g);
 void ledger_flush(struct git_state *g);
 
 /* ---- incarnate.c ---- */

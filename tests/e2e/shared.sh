@@ -51,7 +51,8 @@ is "each has a done entry with its result's digest" "$done" 30
 is "and was run by the one that has claimed it" "$equal" 30
 is "30 containers were started" "$(jq -r 'select(.Type == "container" and .Action == "start") | .Actor.Attributes.name' "$WORK/events" | grep -c -- -many-)" 30
 check "more than one dispatcher had a share" [ "$(for n in $(seq 30); do field "many-$n" .dispatcher; done | sort -u | wc -l)" -gt 1 ]
-check "several claims make one commit" [ "$(git -C "$SERVER" rev-list --count disinto-ledger)" -lt 64 ]
+# A claim, another before GO and a done entry for each of the 30: what is ready at the same time is committed together.
+check "several entries make one commit" [ "$(git -C "$SERVER" rev-list --count disinto-ledger)" -lt 90 ]
 check "nobody's outbox is in trouble" [ "$(api /status | jq -r '.outbox.ok // true')" = true ]
 
 # The spool is copied to another machine: one of the two ends.
@@ -65,7 +66,8 @@ CHILDREN+=("$copy")
 action later counted '{"inputs": {"n": "later"}}'
 land
 finished later
-wait_for gone "$copy" || wait_for gone "$DISPATCHER"
+one_is_gone() { gone "$copy" || gone "$DISPATCHER"; }
+wait_for one_is_gone
 check "one of two that share a copied spool ends" grep -q 'another dispatcher works under the name edge1' "$WORK/copy.log" "$LOG"
 is "and what landed meanwhile ran once" "$(marks later)" 1
 kill "$copy" 2>/dev/null

@@ -80,6 +80,26 @@ static void test_group_commit(void **state)
 	assert_int_equal(commits(h, LEDGER_REF), before + 1);
 }
 
+/* While runs are under way that may bring more, claims are pushed at most every 200 ms, and a done entry waits half a second for one. guard: ledger_push_at_ms in
+ * dispatcher/git/claim.c */
+static void test_entries_wait_for_others(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	land_action(h, "a", "");
+	land_action(h, "b", "");
+	land_action(h, "c", "");
+	expect_poll(h, "landed a\nlanded b\nlanded c\npolled yes\n");
+	int64_t t0 = now_mono_ms();
+	claim(h, "a", 1, "n1", NULL);
+	claim(h, "b", 1, "n2", NULL);
+	assert_in_range(now_mono_ms() - t0, 200, INT64_MAX);
+	t0 = now_mono_ms();
+	finish(h, "a", "n1", 1);
+	assert_in_range(now_mono_ms() - t0, 500, INT64_MAX);
+}
+
 /* Two dispatchers, one action: the second one hears that it is gone, and can't have it. guard: why_lost in dispatcher/git/claim.c */
 static void test_two_dispatchers(void **state)
 {
@@ -423,6 +443,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test_setup_teardown(test_begins, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_claim_and_record, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_group_commit, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_entries_wait_for_others, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_two_dispatchers, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_reclaim_after_restart, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_confirmation_asks_the_server, with_ledger, teardown),
