@@ -201,6 +201,7 @@ int cmd_token_revoke(const struct args *args, struct err *err);
 int cmd_doctor(const struct args *args, struct err *err);
 int cmd_status(const struct args *args, struct err *err);
 int cmd_compose_render(const struct args *args, struct err *err);
+int cmd_compose_check(const struct args *args, struct err *err);
 int cmd_version(const struct args *args, struct err *err);
 int cmd_help(const struct args *args, struct err *err);
 

@@ -181,6 +181,8 @@ const struct command commands[] = {
     {"doctor", "", 0, 0, "check the installation, and say how to mend what is wrong", only_json, "disinto doctor", cmd_doctor, 0},
     {"compose render", "", 0, 0, "bring docker-compose.yml, Caddyfile and .env.example of the site up to date", render_options,
      "disinto compose render --dry-run", cmd_compose_render, 0},
+    {"compose check", "[FILE…]", 0, ANY, "say which services of a compose file reach too far, and what else is wrong with it", only_json,
+     "disinto compose check docker-compose.yml", cmd_compose_check, 0},
     {"version", "", 0, 0, "print the version", only_json, "disinto version", cmd_version, 0},
     {"help", "[COMMAND…]", 0, 2, "explain a command", none, "disinto help propose", cmd_help, 0},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, 0},

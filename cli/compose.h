@@ -27,6 +27,16 @@ void compose_inputs_free(struct compose_inputs *in);
 /* The folder of the configuration's file. Caller frees. */
 char *compose_folder(const struct config *c);
 
+/* compose_check.c: where the commands look that take a whole site. */
+
+struct args;
+/* The folder of --config or DISINTO_CONFIG, else this one. Caller frees. */
+char *compose_site_folder(const struct args *args);
+/* The compose file in a folder, by the names that compose tools look for; NULL: none. Caller frees. */
+char *compose_find(const char *folder);
+/* "there is no compose file". Returns -1. */
+int compose_none(const char *folder, struct err *err);
+
 /* compose_files.c: the files themselves. */
 
 enum compose_write {

@@ -1,0 +1,84 @@
+#!/bin/bash
+# The files of a whole site: rendered, kept where somebody changed them, read by the real tools, and checked. Needs no engine and no images.
+. "$(dirname "$0")/lib.sh"
+unset DOMAIN SITE_URL DOCKER_SOCKET COMPOSE_PROFILES COMPOSE_FILE
+site=$WORK/site
+rm -rf "$site"
+cd "$WORK" || exit 1
+
+disinto init "$site" >/dev/null
+is "a site is made" $? 0
+cd "$site" || exit 1
+render() {
+	disinto compose render "$@" 2>&1
+}
+rm -f docker-compose.yml Caddyfile .env.example
+like "render makes what is missing" "$(render)" 'docker-compose.yml: made'
+is "and is done" $? 0
+first=$(sha256sum docker-compose.yml Caddyfile .env.example)
+is "a second time it says nothing" "$(render)" ''
+is "and changes nothing" "$(sha256sum docker-compose.yml Caddyfile .env.example)" "$first"
+is "secrets/ is for its owner only" "$(stat -c %a secrets)" 700
+is "Woodpecker's two halves share a secret" "$(wc -c <secrets/woodpecker-agent-secret)" 64
+shared=$(cat secrets/woodpecker-agent-secret)
+
+# The tools that read it.
+check "docker-compose reads it" docker-compose config -q
+is "it has the services of the design" "$(docker-compose --profile forge --profile ci --profile agents --profile llama --profile staging \
+	--profile manual config --services | sort | tr '\n' ' ')" 'agents agents-llama edge forgejo runner staging woodpecker woodpecker-agent '
+validate() { # ADDRESS
+	SITE_ADDRESS=$1 caddy validate --adapter caddyfile --config Caddyfile >"$WORK/caddy.log" 2>&1
+}
+check "Caddy takes the Caddyfile on plain :80" validate :80
+check "and with a domain" validate disinto.example.org
+sed -i 's/^\t# \(@people\|forward_auth\|\turi\|\tcopy_headers\|}\)/\t\1/' Caddyfile
+check "and with single sign-on" validate :80
+refute "but not just anything" validate '{'
+rm Caddyfile && render >/dev/null
+
+# What belongs to the user.
+echo '# mine' >>Caddyfile
+output=$(render)
+is "an existing Caddyfile is no failure" $? 0
+like "what would be different is said" "$output" '^-# mine'
+is "and it is kept" "$(tail -n 1 Caddyfile)" '# mine'
+printf 'services:\n  edge:\n    mem_limit: 1g\n' >docker-compose.override.yml
+render >/dev/null
+like "an override is kept" "$(cat docker-compose.override.yml)" 'mem_limit: 1g'
+sed -i 's/pids_limit: 1024/pids_limit: 99/' docker-compose.yml
+output=$(render)
+is "a compose file that somebody changed is a finding" $? 1
+like "with the difference" "$output" '^-    pids_limit: 99'
+like "and kept" "$(cat docker-compose.yml)" 'pids_limit: 99'
+render --force >/dev/null
+is "--force replaces it" $? 0
+is "by what it was" "$(sha256sum docker-compose.yml | cut -c1-64)" "${first:0:64}"
+echo 'docker_host: unix:///run/docker.sock' >>dispatcher.yaml
+echo 'ca_file: ca.pem' >>dispatcher.yaml
+output=$(render --dry-run)
+is "--dry-run has a finding" $? 1
+like "which is the difference" "$output" '^\+  *file: ./ca.pem'
+is "and writes nothing" "$(sha256sum docker-compose.yml | cut -c1-64)" "${first:0:64}"
+render >/dev/null
+like "the configuration's files come along" "$(docker-compose config)" 'DISINTO_CA_FILE: /run/disinto/ca_file'
+is "a secret is made once" "$(cat secrets/woodpecker-agent-secret)" "$shared"
+
+# The check.
+is "nothing is wrong with it" "$(disinto compose check 2>&1)" ''
+is "as JSON" "$(disinto compose check --json)" '[]'
+printf 'services:\n  forgejo:\n    volumes: ["/run:/run"]\n' >docker-compose.override.yml
+output=$(disinto compose check)
+is "what an override gives away is a finding" $? 1
+is "at its place" "$output" \
+	'docker-compose.override.yml:3: socket: forgejo: reaches Docker'"'"'s socket through /run: that is root on this machine'
+is "as JSON, too" "$(disinto compose check --json docker-compose.yml | jq -c '[.[] | .kind, .service]')" '["socket","forgejo"]'
+rm docker-compose.override.yml
+like "a file that is none" "$(disinto compose check dispatcher.yaml 2>&1)" '^disinto: compose check: dispatcher.yaml: names no services'
+cd "$WORK" || exit 1
+like "no file at all" "$(disinto compose check 2>&1)" 'there is no compose file; '
+faults=0
+for file in "$ROOT"/tests/data/compose/*/docker-compose.yml; do
+	disinto compose check "$file" >/dev/null 2>&1
+	[ $? = 1 ] && faults=$((faults + 1))
+done
+is "planted faults are found" "$faults" "$(($(echo "$ROOT"/tests/data/compose/*/docker-compose.yml | wc -w) - 1))"
