@@ -14,7 +14,6 @@ struct compose_inputs {
 	struct compose_site site; /* points into the rest and into the configuration */
 	struct compose_input *list;
 	char *repo;
-	json_t *mounts;
 };
 /* `c` outlives it. */
 void compose_inputs_of(const struct config *c, struct compose_inputs *ret);

@@ -41,11 +41,18 @@ void compose_inputs_of(const struct config *c, struct compose_inputs *ret)
 			ret->list[n++] =
 			    (struct compose_input){config_key_name(i), config_variable_name(config_key_name(i)), from_folder(folder, file)};
 	}
+	const char *headers = json_string_value(json_object_get(c->on_drained, "headers_file"));
+
+	if (headers && n < MAX_INPUTS)
+		ret->list[n++] = (struct compose_input){COMPOSE_HEADERS, NULL, from_folder(folder, headers)};
 	if (c->ops_repo[0] == '/')
 		ret->repo = from_folder(folder, c->ops_repo);
-	ret->mounts = json_incref(c->mounts);
-	ret->site =
-	    (struct compose_site){.version = DISINTO_VERSION, .inputs = ret->list, .n_inputs = n, .repo = ret->repo, .mounts = ret->mounts};
+	ret->site = (struct compose_site){.version = DISINTO_VERSION,
+	                                  .inputs = ret->list,
+	                                  .n_inputs = n,
+	                                  .repo = ret->repo,
+	                                  .mounts = c->mounts,
+	                                  .on_drained = c->on_drained};
 }
 
 void compose_inputs_free(struct compose_inputs *in)
@@ -56,5 +63,4 @@ void compose_inputs_free(struct compose_inputs *in)
 	}
 	free(in->list);
 	free(in->repo);
-	json_decref(in->mounts);
 }

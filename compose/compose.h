@@ -7,9 +7,7 @@
  *   /etc/caddy/Caddyfile           read-only
  *   /var/lib/disinto               the spool, a volume; /var/lib/caddy Caddy's, likewise
  *   /run/secrets/<key>             each file that the configuration names, under its key (identity_file, approval_forge_token_file), as it is on the
- *                                  host: it belongs to whoever made the site, and no role could read it
- *   /run/disinto/<key>             where the configuration finds it (DISINTO_<KEY> says so): a copy in memory that the image's start makes for
- *                                  the role that needs it
+ *                                  host; DISINTO_<KEY> says so, and the dispatcher lends it to the role that needs it
  * The API listens on 127.0.0.1:8080 there; what is outside comes through Caddy, under /disinto/.
  */
 #ifndef COMPOSE_COMPOSE_H
@@ -28,17 +26,20 @@
 /* A file that the configuration names. */
 struct compose_input {
 	const char *key;      /* "approval.forge_token_file" */
-	const char *variable; /* "DISINTO_APPROVAL_FORGE_TOKEN_FILE" */
+	const char *variable; /* "DISINTO_APPROVAL_FORGE_TOKEN_FILE"; NULL: a variable names it among other things */
 	const char *path;     /* on the host: absolute, or relative to the site's folder with "./" in front */
 };
+
+#define COMPOSE_HEADERS "on_drained.headers_file"
 
 /* What tells one site from another. All is borrowed. */
 struct compose_site {
 	const char *version; /* of the images that the project builds */
 	const struct compose_input *inputs;
 	size_t n_inputs;
-	const char *repo;     /* the ops repo, where it is a folder of this machine: path as in inputs; else NULL */
-	const json_t *mounts; /* the configuration's, with the host's absolute paths; NULL or empty: none */
+	const char *repo;         /* the ops repo, where it is a folder of this machine: path as in inputs; else NULL */
+	const json_t *mounts;     /* the configuration's, with the host's absolute paths; NULL or empty: none */
+	const json_t *on_drained; /* the configuration's, or NULL; its headers_file is among the inputs */
 };
 
 /* The compose file as a tree. Caller owns it. */

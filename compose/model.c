@@ -8,8 +8,7 @@
 
 #define DEFAULTS "x-every"
 #define VERSION_MARK "@VERSION@"
-#define INPUTS_RAW "/run/secrets/"
-#define INPUTS_READY "/run/disinto/"
+#define INPUTS "/run/secrets/"
 #define REPO "/etc/disinto/ops.git"
 
 __asm__(".pushsection .rodata\n"
@@ -72,21 +71,29 @@ static void add_input(json_t *tree, json_t *edge, const struct compose_input *in
 		json_object_set_new(edge, "secrets", mine);
 	}
 	json_array_append_new(mine, json_pack("{s:s, s:s}", "source", name, "target", name));
-	json_object_set_new(json_object_get(edge, "environment"), input->variable, json_sprintf(INPUTS_READY "%s", name));
+	if (input->variable)
+		json_object_set_new(json_object_get(edge, "environment"), input->variable, json_sprintf(INPUTS "%s", name));
 	json_object_set_new(json_object_get(tree, "secrets"), name, json_pack("{s:s}", "file", path));
 }
 
-/* Sources of mounts are paths on the host, since the engine looks for them; a relative one would begin inside of the container. */
-static void add_mounts(json_t *edge, const json_t *mounts)
+/* A map as a variable's text. */
+static void set_map(json_t *edge, const char *variable, const json_t *map)
 {
-	cleanup_free char *text = NULL;
-	cleanup_free char *value = NULL;
+	cleanup_free char *text = json_compact(map);
+	cleanup_free char *value = escaped(text);
 
-	if (json_object_size(mounts) == 0)
+	json_object_set_new(json_object_get(edge, "environment"), variable, json_string(value));
+}
+
+static void add_drained(json_t *edge, const json_t *on_drained)
+{
+	cleanup_json json_t *inside = json_deep_copy(on_drained);
+	cleanup_free char *name = input_name(COMPOSE_HEADERS);
+
+	if (!json_object_get(inside, "headers_file"))
 		return;
-	text = json_compact(mounts);
-	value = escaped(text);
-	json_object_set_new(json_object_get(edge, "environment"), "DISINTO_MOUNTS", json_string(value));
+	json_object_set_new(inside, "headers_file", json_sprintf(INPUTS "%s", name));
+	set_map(edge, "DISINTO_ON_DRAINED", inside);
 }
 
 static void add_repo(json_t *edge, const char *repo)
@@ -116,6 +123,9 @@ json_t *compose_model(const struct compose_site *site)
 		add_input(tree, edge, &site->inputs[i]);
 	if (site->repo)
 		add_repo(edge, site->repo);
-	add_mounts(edge, site->mounts);
+	/* The engine looks for a mount's source on the host; a relative one would begin inside of the container. */
+	if (json_object_size(site->mounts) > 0)
+		set_map(edge, "DISINTO_MOUNTS", site->mounts);
+	add_drained(edge, site->on_drained);
 	return steal_ptr(&tree);
 }
