@@ -119,11 +119,14 @@ char *safe_text(const char *s);
 /* The same on one line: newlines and tabs become spaces. */
 char *safe_line(const char *s);
 
-/* Rows of cells under headers; the last column is cut where a terminal is too narrow. */
+/*
+ * Rows of cells under headers. Where a terminal is too narrow, columns that say nothing are left out, then the last one is cut, then the widest of the others.
+ */
 struct table {
 	size_t n_columns;
 	char **cells; /* n_rows * n_columns, owned, safe text; the first row is the headers */
 	size_t n_rows;
+	enum colour (*colour_of)(size_t column, const char *cell); /* on a terminal; NULL: none */
 };
 /* `headers` is NULL-terminated. */
 void table_init(struct table *t, const char *const *headers);
@@ -141,6 +144,10 @@ const char *text_of(const json_t *object, const char *key);
 void print_pair(FILE *to, const char *label, const char *value);
 /* Prints two-space indented JSON. Returns CLI_DONE. */
 int print_json(const json_t *value);
+/* Milliseconds since 1970 of what time_format() writes, or 0. */
+int64_t time_of(const char *text);
+/* "4.2 s", "3 min 07 s", "2 h 05 min". Returns buf. */
+char *duration_text(int64_t ms, char buf[static 32]);
 /* "3 min ago" for a wall-clock time; "-" for 0. Into buf of 32. Returns buf. */
 char *ago(int64_t then_ms, int64_t now_ms, char buf[static 32]);
 

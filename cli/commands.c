@@ -135,7 +135,7 @@ static const struct cli_option token_options[] = {
 const struct command commands[] = {
     {"init", "[DIR]", 0, 1, "make a working site: ops repo, configuration, identity, spool", init_options, "disinto init ~/site", cmd_init,
      0},
-    {"secrets keygen", "[FILE]", 0, 1, "make a new age identity and print its recipient", none, "disinto secrets keygen identity.age",
+    {"secrets keygen", "[FILE]", 0, 1, "make a new age identity and print its recipient", only_json, "disinto secrets keygen identity.age",
      cmd_secrets_keygen, 0},
     {"secrets add", "NAME", 1, 1, "encrypt a value from a hidden prompt or standard input", add_options,
      "disinto secrets add CLAWHUB_TOKEN < token.txt", cmd_secrets_add, 0},
@@ -165,7 +165,7 @@ const struct command commands[] = {
     {"logs", "ID", 1, 1, "print the log of an action", logs_options, "disinto logs -f hello-1", cmd_logs, 0},
     {"artifacts", "ID", 1, 1, "list the files that an action left behind, or save them", artifacts_options,
      "disinto artifacts -o out hello-1", cmd_artifacts, 0},
-    {"cancel", "ID", 1, 1, "cancel an action that waits or runs", none, "disinto cancel hello-1", cmd_cancel, 0},
+    {"cancel", "ID", 1, 1, "cancel an action that waits or runs", only_json, "disinto cancel hello-1", cmd_cancel, 0},
     {"settle", "ID lost|rerun", 2, 2, "decide about a claimed action whose run nobody can tell of", none, "disinto settle hello-1 lost",
      cmd_settle, 0},
     {"accept-backlog", "", 0, 0, "let what had landed before the ledger was made run", none, "disinto accept-backlog", cmd_accept_backlog,

@@ -37,6 +37,11 @@ static int run_command(const struct command *c, size_t argc, char *const *argv)
 	return code < 0 ? report(c, code, &err) : code;
 }
 
+/* What commands of earlier tools are called now. */
+static const struct {
+	const char *was, *is;
+} former[] = {{"vault-run", "run ID"}};
+
 static int unknown(size_t argc, char *const *argv)
 {
 	cleanup_free char *word = NULL;
@@ -47,6 +52,11 @@ static int unknown(size_t argc, char *const *argv)
 	}
 	if (help_group(argc > 1 && strcmp(argv[1], "--help") == 0 ? stdout : stderr, argv[0]))
 		return argc > 1 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
+	for (size_t i = 0; i < sizeof(former) / sizeof(*former); i++)
+		if (strcmp(argv[0], former[i].was) == 0) {
+			note("%s: is called `disinto %s` now", former[i].was, former[i].is);
+			return 2;
+		}
 	word = safe_text(argv[0]);
 	note("%s: there is no such command; disinto help lists them", word);
 	return 2;

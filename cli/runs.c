@@ -5,9 +5,11 @@
 #include "cli/cli.h"
 #include "cli/judge.h"
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RESULT_MAX (1u << 20)
 #define NO_DISPATCHER "no dispatcher runs"
@@ -275,6 +277,62 @@ static json_t *arrange(const json_t *rows, const char *state)
 	return sorted;
 }
 
+static enum colour colour_of(size_t column, const char *cell)
+{
+	static const struct {
+		const char *word;
+		enum colour colour;
+	} words[] = {{"running", COLOUR_BOLD},  {"starting", COLOUR_BOLD}, {"succeeded", COLOUR_GOOD}, {"failed", COLOUR_BAD},
+	             {"timed_out", COLOUR_BAD}, {"refused", COLOUR_BAD},   {"lost", COLOUR_BAD},       {"waiting", COLOUR_DIM}};
+
+	for (size_t i = 0; column == 1 && i < sizeof(words) / sizeof(*words); i++)
+		if (strncmp(words[i].word, cell, strlen(words[i].word)) == 0)
+			return words[i].colour;
+	return COLOUR_NONE;
+}
+
+/* "failed (3)", "running: publish", "waiting". Caller frees. */
+static char *standing(const json_t *row)
+{
+	const char *outcome = text_of(row, "outcome"), *state = text_of(row, "state"), *step = text_of(row, "step");
+	json_int_t code = json_integer_value(json_object_get(row, "exit_code"));
+
+	if (outcome)
+		return code ? xasprintf("%s (%lld)", outcome, (long long)code) : xstrdup(outcome);
+	return step ? xasprintf("%s: %s", state ? state : "-", step) : xstrdup(state ? state : "-");
+}
+
+/* How long it has been going, or when it ended. Caller frees. */
+static char *when_text(const json_t *row)
+{
+	int64_t began_ms = time_of(text_of(row, "started_at")), ended_ms = time_of(text_of(row, "finished_at")), now = now_wall_ms();
+	char text[32];
+
+	if (ended_ms > 0)
+		return xstrdup(ago(ended_ms, now, text));
+	return began_ms > 0 && began_ms <= now ? xasprintf("for %s", duration_text(now - began_ms, text)) : xstrdup("-");
+}
+
+/* On a terminal: fewer columns, so that more of each is seen. */
+static void print_for_people(const json_t *rows)
+{
+	static const char *const headers[] = {"ID", "STATE", "WHEN", "FORMULA", "REASON", NULL};
+	cleanup_table struct table table;
+	const json_t *row;
+	size_t i;
+
+	table_init(&table, headers);
+	table.colour_of = colour_of;
+	json_array_foreach (rows, i, row) {
+		cleanup_free char *state = standing(row);
+		cleanup_free char *when = when_text(row);
+
+		table_add(&table, (const char *const[]){text_of(row, "id"), state, when, text_of(row, "formula"), text_of(row, "reason")});
+	}
+	table_print(&table, stdout);
+}
+
+/* Elsewhere: one column for each thing, and nothing cut. */
 static void print_rows(const json_t *rows)
 {
 	static const char *const headers[] = {"ID", "STATE", "OUTCOME", "EXIT", "FORMULA", "STEP", "FINISHED", "REASON", NULL};
@@ -315,6 +373,6 @@ int cmd_list(const struct args *args, struct err *err)
 	if (json_array_size(sorted) == 0)
 		note("list: there are no%s%s actions", state ? " " : "", state ? state : "");
 	else
-		print_rows(sorted);
+		(term_is(STDOUT_FILENO) ? print_for_people : print_rows)(sorted);
 	return CLI_DONE;
 }

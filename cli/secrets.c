@@ -42,6 +42,10 @@ int cmd_secrets_keygen(const struct args *args, struct err *err)
 	guarded = (unsigned char *)text;
 	if (write_new(path, (const char *)guarded, len, err) < 0)
 		return CLI_FAILED;
+	if (args_has(args, "json")) {
+		cleanup_json json_t *made = json_pack("{s:s, s:s}", "file", path, "recipient", recipient);
+		return print_json(made);
+	}
 	printf("%s\n", recipient);
 	note("secrets keygen: wrote %s; add the line above to vault/recipients.txt of the ops repo", path);
 	return CLI_DONE;

@@ -354,6 +354,8 @@ int cmd_cancel(const struct args *args, struct err *err)
 		        args_operand(args, 0));
 		return CLI_FAILED;
 	}
+	if (args_has(args, "json"))
+		return print_json(body);
 	printf("%s is being cancelled; disinto show %s says when it is\n", args_operand(args, 0), args_operand(args, 0));
 	return CLI_DONE;
 }

@@ -12,13 +12,17 @@ static long long number(const json_t *object, const char *key)
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
+static const char *or_dash(const char *text)
+{
+	return text ? text : "-";
+}
+
 /* "engine      ok (…)" or what is wrong. */
 static void put_part(const json_t *status, const char *name, const char *detail)
 {
 	const json_t *part = json_object_get(status, name);
 	bool good = json_is_true(json_object_get(part, "ok"));
-	cleanup_free char *reason = safe_line(text_of(part, "reason"));
-	cleanup_free char *more = safe_line(good ? detail : reason);
+	cleanup_free char *more = safe_line(good ? detail : text_of(part, "reason"));
 
 	printf("  %-12s%s%s%s%s%s%s\n", name, colour(stdout, good ? COLOUR_GOOD : COLOUR_BAD), good ? "ok" : "not ok",
 	       colour(stdout, COLOUR_NONE), *more ? " (" : "", more, *more ? ")" : "");
@@ -26,13 +30,13 @@ static void put_part(const json_t *status, const char *name, const char *detail)
 
 static void put_parts(const json_t *status)
 {
+	const json_t *poll = json_object_get(status, "poll");
 	char when[32];
-	cleanup_free char *poll =
-	    xasprintf("%s, at %.10s", ago(number(json_object_get(status, "poll"), "last_ms"), now_wall_ms(), when),
-	              text_of(json_object_get(status, "poll"), "tip") ? text_of(json_object_get(status, "poll"), "tip") : "-");
+	cleanup_free char *polled =
+	    xasprintf("%s, at %.10s", ago(number(poll, "last_ms"), now_wall_ms(), when), or_dash(text_of(poll, "tip")));
 	cleanup_free char *outbox = xasprintf("%lld results wait for the server", number(json_object_get(status, "outbox"), "waiting"));
 
-	put_part(status, "poll", poll);
+	put_part(status, "poll", polled);
 	put_part(status, "engine", text_of(json_object_get(status, "engine"), "version"));
 	put_part(status, "keyring", NULL);
 	put_part(status, "outbox", outbox);
@@ -46,42 +50,31 @@ static const char *without_word(const char *sentence)
 	return sentence && strncmp(sentence, word, strlen(word)) == 0 ? sentence + strlen(word) : sentence;
 }
 
-static void put_replaced(const json_t *replaced)
+/* The first sentence of a list, and how many there are beside it. */
+static void put_first(const char *label, const json_t *list)
 {
-	const char *name, *label = "replaced";
-	json_t *one;
+	size_t n = json_array_size(list);
+	const char *first = without_word(json_string_value(json_array_get(list, 0)));
+	cleanup_free char *text = n > 1 ? xasprintf("%s (and %zu more; --json has them)", first, n - 1) : NULL;
 
-	json_object_foreach ((json_t *)(uintptr_t)replaced, name, one) {
-		char when[32];
-		cleanup_free char *text = xasprintf("%s, %lld times, last %s: %s; its log lines say more", name, number(one, "times"),
-		                                    ago(number(one, "last_ms"), now_wall_ms(), when),
-		                                    text_of(one, "reason") ? text_of(one, "reason") : "no reason is known");
-		print_pair(stdout, label, text);
-		label = "";
-	}
+	print_pair(stdout, label, text ? text : first);
 }
 
 static void put_roles(const json_t *status)
 {
+	const json_t *roles = json_object_get(status, "roles"), *replaced = json_object_get(status, "replaced");
 	cleanup_buf struct buf text = BUF_INIT;
 	const char *name;
-	json_t *state;
-	const json_t *one;
-	size_t i;
+	json_t *one;
 
-	json_object_foreach (json_object_get(status, "roles"), name, state) {
-		buf_addf(&text, "%s%s %s", text.len > 0 ? ", " : "", name, json_string_value(state) ? json_string_value(state) : "?");
-	}
+	json_object_foreach ((json_t *)(uintptr_t)roles, name, one)
+		buf_addf(&text, "%s%s %s", text.len > 0 ? ", " : "", name, or_dash(json_string_value(one)));
 	print_pair(stdout, "roles", text.data);
-	put_replaced(json_object_get(status, "replaced"));
-	json_array_foreach (json_object_get(status, "separation"), i, one) {
-		print_pair(stdout, i == 0 ? "separation" : "", without_word(json_string_value(one)));
-	}
-	json_array_foreach (json_object_get(status, "misnamed"), i, one) {
-		print_pair(stdout, i == 0 ? "misnamed" : "", json_string_value(one));
-	}
-	json_array_foreach (json_object_get(status, "notes"), i, one) {
-		print_pair(stdout, i == 0 ? "notes" : "", json_string_value(one));
+	json_object_foreach ((json_t *)(uintptr_t)replaced, name, one) {
+		char when[32];
+		cleanup_free char *line = xasprintf("%s, %lld times, last %s: %s; its log lines say more", name, number(one, "times"),
+		                                    ago(number(one, "last_ms"), now_wall_ms(), when), or_dash(text_of(one, "reason")));
+		print_pair(stdout, "replaced", line);
 	}
 }
 
@@ -101,36 +94,38 @@ static void put_decisions(const json_t *ledger)
 	}
 	json_array_foreach (json_object_get(ledger, "overdue"), i, one) {
 		char when[21];
-		const char *id = text_of(one, "id");
+		const char *id = or_dash(text_of(one, "id"));
 		cleanup_free char *text = xasprintf(
 		    "%s, claimed by %s, should have ended by %s; make sure that it does not run there, then `disinto settle %s lost` or "
 		    "`rerun`",
-		    id ? id : "-", text_of(one, "dispatcher") ? text_of(one, "dispatcher") : "-",
-		    time_format(1000 * number(one, "deadline"), when), id ? id : "-");
+		    id, or_dash(text_of(one, "dispatcher")), time_format(1000 * number(one, "deadline"), when), id);
 		print_pair(stdout, i == 0 ? "overdue" : "", text);
 	}
 }
 
+/* Nine lines where all is well; whatever is not has one more. */
 static void print_status(const json_t *status)
 {
 	const json_t *workers = json_object_get(status, "workers");
+	const char *hold = text_of(status, "hold"), *frozen = text_of(json_object_get(status, "ledger"), "frozen");
+	char up[32];
 	cleanup_free char *head =
-	    xasprintf("%s, version %s, up %lld s", text_of(status, "dispatcher_id") ? text_of(status, "dispatcher_id") : "-",
-	              text_of(status, "version") ? text_of(status, "version") : "-", number(status, "uptime_seconds"));
-	cleanup_free char *busy =
-	    xasprintf("%lld of %lld run, %lld free", number(workers, "active"), number(workers, "max"), number(workers, "available"));
+	    xasprintf("%s, version %s, %s for %s", or_dash(text_of(status, "dispatcher_id")), or_dash(text_of(status, "version")),
+	              or_dash(text_of(status, "status")), duration_text(1000 * number(status, "uptime_seconds"), up));
+	cleanup_free char *repo = xasprintf("%s, branch %s", or_dash(text_of(status, "ops_repo")), or_dash(text_of(status, "branch")));
+	cleanup_free char *busy = xasprintf("%lld of %lld run; %lld wait, %lld results are on their way", number(workers, "active"),
+	                                    number(workers, "max"), number(status, "queued"), number(status, "recording"));
 
 	print_pair(stdout, "dispatcher", head);
-	print_pair(stdout, "status", text_of(status, "status"));
-	print_pair(stdout, "ops repo", text_of(status, "ops_repo"));
-	print_pair(stdout, "branch", text_of(status, "branch"));
-	print_pair(stdout, "capacity", busy);
-	const char *hold = text_of(status, "hold"), *frozen = text_of(json_object_get(status, "ledger"), "frozen");
+	print_pair(stdout, "ops repo", repo);
+	print_pair(stdout, "runs", busy);
 	print_pair(stdout, "on hold", hold && frozen && strcmp(hold, frozen) == 0 ? NULL : hold);
 	put_decisions(json_object_get(status, "ledger"));
 	put_parts(status);
 	put_roles(status);
-	print_pair(stdout, "supervisor", text_of(status, "manager"));
+	put_first("separation", json_object_get(status, "separation"));
+	put_first("misnamed", json_object_get(status, "misnamed"));
+	put_first("notes", json_object_get(status, "notes"));
 }
 
 int cmd_status(const struct args *args, struct err *err)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 void term_init(void)
@@ -81,6 +82,29 @@ void print_pair(FILE *to, const char *label, const char *value)
 		line += *line == '\n';
 		fprintf(to, "%s%.*s\n", line == text ? "" : "              ", (int)strcspn(line, "\n"), line);
 	}
+}
+
+char *duration_text(int64_t ms, char buf[static 32])
+{
+	long long s = ms / 1000;
+
+	if (ms < 1000)
+		snprintf(buf, 32, "%lld ms", (long long)(ms > 0 ? ms : 0));
+	else if (s < 60)
+		snprintf(buf, 32, "%lld.%lld s", s, (long long)(ms % 1000 / 100));
+	else if (s < 3600)
+		snprintf(buf, 32, "%lld min %02lld s", s / 60, s % 60);
+	else
+		snprintf(buf, 32, "%lld h %02lld min", s / 3600, s / 60 % 60);
+	return buf;
+}
+
+int64_t time_of(const char *text)
+{
+	struct tm tm = {0};
+	const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm) : NULL;
+
+	return end && *end == '\0' ? (int64_t)timegm(&tm) * 1000 : 0;
 }
 
 char *ago(int64_t then_ms, int64_t now_ms, char buf[static 32])

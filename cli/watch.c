@@ -14,21 +14,6 @@
 
 #define QUIET_MS 5000 /* a dispatcher that is restarted is back before that */
 
-char *duration_text(int64_t ms, char buf[static 32])
-{
-	long long s = ms / 1000;
-
-	if (ms < 1000)
-		snprintf(buf, 32, "%lld ms", (long long)(ms > 0 ? ms : 0));
-	else if (s < 60)
-		snprintf(buf, 32, "%lld.%lld s", s, (long long)(ms % 1000 / 100));
-	else if (s < 3600)
-		snprintf(buf, 32, "%lld min %02lld s", s / 60, s % 60);
-	else
-		snprintf(buf, 32, "%lld h %02lld min", s / 3600, s / 60 % 60);
-	return buf;
-}
-
 int watch_begin(struct watch *w, struct err *err)
 {
 	const struct timespec tick = {.tv_nsec = WATCH_TICK_MS * 1000000L};

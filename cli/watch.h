@@ -54,7 +54,4 @@ void watch_summary(struct watch *w, const json_t *result);
 void watch_free(struct watch *w);
 #define cleanup_watch __attribute__((cleanup(watch_free)))
 
-/* "4.2 s", "3 min 07 s", "2 h 05 min". Returns buf. */
-char *duration_text(int64_t ms, char buf[static 32]);
-
 #endif

@@ -94,7 +94,15 @@ is "the cache is where XDG says, and private" "$(stat -c %a "$WORK/cache/disinto
 rm -rf "$WORK/cache" && XDG_CACHE_HOME=$WORK/cache disinto list >/dev/null
 check "a cache that was deleted is made again" [ -d "$WORK/cache/disinto" ]
 
+# A terminal of 60 columns: cut, and one line for each.
+disinto propose --id "an-id-that-is-as-long-as-ids-of-agents-tend-to-be" --formula hello --context "$(printf 'wide 中中中 %.0s' 1 2 3 4 5 6 7 8 9)" >/dev/null
+script -qefc 'stty cols 60; disinto list; disinto pending' /dev/null </dev/null | sed 's/\x1b\[[0-9]*m//g; s/\r$//' >"$WORK/screen"
+check "a table fits its terminal" [ "$(wc -L <"$WORK/screen")" -le 60 ]
+is "a table has a line for each" "$(grep -c . "$WORK/screen")" "$(($(disinto list | grep -c .) + $(disinto pending | grep -c .)))"
+refute "elsewhere nothing is cut" grep -q '…' <(disinto list)
+
 # Usage
+fails 2 'the name that run once had' '`disinto run ID` now' disinto vault-run x
 disinto >/dev/null 2>&1
 is "no command is 2" $? 2
 fails 2 'an unknown command' '^disinto: no-such: there is no such command; disinto help' disinto no-such

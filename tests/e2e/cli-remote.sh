@@ -51,6 +51,7 @@ is 'logs -n' "$(disinto logs -n 1 seven)" line
 check 'artifacts -o' disinto artifacts -o "$WORK/out" seven >/dev/null
 is 'artifacts: as it was left' "$(cat "$WORK/out/note.txt")" 'a file'
 like 'status' "$(disinto status)" 'engine'
+check 'status: ten lines at most' [ "$(disinto status | wc -l)" -le 10 ]
 
 # On a terminal the steps are shown as they go.
 formula two <<'EOT'

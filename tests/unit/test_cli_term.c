@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+#include <wchar.h>
 
 #include <cmocka.h>
 
@@ -133,6 +135,150 @@ static void cells_stay_on_their_line(void **state)
 	                              "a b  -      \\x1b[2J\n");
 }
 
+/* Where even a cut last column does not fit: what says nothing goes, then the widest gives way. */
+static void what_is_too_wide_is_cut_sensibly(void **state)
+{
+	static const char *const wide[] = {"ID", "STATE", "STEP", "FORMULA", "REASON", NULL};
+	static const char *const row[] = {"an-id-of-20-columns-",     "running", NULL, "a-formula-of-30-columns-or-so",
+	                                  "because of this and that", NULL};
+	static const struct {
+		size_t width;
+		const char *second;
+	} known[] = {
+	    {0, "an-id-of-20-columns-  running  -     a-formula-of-30-columns-or-so  because of this and that\n"},
+	    {86, "an-id-of-20-columns-  running  a-formula-of-30-columns-or-so  because of this and that\n"},
+	    {80, "an-id-of-20-columns-  running  a-formula-of-30-columns-or-so  because of this a\xe2\x80\xa6\n"},
+	    {60, "an-id-of-20-columns-  running  a-formula-of-3\xe2\x80\xa6  because of \xe2\x80\xa6\n"},
+	    {50, "an-id-of-20-colum\xe2\x80\xa6  running  a-form\xe2\x80\xa6  because of \xe2\x80\xa6\n"},
+	    {5, "an-id-\xe2\x80\xa6  running  a-form\xe2\x80\xa6  because of \xe2\x80\xa6\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		cleanup_table struct table t;
+		cleanup_buf struct buf out = BUF_INIT;
+
+		table_init(&t, wide);
+		table_add(&t, row);
+		table_format(&t, known[i].width, &out);
+		assert_string_equal(strchr(out.data, '\n') + 1, known[i].second);
+	}
+}
+
+static const char *const hostile[] = {
+    "\033[2J\033]0;taken\007",
+    "\x9b"
+    "31m",
+    "\xc2\x9b"
+    "31mcsi",
+    "right \xe2\x80\xae to left \xe2\x81\xa6 isolate",
+    "over\rwritten\x08\x08",
+    "two\nlines\x0b\x0c and \xe2\x80\xa8 more",
+    "\xff\xfe not UTF-8 \xe4\xb8",
+    "wide \xe4\xb8\xad\xe4\xb8\xad\xf0\x9f\x90\xb3 and combining e\xcc\x81\xcc\x81\xcc\x81",
+    "zero\xe2\x80\x8bwidth\xe2\x80\x8d\xef\xbb\xbf",
+    "<script>alert(1)</script>",
+};
+
+static void assert_harmless(const char *text, size_t len)
+{
+	mbstate_t decoder = {0};
+
+	for (size_t at = 0; at < len;) {
+		wchar_t c = 0;
+		size_t n = mbrtowc(&c, text + at, len - at, &decoder);
+
+		assert_true(n > 0 && n <= 4);
+		assert_true(c >= 0x20 || c == '\n');
+		assert_false(c >= 0x7f && c < 0xa0);
+		assert_false((c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff);
+		at += n;
+	}
+}
+
+/* Whatever stands in ids, steps and reasons: a row is one line, no wider than the terminal, and holds nothing that a terminal obeys. */
+static void test_threat_49_tables_on_a_terminal(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(hostile) / sizeof(*hostile); i++)
+		for (size_t width = 40; width < 100; width += 7) {
+			cleanup_table struct table t;
+			cleanup_buf struct buf out = BUF_INIT;
+			size_t lines = 0;
+
+			table_init(&t, headers);
+			table_add(&t, (const char *const[]){hostile[i], hostile[i], hostile[i]});
+			table_add(&t, (const char *const[]){"plain", "running", "-"});
+			table_format(&t, width, &out);
+			assert_harmless(out.data, out.len);
+			for (const char *line = out.data; *line; line += strcspn(line, "\n") + 1, lines++) {
+				wchar_t wide[512];
+				cleanup_free char *one = xasprintf("%.*s", (int)strcspn(line, "\n"), line);
+				size_t n = mbstowcs(wide, one, 512);
+
+				assert_true(n < 512);
+				assert_in_range(wcswidth(wide, n), 0, width);
+			}
+			assert_int_equal(lines, 3);
+		}
+}
+
+/* The other ways to a terminal: pairs, whose further lines can't be taken for other pairs, and logs. */
+static void test_threat_49_pairs_and_logs_on_a_terminal(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(hostile) / sizeof(*hostile); i++) {
+		char *text = NULL;
+		size_t len = 0;
+		FILE *to = open_memstream(&text, &len);
+		cleanup_buf struct buf log = BUF_INIT;
+		struct safe_stream s = {.n_held = 0};
+
+		assert_non_null(to);
+		print_pair(to, "reason", hostile[i]);
+		fclose(to);
+		assert_harmless(text, len);
+		for (const char *line = strchr(text, '\n') + 1; *line; line += strcspn(line, "\n") + 1)
+			assert_memory_equal(line, "              ", 14);
+		free(text);
+		safe_feed(&s, hostile[i], strlen(hostile[i]), &log);
+		safe_end(&s, &log);
+		assert_harmless(log.data, log.len);
+	}
+}
+
+static void durations(void **state)
+{
+	static const struct {
+		int64_t ms;
+		const char *text;
+	} known[] = {{-1, "0 ms"},
+	             {0, "0 ms"},
+	             {999, "999 ms"},
+	             {1000, "1.0 s"},
+	             {59999, "59.9 s"},
+	             {60000, "1 min 00 s"},
+	             {3599999, "59 min 59 s"},
+	             {3600000, "1 h 00 min"},
+	             {90061000, "25 h 01 min"}};
+	char buf[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		assert_string_equal(duration_text(known[i].ms, buf), known[i].text);
+}
+
+static void times_are_read_back(void **state)
+{
+	char text[21];
+
+	(void)state;
+	assert_int_equal(time_of(time_format(1774951204000, text)), 1774951204000);
+	assert_int_equal(time_of("2026-03-31"), 0);
+	assert_int_equal(time_of("2026-03-31T10:00:04Zx"), 0);
+	assert_int_equal(time_of(NULL), 0);
+}
+
 static void ages(void **state)
 {
 	static const struct {
@@ -205,6 +351,11 @@ int main(void)
 	    cmocka_unit_test(tables_are_aligned),
 	    cmocka_unit_test(tables_fit),
 	    cmocka_unit_test(cells_stay_on_their_line),
+	    cmocka_unit_test(what_is_too_wide_is_cut_sensibly),
+	    cmocka_unit_test(test_threat_49_tables_on_a_terminal),
+	    cmocka_unit_test(test_threat_49_pairs_and_logs_on_a_terminal),
+	    cmocka_unit_test(durations),
+	    cmocka_unit_test(times_are_read_back),
 	    cmocka_unit_test(ages),
 	    cmocka_unit_test(a_log_is_copied_once),
 	    cmocka_unit_test(exit_codes_of_run),
