@@ -1,6 +1,6 @@
 # disinto. `make` builds the three programs into bin/; README.md says the rest.
 #   V=1 shows commands    CC=clang    RELEASE=0 for -O0    DESTDIR= PREFIX=/usr/local for install
-#   make deps demo test torture lint bench install clean compile_commands.json
+#   make deps demo images test torture lint bench install clean compile_commands.json
 #   make check-unit T=json     one unit test (tests/unit/test_json.c)     make fuzz T=frame SECONDS=60     one fuzz target
 #   BUILD=dir keeps objects elsewhere; SKIP="cli/% dispatcher/web/%" leaves sources out of the test archives while they don't compile
 
@@ -219,6 +219,15 @@ $(BUILD)/uncapped/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,'$< (uncapped)')$(CC) $(ALL_CFLAGS) -DOUTPUT_HEAD=SIZE_MAX -DOUTPUT_HEAD_COST=SIZE_MAX -c -o $@ $<
 
+# The site's images, with what is in bin/ where this machine is the Debian of their base, else compiled in the image. BASE: another base image.
+VERSION = $(shell sed -n 's/^.define DISINTO_VERSION "\(.*\)"/\1/p' vault/version.h)
+BASE ?= docker.io/library/debian:bookworm-slim
+docker_build = docker build --build-arg BASE=$(BASE) $(1) -f templates/$(2)/Dockerfile -t disinto/$(2):$(VERSION) -t disinto/$(2):latest
+images: $(if $(shell grep -x VERSION_CODENAME=bookworm /etc/os-release),all)
+	$(Q)$(call docker_build,$(if $(shell grep -x VERSION_CODENAME=bookworm /etc/os-release),--build-arg PREBUILT=1),edge) .
+	$(Q)$(call docker_build,,agents) .
+	$(Q)$(call docker_build,,runner) templates/runner
+
 SOURCES = $(sort $(wildcard *.[ch] */*.[ch] */*/*.[ch]))
 lint: test-deps compile_commands.json
 	$(Q)tests/lib/lint.sh $(filter-out build/%,$(SOURCES))
@@ -236,6 +245,6 @@ install: all
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all always clean sim mutants check-unit test-age fuzz deps test-deps demo test torture programs-for-tests programs-for-torture bench lint install
+.PHONY: all always clean sim mutants check-unit test-age fuzz deps test-deps demo images test torture programs-for-tests programs-for-torture bench lint install
 .PRECIOUS: $(SAN)/%.o $(FUZZ)/%.o
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)

@@ -28,6 +28,8 @@ struct site {
 
 /* Makes a bare repository that holds it. */
 int site_make_repo(const struct site *s, const char *path, struct err *err);
+/* Lets the group of a separated dispatcher's git role write in it too (docs/security.md), where that lets in nobody else. */
+int site_share_repo(const char *path, struct err *err);
 /*
  * Adds to the repository at ops_url what is missing, and our recipient: on its branch or, where the server won't have that, on a branch
  * for review (setup_branch).

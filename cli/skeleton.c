@@ -203,5 +203,5 @@ int site_make_repo(const struct site *s, const char *path, struct err *err)
 		return err_wrap(err, "%s", path);
 	if (git_reference_create(&ledger, git, LEDGER_REF, &begins, 0, "disinto init") < 0)
 		return git_err(err, -1, "%s: " LEDGER_REF, path);
-	return 0;
+	return site_share_repo(path, err);
 }

@@ -1,6 +1,7 @@
 /* What every role does first: it gives up what it does not need. */
 #include "dispatcher/confine.h"
 #include "lib/log.h"
+#include "vault/users.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -13,9 +14,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-/* The first of a row of user ids that no distribution hands out; one for each role (docs/architecture.md). */
-#define ROLE_UID_BASE 60706u
 
 uid_t role_uid(enum role r)
 {
@@ -114,20 +112,33 @@ static void close_others(const int *keep, size_t n)
 	close_range(from, ~0u, 0);
 }
 
-/* Its own user, and no groups; the engine alone gets the group of the Docker socket. */
+/*
+ * The one group that a role needs beside its own: the engine the Docker socket's, and git that of an ops repo which is a folder of this machine and shared with
+ * its group (not root's, and never the socket's).
+ */
+static bool group_of(enum role r, const struct config *config, gid_t *ret)
+{
+	struct stat socket, repo;
+	bool has_socket = stat(config->docker_host, &socket) == 0;
+
+	if (r == ROLE_ENGINE && has_socket) {
+		*ret = socket.st_gid;
+		return true;
+	}
+	if (r != ROLE_GIT || config->ops_repo[0] != '/' || stat(config->ops_repo, &repo) < 0)
+		return false;
+	*ret = repo.st_gid;
+	return repo.st_mode & S_IWGRP && repo.st_gid != 0 && !(has_socket && repo.st_gid == socket.st_gid);
+}
+
 static int become(enum role r, const struct config *config, struct err *err)
 {
-	gid_t docker = 0;
-	size_t n = 0;
-	struct stat st;
+	gid_t group = 0;
 
 	if (config->separation != SEPARATION_REQUIRED)
 		return 0;
-	if (r == ROLE_ENGINE && stat(config->docker_host, &st) == 0) {
-		docker = st.st_gid;
-		n = 1;
-	}
-	if (setgroups(n, &docker) < 0 || setresgid(role_uid(r), role_uid(r), role_uid(r)) < 0 ||
+	size_t n = group_of(r, config, &group) ? 1 : 0;
+	if (setgroups(n, &group) < 0 || setresgid(role_uid(r), role_uid(r), role_uid(r)) < 0 ||
 	    setresuid(role_uid(r), role_uid(r), role_uid(r)) < 0)
 		return err_errno(err, errno, "role %s: can't become user %u", role_name(r), (unsigned)role_uid(r));
 	return 0;

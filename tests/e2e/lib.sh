@@ -164,16 +164,19 @@ serve_engine() { # COMMAND…: in the background; ends with the script
 host_address() { # IPV4
 	in_engine ip address add "$1/32" dev lo
 }
-# Loads disinto/runner-debian, the image that templates/runner/Dockerfile makes, or disinto/runner-node, the one with Node. Where neither a registry nor a mirror can be reached, one
-# test is reported as skipped and the function fails.
-debian_image() { # [node]
-	"$LIB/runner-image.sh" load "$SOCKET" "${1:-debian}" 2>"$WORK/image-error"
+# Loads an image of templates/: disinto/runner-debian or -node, edge or agents (tests/lib/runner-image.sh). Where neither a registry nor a mirror can be reached,
+# one test is reported as skipped and the function fails.
+template_image() { # KIND
+	"$LIB/runner-image.sh" load "$SOCKET" "$1" 2>"$WORK/image-error"
 	case $? in
 	0) return 0 ;;
 	77) ok "$(basename "$0") # SKIP $(tail -n 1 "$WORK/image-error")" ;;
-	*) bail "no runner image: $(tail -n 5 "$WORK/image-error")" ;;
+	*) bail "no image $1: $(tail -n 5 "$WORK/image-error")" ;;
 	esac
 	return 1
+}
+debian_image() { # [node]
+	template_image "${1:-debian}"
 }
 
 server() { # path|daemon|http|ssh: serves $WORK/repos; sets URL and the lines that the configuration needs for it

@@ -1,12 +1,13 @@
 #!/bin/bash
-# The runner image as templates/runner/Dockerfile makes it, built once for all tests that need it and kept in build/images.
+# The images of templates/, built once for all tests that need them and kept in build/images.
 #
-#   runner-image.sh load SOCKET [KIND]     builds it where it is not built yet, loads it into the engine as disinto/runner-KIND:latest
+#   runner-image.sh load SOCKET [KIND]     builds it where it is not built yet, loads it into the engine
 #   runner-image.sh build [KIND]           prints the path of the archive
 #
-# KIND: debian, the image without build arguments; or node, the same with NODE=1. Its base is Debian's image where a registry answers, else what
-# mmdebstrap makes of Debian's mirror. Exit code 77, with a sentence, where neither can be reached: then nothing can be said about the
-# image. Needs root.
+# KIND: debian, the runner image without build arguments; node, the same with NODE=1 (in the engine: disinto/runner-KIND:latest); edge, with the programs of bin/;
+# agents, made from the runner image for its packages (disinto/KIND:latest); base, what the others are made from: Debian's image where a registry answers, else
+# what mmdebstrap makes of Debian's mirror (disinto/base-debian:latest). Exit code 77, with a sentence, where neither can be reached: then nothing can be said
+# about the image. Needs root.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -45,36 +46,84 @@ load() { # ARCHIVE
 	streamed -X POST -H 'Content-Type: application/x-tar' -T "$1" /images/load
 }
 
+# What Docker builds a kind from: its folder, or for what holds the programs the part of the tree that .dockerignore lets through.
+context() { # KIND
+	case $1 in
+	edge) tar -C "$root" --exclude='*.d' -c Makefile bin cli compose dispatcher lib runner templates vault ;;
+	agents) tar -C "$root" -c templates/agents ;;
+	*) tar -C "$root/templates/runner" -c . ;;
+	esac
+}
+
+build_base() {
+	base_from_registry || base_from_mirror || {
+		echo "no registry has debian:bookworm-slim, and no mirror the packages to make one of" >&2
+		exit 77
+	}
+}
+
+build_image() { # KIND
+	local arguments file=Dockerfile
+	arguments="\"BASE\": \"$(image_of "$(made_from "$1")")\""
+	case $1 in
+	node) arguments+=', "NODE": "1"' ;;
+	edge) arguments+=', "PREBUILT": "1"' ;;
+	esac
+	case $1 in edge | agents) file=templates/$1/Dockerfile ;; esac
+	context "$1" |
+		streamed -X POST -H 'Content-Type: application/x-tar' --data-binary @- --url-query "t=$(image_of "$1")" \
+			--url-query networkmode=host --url-query "dockerfile=$file" --url-query "buildargs={$arguments}" /build || {
+		tail -n 20 "$work/answer" >&2
+		die "the image can't be built"
+	}
+}
+
 build() { # KIND ARCHIVE FROM: the archive of the image that this one is made from, or nothing
 	work=$(mktemp -d /tmp/disinto-image.XXXXXX)
 	socket=$work/engine/docker.sock
 	trap '"$here/engine.sh" stop "$work/engine"; rm -rf "$work"' EXIT
 	NET=host "$here/engine.sh" start "$work/engine"
-	if [ -n "$3" ]; then
-		arguments='{"BASE": "disinto/runner-debian:latest", "NODE": "1"}'
-		load "$3"
+	if [ "$1" = base ]; then
+		build_base
 	else
-		arguments="{\"BASE\": \"$base\"}"
-		base_from_registry || base_from_mirror || {
-			echo "no registry has debian:bookworm-slim, and no mirror the packages to make one of" >&2
-			exit 77
-		}
+		load "$3"
+		build_image "$1"
 	fi
-	tar -C "$root/templates/runner" -c . |
-		streamed -X POST -H 'Content-Type: application/x-tar' --data-binary @- --url-query "t=disinto/runner-$1:latest" \
-			--url-query networkmode=host --url-query "buildargs=$arguments" /build || {
-		tail -n 20 "$work/answer" >&2
-		die "the image can't be built"
-	}
-	api -o "$2.new" "/images/disinto/runner-$1:latest/get"
+	api -o "$2.new" "/images/$(image_of "$1")/get"
 	mv "$2.new" "$2"
 }
 
+image_of() { # KIND
+	case $1 in
+	base) echo "$base" ;;
+	edge | agents) echo "disinto/$1:latest" ;;
+	*) echo "disinto/runner-$1:latest" ;;
+	esac
+}
+
+made_from() { # KIND
+	case $1 in
+	node | agents) echo debian ;;
+	debian | edge) echo base ;;
+	esac
+}
+
+# What makes a kind what it is: its templates, this file, and for the edge image the programs.
+inputs() { # KIND
+	case $1 in
+	base) echo "$0" ;;
+	edge) find "$root"/templates/edge "$root"/bin/disinto* -type f ;;
+	agents) find "$root"/templates/agents "$root"/templates/runner -type f ;;
+	*) find "$root"/templates/runner -type f ;;
+	esac | sort | tr '\n' '\0' | xargs -0 cat "$0" | sha256sum | cut -c 1-16
+}
+
 archive() { # KIND: sets name
-	local from=
-	[ "$1" != node ] || { archive debian && from=$name; }
+	local from='' base_kind
+	base_kind=$(made_from "$1")
+	[ -z "$base_kind" ] || { archive "$base_kind" && from=$name; }
 	mkdir -p "$folder"
-	name=$folder/$1-$(cat "$root"/templates/runner/* "$0" | sha256sum | cut -c 1-16).tar
+	name=$folder/$1-$(inputs "$1").tar
 	exec 9>"$folder/lock"
 	flock 9
 	if [ ! -s "$name" ]; then
