@@ -19,42 +19,17 @@ static const char *secrets_text(const struct judged *j, struct buf *buf)
 	return buf->len > 0 ? buf->data : "-";
 }
 
-static json_t *pending_row(const struct repo *r, const char *id, const git_oid *head)
-{
-	cleanup_candidate struct candidate c = CANDIDATE_INIT;
-	cleanup_judged struct judged judged = JUDGED_INIT;
-	cleanup_git(git_commit) git_commit *commit = NULL;
-	cleanup_err struct err why = ERR_INIT;
-	const struct judging by = repo_judging(r);
-	const char *problem = NULL;
-	char hex[OID_TEXT], time[21];
-	json_t *row;
-
-	if (candidate_look(&by, id, head, &c, &why) < 0 || candidate_judge(&by, &c, &judged, &why) < 0)
-		problem = err_msg(&why);
-	else
-		problem = judged.problem;
-	row = json_pack("{s:s, s:s, s:s?, s:s?, s:O?, s:s?}", "id", id, "head", oid_text(head, hex), "formula", judged.action.formula,
-	                "context", judged.action.context, "secrets", judged.action.secrets, "problem", problem);
-	if (row && git_commit_lookup(&commit, r->git, head) == 0) {
-		if (judged.verdict.why)
-			json_object_set_new(row, "tier", json_string(tier_name(judged.verdict.tier)));
-		json_object_set_new(row, "by", json_string(git_commit_author(commit)->name));
-		json_object_set_new(row, "proposed", json_string(time_format((int64_t)git_commit_time(commit) * 1000, time)));
-	}
-	return row;
-}
-
 json_t *pending_rows(const struct repo *r)
 {
+	const struct judging by = repo_judging(r);
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < r->refs.n; i++) {
 		const char *name = r->refs.v[i].name;
 		const char *id = name + strlen(PROPOSAL_REFS);
 
-		if (strncmp(name, PROPOSAL_REFS, strlen(PROPOSAL_REFS)) == 0 && vault_is_id(id) && !proposal_has_landed(r, id))
-			json_array_append_new(rows, pending_row(r, id, &r->refs.v[i].oid));
+		if (strncmp(name, PROPOSAL_REFS, strlen(PROPOSAL_REFS)) == 0 && vault_is_id(id) && !candidate_has_landed(&by, id))
+			json_array_append_new(rows, candidate_row(&by, id, &r->refs.v[i].oid));
 	}
 	return rows;
 }

@@ -66,6 +66,7 @@ struct house {
 	struct ask *asks;
 	size_t n_asks;
 	struct proposals proposals;
+	json_t *proposed;  /* what waits for approval: as in PENDING; NULL: git has not said yet */
 	json_t *proposing; /* number of the question -> {id, task_id, repo} */
 	json_t *deciding;  /* numbers of the questions that git was given to decide */
 };
@@ -90,6 +91,7 @@ void house_hear_claim(struct house *h, enum event_kind kind, const char *id, con
 void house_hear_incarnated(struct house *h, const json_t *body);
 void house_hear_ledger(struct house *h, const json_t *polled);
 bool house_decide(struct house *h, json_int_t ask, const char *op, const char *id); /* false: not an operator's decision */
+void house_withdraw(struct house *h, json_int_t ask, const char *id);
 void house_decided(struct house *h, const json_t *body);
 void house_undecided(struct house *h); /* git went down: nobody answers any more */
 json_t *house_ledger_status(const struct house *h);
@@ -125,6 +127,9 @@ char *house_leaving(const struct house *h);
 /* propose.c: proposals that come over HTTP */
 void house_propose(struct house *h, json_int_t ask, const json_t *body);
 void house_proposed(struct house *h, const json_t *body);
+void house_hear_pending(struct house *h, const json_t *body);
+void house_show_pending(struct house *h); /* to web */
+bool house_is_pending(const struct house *h, const char *id);
 /* Those who wait too long get their answer; all: git went down, so everybody does. */
 void house_expire_proposals(struct house *h, bool all);
 

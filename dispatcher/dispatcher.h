@@ -65,13 +65,15 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(CLAIMED, "claimed", ROLE_GIT, ROLE_CORE, 0)          /* {id, attempt, nonce}: it stands on the server */ \
 	MSG(CLAIM_LOST, "claim_lost", ROLE_GIT, ROLE_CORE, 0)    /* {id, attempt, nonce, ok, reason}: somebody else's stands there; ok: the action is finished, its result on the server */ \
 	MSG(RECORD, "record", ROLE_CORE, ROLE_GIT, 0)            /* {id, result: text of the file}: commit it, and its done entry to the ledger; git keeps trying until RECORDED */ \
-	MSG(DECIDE, "decide", ROLE_CORE, ROLE_GIT, 0)            /* {ask, what: "lost"|"rerun"|"backlog"|"history", id: of lost and rerun, else null, result: text of the file for lost, else null}: \
+	MSG(DECIDE, "decide", ROLE_CORE, ROLE_GIT, 0)            /* {ask, what: "lost"|"rerun"|"withdraw"|"backlog"|"history", id: of the first three, else null, result: text of the file for lost, else null}: \
 	                                                             an operator's decision; answered by DECIDED */ \
 	MSG(DECIDED, "decided", ROLE_GIT, ROLE_CORE, 0)          /* {ask, ok, reason} */ \
 	MSG(PROPOSE, "propose", ROLE_CORE, ROLE_GIT, 0)          /* {ask, id, action: object, asks_secrets, may_land}: make a proposal of it, with the formula's own secrets where asks_secrets; may_land: \
 	                                                             there is a slot for it, should policy let it be landed at once. The same again finds the same. Answered by PROPOSED */ \
 	MSG(PROPOSED, "proposed", ROLE_GIT, ROLE_CORE, 0)        /* {ask, outcome: "proposed"|"landed"|"taken"|"invalid"|"busy"|"failed", url, reason}: proposed now or before; url: of its request, where \
 	                                                             there is a forge. busy: policy lets it be landed, and may_land was false */ \
+	MSG(PENDING, "pending", ROLE_GIT, ROLE_CORE, 0)          /* {total, pending: [{id, head, formula, context, secrets, problem, tier, by, proposed, pull: {number, url, author}|null}]}: what waits \
+	                                                             for approval, at each change; of many, the first */ \
 	MSG(DRAINED, "drained", ROLE_CORE, ROLE_GIT, 0)          /* {}: call on_drained, once; answered by CALLED */ \
 	MSG(CALLED, "called", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason}: what became of that call; ok too where none is configured */ \
 	MSG(POLLED, "polled", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason, tip, scanned, misnamed:[path], notes:[text], frozen: reason|null, overdue:[{id, dispatcher, deadline}], backlog}: after \
@@ -121,6 +123,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	/* web */ \
 	MSG(STATUS, "status", ROLE_CORE, ROLE_WEB, 0)            /* what /status and /healthz show (core_role.c: status_json), at each change */ \
 	MSG(RUN, "run", ROLE_CORE, ROLE_WEB, 0)                  /* {id, state, …} one row of /actions, at each change; {id, forgotten: true}: it left the spool */ \
+	MSG(WAITING, "waiting", ROLE_CORE, ROLE_WEB, 0)          /* {total, pending}: as in PENDING */ \
 	MSG(ANSWER, "answer", ROLE_CORE, ROLE_WEB, 0)            /* {ask, code, body}: to ASK */ \
 	MSG(LOG_FILE, "log_file", ROLE_CORE, ROLE_WEB, 1)        /* {ask}: to ASK {op: "logs" or "artifact"}; fd: the file, read-only */ \
 	MSG(TOKENS, "tokens", ROLE_CORE, ROLE_WEB, 0)            /* {tokens: [{name, scope, sha256, created}]}: which open the API, at each change */ \

@@ -345,6 +345,9 @@ int house_hear(struct house *h, enum role from, struct msg *m, struct err *err)
 	case MSG_INCARNATED:
 		house_hear_incarnated(h, m->body);
 		return 0;
+	case MSG_PENDING:
+		house_hear_pending(h, m->body);
+		return 0;
 	case MSG_PROPOSED:
 		house_proposed(h, m->body);
 		return 0;

@@ -161,7 +161,7 @@ static void decide(struct house *h, json_int_t ask, const char *what, const char
 	char number[32];
 
 	snprintf(number, sizeof number, "%lld", (long long)ask);
-	json_object_set_new(h->deciding, number, json_true());
+	json_object_set_new(h->deciding, number, strcmp(what, "withdraw") == 0 ? json_string(id) : json_true());
 	house_send(h, ROLE_GIT, msg_new(MSG_DECIDE, "{s:I, s:s, s:s?, s:s?}", "ask", ask, "what", what, "id", id, "result", result), -1);
 }
 
@@ -202,6 +202,14 @@ bool house_decide(struct house *h, json_int_t ask, const char *op, const char *i
 	return true;
 }
 
+void house_withdraw(struct house *h, json_int_t ask, const char *id)
+{
+	if (h->conn[ROLE_GIT].fd < 0 || h->git_waits)
+		house_refuse(h, ask, 503, "the git role is being replaced; ask again");
+	else
+		decide(h, ask, "withdraw", id, NULL);
+}
+
 void house_decided(struct house *h, const json_t *body)
 {
 	json_int_t ask = json_integer_value(json_object_get(body, "ask"));
@@ -209,9 +217,13 @@ void house_decided(struct house *h, const json_t *body)
 	char number[32];
 
 	snprintf(number, sizeof number, "%lld", (long long)ask);
+	cleanup_json json_t *asked = json_incref(json_object_get(h->deciding, number));
 	if (json_object_del(h->deciding, number) < 0)
 		return; /* nobody waits for it */
-	if (json_is_true(json_object_get(body, "ok")))
+	bool ok = json_is_true(json_object_get(body, "ok"));
+	if (ok && json_is_string(asked))
+		house_answer(h, ask, 200, json_pack("{s:s, s:O}", "status", "withdrawn", "task_id", asked));
+	else if (ok)
 		house_answer(h, ask, 200, json_pack("{s:s, s:s?}", "status", "done", "reason", reason));
 	else
 		house_refuse(h, ask, 409, reason ? reason : "no reason was given");

@@ -75,7 +75,7 @@ void house_propose(struct house *h, json_int_t ask, const json_t *body)
 		             core_stopping(h->core) ? "the dispatcher is leaving" : "the git role is being replaced; try again");
 		return;
 	}
-	switch (proposals_reserve(&h->proposals, id, ask, false, busy(h), now_mono_ms(), &slot)) {
+	switch (proposals_reserve(&h->proposals, id, ask, house_is_pending(h, id), busy(h), now_mono_ms(), &slot)) {
 	case PROPOSAL_FULL:
 		too_many(h, ask, "too many proposals wait for approval", proposals_count(&h->proposals), config->max_pending);
 		return;
@@ -96,6 +96,41 @@ void house_propose(struct house *h, json_int_t ask, const json_t *body)
 		return;
 	}
 	send_proposal(h, ask, id, body, slot);
+}
+
+bool house_is_pending(const struct house *h, const char *id)
+{
+	size_t i;
+	json_t *row;
+
+	json_array_foreach (json_object_get(h->proposed, "pending"), i, row) {
+		const char *there = json_text(row, "id");
+		if (there && strcmp(there, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+void house_show_pending(struct house *h)
+{
+	if (!h->proposed || h->conn[ROLE_WEB].fd < 0)
+		return;
+	house_send(h, ROLE_WEB,
+	           msg_new(MSG_WAITING, "{s:O, s:O}", "total", json_object_get(h->proposed, "total"), "pending",
+	                   json_object_get(h->proposed, "pending")),
+	           -1);
+}
+
+void house_hear_pending(struct house *h, const json_t *body)
+{
+	const json_t *total = json_object_get(body, "total");
+
+	if (!json_is_integer(total) || !json_is_array(json_object_get(body, "pending")))
+		return;
+	json_decref(h->proposed);
+	h->proposed = json_incref((json_t *)(uintptr_t)body);
+	h->proposals.pending = (int)json_integer_value(total);
+	house_show_pending(h);
 }
 
 static void answer(struct house *h, json_int_t ask, const char *outcome, const char *reason, const char *url)

@@ -143,6 +143,7 @@ static void show_one(struct run *r, void *arg)
 void house_show_all(struct house *h)
 {
 	house_show_tokens(h);
+	house_show_pending(h);
 	free(h->status_sent);
 	h->status_sent = NULL;
 	core_each(h->core, show_one, h);
@@ -220,7 +221,9 @@ static void ask_cancel(struct house *h, json_int_t ask, const char *id)
 {
 	struct run *r = core_find(h->core, id);
 
-	if (!r) {
+	if (!r && house_is_pending(h, id)) {
+		house_withdraw(h, ask, id);
+	} else if (!r) {
 		house_refuse(h, ask, 404, "not found");
 	} else if (r->state >= RUN_ENDING) {
 		house_refuse(h, ask, 409, "already finished");

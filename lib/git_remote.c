@@ -115,6 +115,17 @@ int git_session_sideband(const char *text, int len, void *session)
 	return 0;
 }
 
+static int on_progress(const git_indexer_progress *stats, void *session)
+{
+	struct git_session *s = session;
+	cleanup_err struct err err = ERR_INIT;
+
+	if (!s->place->max_bytes || stats->received_bytes <= s->place->max_bytes)
+		return 0;
+	err_set(&err, ERR_INVALID, "%s: brings more than %zu bytes", s->address.shown, s->place->max_bytes);
+	return git_session_fail(s, &err);
+}
+
 /* libgit2 leaves a ref that the server does not have out without a word. */
 static int all_there(git_remote *remote, const struct git_fetch_spec *specs, struct err *err)
 {
@@ -148,6 +159,7 @@ int git_fetch(git_repository *repo, const struct git_place *place, const struct 
 	git_fetch_options options;
 	git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
 	options.callbacks.transport = git_session_transport;
+	options.callbacks.transfer_progress = on_progress;
 	options.callbacks.payload = &s;
 	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	options.update_fetchhead = 0;

@@ -25,6 +25,7 @@ struct git_place {
 	int connect_ms;          /* deadline of connecting; 0: 10000 */
 	int stall_ms;            /* deadline of silence in mid-transfer; 0: 30000 */
 	int total_ms;            /* deadline of one whole operation; 0: 300000 */
+	size_t max_bytes;        /* of what a fetch may bring; 0: whatever there is */
 };
 
 /* Starts libgit2 and curl with our options (fsync, few windows, nobody's git configuration). Once in each process, after fork. */

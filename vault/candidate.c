@@ -2,6 +2,7 @@
 #include "vault/candidate.h"
 
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,31 @@ int candidate_judge(const struct judging *by, const struct candidate *c, struct 
 	if (candidate_merge(by, c, git_commit_author(head), &merged, err) < 0)
 		return -1;
 	return judged_at(by, &merged, c->id, ret, err);
+}
+
+json_t *candidate_row(const struct judging *by, const char *id, const git_oid *head)
+{
+	cleanup_candidate struct candidate c = CANDIDATE_INIT;
+	cleanup_judged struct judged judged = JUDGED_INIT;
+	cleanup_git(git_commit) git_commit *commit = NULL;
+	cleanup_err struct err why = ERR_INIT;
+	const char *problem = NULL;
+	char hex[GIT_OID_HEXSZ + 1], time[21];
+	json_t *row;
+
+	if (candidate_look(by, id, head, &c, &why) < 0 || candidate_judge(by, &c, &judged, &why) < 0)
+		problem = err_msg(&why);
+	else
+		problem = judged.problem;
+	row = json_pack("{s:s, s:s, s:s?, s:s?, s:O?, s:s?}", "id", id, "head", git_oid_tostr(hex, sizeof(hex), head), "formula",
+	                judged.action.formula, "context", judged.action.context, "secrets", judged.action.secrets, "problem", problem);
+	if (row && git_commit_lookup(&commit, by->git, head) == 0) {
+		if (judged.verdict.why)
+			json_object_set_new(row, "tier", json_string(tier_name(judged.verdict.tier)));
+		json_object_set_new(row, "by", json_string(git_commit_author(commit)->name));
+		json_object_set_new(row, "proposed", json_string(time_format((int64_t)git_commit_time(commit) * 1000, time)));
+	}
+	return row;
 }
 
 bool candidate_has_landed(const struct judging *by, const char *id)

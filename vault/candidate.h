@@ -28,6 +28,11 @@ int candidate_look(const struct judging *by, const char *id, const git_oid *head
 int candidate_merge(const struct judging *by, const struct candidate *c, const git_signature *author, git_oid *ret, struct err *err);
 /* Judges what the protected branch would hold after the merge. */
 int candidate_judge(const struct judging *by, const struct candidate *c, struct judged *ret, struct err *err);
+/*
+ * What people should know of the proposal whose branch has this head: {id, head, formula, context, secrets, problem (null: it would run once it is approved), tier, by,
+ * proposed}, as far as it can be told. Caller owns.
+ */
+json_t *candidate_row(const struct judging *by, const char *id, const git_oid *head);
 /* Whether the action, or its result, stands on the protected branch. */
 bool candidate_has_landed(const struct judging *by, const char *id);
 

@@ -95,6 +95,9 @@ int forge_approve(struct forge *f, int64_t pull, const char *head, struct err *e
 /* Merges exactly that head by a merge commit, and removes the branch. ERR_INVALID, ERR_EXISTS: not now, or not like this. */
 int forge_merge(struct forge *f, int64_t pull, const char *head, const char *title, const char *message, struct err *err);
 
+/* Closes it without a merge. */
+int forge_close(struct forge *f, int64_t pull, struct err *err);
+
 /* Comments on a request, unless a comment that holds `marker` is there; the text should hold it. */
 int forge_comment(struct forge *f, int64_t pull, const char *marker, const char *text, struct err *err);
 /* Gives a commit a status ("pending", "success", "error", "failure"), unless that context has it already. */

@@ -211,6 +211,14 @@ int forge_merge(struct forge *f, int64_t pull, const char *head, const char *tit
 	return forge_call(f, "POST", path, body, NULL, err);
 }
 
+int forge_close(struct forge *f, int64_t pull, struct err *err)
+{
+	cleanup_free char *path = xasprintf("/repos/%s/pulls/%" PRId64, f->repo, pull);
+	cleanup_json json_t *body = json_pack("{s:s}", "state", "closed");
+
+	return forge_call(f, "PATCH", path, body, NULL, err);
+}
+
 struct marked {
 	const char *marker;
 	bool found;

@@ -113,12 +113,15 @@ int decide(struct git_state *g, const json_t *body, struct err *err)
 	const char *text = json_string_value(json_object_get(body, "result"));
 	int64_t ask = json_integer_value(json_object_get(body, "ask"));
 
-	bool names = what && (strcmp(what, "lost") == 0 || strcmp(what, "rerun") == 0);
+	bool withdraws = what && strcmp(what, "withdraw") == 0;
+	bool names = withdraws || (what && (strcmp(what, "lost") == 0 || strcmp(what, "rerun") == 0));
 	if (!what || ask < 0 || (!names && strcmp(what, "backlog") != 0 && strcmp(what, "history") != 0) ||
 	    (names && (!id || !vault_is_id(id))) || (strcmp(what, "lost") == 0 && !text))
 		return err_set(err, ERR_INVALID, "'decide' that makes no sense");
 	log_info("an operator decided", "what", what, "id", id, NULL);
-	if (decide_one(g, what, id, text, ask, &why) < 0)
+	if (withdraws)
+		propose_withdraw(g, id, ask);
+	else if (decide_one(g, what, id, text, ask, &why) < 0)
 		say_decided(g, ask, err_msg(&why));
 	else if (strcmp(what, "history") == 0)
 		say_decided(g, ask, NULL);

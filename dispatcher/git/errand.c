@@ -49,6 +49,7 @@ void errand_free(struct errand *errand)
 	proposal_request_free(&errand->request);
 	err_clear(&errand->err);
 	forge_pull_free(&errand->pull);
+	forge_pulls_free(&errand->pulls);
 	free(errand);
 }
 
@@ -89,6 +90,21 @@ int errands_fd(const struct errands *e)
 	return e->fd;
 }
 
+/* One that is not open any more is as good. */
+static int close_request(struct forge *f, const struct errand *errand, struct err *err)
+{
+	struct forge_pull pull __attribute__((cleanup(forge_pull_free))) = {0};
+	cleanup_free char *branch = xasprintf("vault/%s", errand->id);
+	cleanup_err struct err why = ERR_INIT;
+
+	if (forge_pull_of_branch(f, branch, &pull, &why) == 0)
+		return forge_close(f, pull.number, err);
+	if (why.code == ERR_NOT_FOUND)
+		return 0;
+	err_move(err, &why);
+	return -1;
+}
+
 static int carry_out(const struct config *config, struct forge **f, struct errand *errand)
 {
 	bool made;
@@ -100,6 +116,10 @@ static int carry_out(const struct config *config, struct forge **f, struct erran
 	switch (errand->kind) {
 	case ERRAND_REQUEST:
 		return proposal_open_request(*f, &errand->request, config->branch, &errand->pull, &made, &errand->err);
+	case ERRAND_PULLS:
+		return forge_open_pulls(*f, &errand->pulls, &errand->err);
+	case ERRAND_CLOSE:
+		return close_request(*f, errand, &errand->err);
 	default:
 		return err_set(&errand->err, ERR_FAIL, "no such errand");
 	}

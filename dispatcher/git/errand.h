@@ -12,6 +12,8 @@
 
 enum errand_kind {
 	ERRAND_REQUEST, /* open the request of a proposal, or find it: pull */
+	ERRAND_PULLS,   /* all open requests: pulls */
+	ERRAND_CLOSE,   /* close the open request of branch vault/<id>, if there is one */
 };
 
 struct errand {
@@ -24,6 +26,7 @@ struct errand {
 	int rc;
 	struct err err;
 	struct forge_pull pull;
+	struct forge_pulls pulls;
 };
 TAILQ_HEAD(errand_list, errand);
 

@@ -145,6 +145,8 @@ static int wait_ms(const struct git_state *g)
 		return -1;
 	if (!TAILQ_EMPTY(&g->proposing))
 		return 0;
+	if (pending_at_ms(g) < next)
+		next = pending_at_ms(g);
 	if (record_due(g) && push_at_ms(g) < next)
 		next = push_at_ms(g);
 	if (ledger_ready(g) && ledger_push_at_ms(g) < next)
@@ -159,6 +161,10 @@ static void take_errands(struct git_state *g)
 	while ((errand = errands_take(g->errands))) {
 		if (errand->kind == ERRAND_REQUEST)
 			propose_requested(g, errand);
+		else if (errand->kind == ERRAND_PULLS)
+			pending_pulls(g, errand);
+		else if (errand->kind == ERRAND_CLOSE)
+			propose_closed(g, errand);
 		errand_free(errand);
 	}
 }
@@ -178,6 +184,8 @@ static int work(struct git_state *g, struct err *err)
 	take_errands(g);
 	if (g->remembered && !TAILQ_EMPTY(&g->proposing))
 		propose_next(g); /* one at a time: claims and results come between */
+	if (pending_at_ms(g) <= now_mono_ms())
+		pending_look(g); /* some at a time */
 	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries) && archive_due(g))
 		archive_now(g);
 	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries))
@@ -209,6 +217,7 @@ static void state_init(struct git_state *g, const struct role_args *args)
 	TAILQ_INIT(&g->outbox);
 	TAILQ_INIT(&g->proposing);
 	g->errands = errands_new(args->config);
+	pending_init(g);
 	judge_init(g);
 	ledger_init(g);
 	msg_conn_init(&g->conn, args->sock);
@@ -220,6 +229,7 @@ static void state_free(struct git_state *g)
 {
 	record_free(g);
 	propose_free(g);
+	pending_free(g);
 	errands_free(g->errands);
 	judge_free(g);
 	ledger_reset(g);

@@ -104,6 +104,7 @@ struct git_state {
 	struct backoff push_backoff;
 	int64_t push_at_ms;
 
+	struct pending *pending;           /* pending.c */
 	TAILQ_HEAD(, proposing) proposing; /* asked for by clients, and not made yet */
 	struct errands *errands;           /* at the forge */
 
@@ -190,10 +191,31 @@ int approve_file(struct git_state *g, enum approval_mode mode, const struct appr
 /* Reads the list of signers anew, if the configuration names one. */
 void approve_refresh(struct git_state *g);
 
+/* pending.c: the branches vault/<id> that wait for approval */
+void pending_init(struct git_state *g);
+void pending_free(struct git_state *g);
+/* Takes on where they stand on the server. */
+void pending_refs(struct git_state *g, const struct git_refs *refs);
+/* The tip moved: some may have landed, and policy may judge others anew. */
+void pending_tip(struct git_state *g);
+/* When there is something to look at (monotonic); INT64_MAX: nothing. */
+int64_t pending_at_ms(const struct git_state *g);
+/* Looks at some of them, and tells core when something changed. */
+void pending_look(struct git_state *g);
+/* Our own push changed one, just now; head NULL: it is gone. */
+void pending_set(struct git_state *g, const char *id, const git_oid *head);
+bool pending_has(const struct git_state *g, const char *id);
+/* Takes on what the forge says of their requests. */
+void pending_pulls(struct git_state *g, const struct errand *errand);
+void pending_pull(struct git_state *g, const struct forge_pull *pull);
+
 /* propose.c: proposals for clients. Each is answered by PROPOSED, now or when its errand comes back. */
 int propose_add(struct git_state *g, const json_t *body, struct err *err);
 void propose_next(struct git_state *g); /* makes the first that waits */
 void propose_requested(struct git_state *g, const struct errand *errand);
+/* Takes one back: its request is closed and its branch removed. Answered by DECIDED. */
+void propose_withdraw(struct git_state *g, const char *id, int64_t ask);
+void propose_closed(struct git_state *g, const struct errand *errand);
 void propose_free(struct git_state *g);
 
 /* drained.c: calls on_drained, if there is one, and tells core what became of it. */

@@ -60,7 +60,7 @@ static void say_polled(struct git_state *g, const char *trouble)
 
 int poll_refs(struct git_state *g, struct git_refs *ret, const git_oid **ret_branch, const git_oid **ret_ledger, struct err *err)
 {
-	const char *const prefixes[] = {g->branch, LEDGER_REF, NULL};
+	const char *const prefixes[] = {g->branch, LEDGER_REF, PROPOSAL_REFS, NULL};
 
 	if (git_poller_refs(g->poller, prefixes, ret, err) < 0)
 		return err_wrap(err, "poll");
@@ -95,6 +95,7 @@ static int find_tips(struct git_state *g, struct err *err)
 
 	if (poll_refs(g, &refs, &branch, &ledger, err) < 0)
 		return -1;
+	pending_refs(g, &refs);
 	g->branch_missing = !branch && g->has_tip;
 	if (g->branch_missing)
 		return err_set(err, ERR_NOT_FOUND, "the ops repo has no branch %s any more", g->args->config->branch);
@@ -146,6 +147,7 @@ static int look(struct git_state *g, struct err *err)
 		return 0;
 	rc = announce_tip(g, err);
 	ledger_rest(g);
+	pending_tip(g);
 	if (rc < 0)
 		return mend(g, err);
 	malloc_trim(0);

@@ -19,7 +19,7 @@ struct proposing {
 	int64_t ask;
 	char id[VAULT_ID_MAX + 1];
 	json_t *action;
-	bool asks_secrets, may_land;
+	bool asks_secrets, may_land, withdraw;
 	/* worked out */
 	char *path, *ref, *text;
 	git_oid blob;
@@ -220,10 +220,12 @@ static int request(struct git_state *g, const struct proposing *p, const struct 
 
 void propose_requested(struct git_state *g, const struct errand *errand)
 {
-	if (errand->rc == 0)
+	if (errand->rc == 0) {
+		pending_pull(g, &errand->pull);
 		say(g, errand->ask, "proposed", errand->pull.url, NULL);
-	else
+	} else {
 		say(g, errand->ask, "failed", NULL, err_msg(&errand->err)); /* whatever it is, the proposal itself stands */
+	}
 }
 
 /* ---- landing it ---- */
@@ -289,8 +291,10 @@ static int push(struct git_state *g, struct proposing *p, struct err *err)
 		return 0;
 	}
 	git_alive(g);
-	if (git_push_ref(g->repo, &g->place, &commit, p->ref, &why) == GIT_PUSH_WON)
+	if (git_push_ref(g->repo, &g->place, &commit, p->ref, &why) == GIT_PUSH_WON) {
+		pending_set(g, p->id, &commit);
 		return request(g, p, &judged, err);
+	}
 	/* Somebody else made it in the same moment, or the answer was lost. */
 	if (look(g, p, &has, &head, err) < 0)
 		return -1;
@@ -318,12 +322,60 @@ static int propose(struct git_state *g, struct proposing *p, struct err *err)
 	return request(g, p, &judged, err);
 }
 
+/* ---- taking one back ---- */
+
+void propose_withdraw(struct git_state *g, const char *id, int64_t ask)
+{
+	struct proposing *p = xcalloc(1, sizeof *p);
+
+	memcpy(p->id, id, strlen(id) + 1);
+	p->ask = ask;
+	p->withdraw = true;
+	TAILQ_INSERT_TAIL(&g->proposing, p, link);
+}
+
+static void remove_branch(struct git_state *g, const char *id, int64_t ask)
+{
+	cleanup_free char *ref = xasprintf(PROPOSAL_REFS "%s", id);
+	cleanup_err struct err why = ERR_INIT;
+
+	git_alive(g);
+	bool gone = git_push_ref(g->repo, &g->place, NULL, ref, &why) == GIT_PUSH_WON;
+	if (gone) {
+		log_info("a proposal was withdrawn", "id", id, NULL);
+		pending_set(g, id, NULL);
+	}
+	say_decided(g, ask, gone ? NULL : err_msg(&why));
+}
+
+static void withdraw(struct git_state *g, const char *id, int64_t ask)
+{
+	if (!g->repo || !pending_has(g, id))
+		say_decided(g, ask, "there is no such proposal any more");
+	else if (g->args->config->approval.forge_url)
+		errands_send(g->errands, errand_new(ERRAND_CLOSE, id, ask));
+	else
+		remove_branch(g, id, ask);
+}
+
+void propose_closed(struct git_state *g, const struct errand *errand)
+{
+	if (errand->rc < 0)
+		say_decided(g, errand->ask, err_msg(&errand->err));
+	else if (!g->repo)
+		say_decided(g, errand->ask, "the ops repo is being read anew; try again");
+	else
+		remove_branch(g, errand->id, errand->ask);
+}
+
 void propose_next(struct git_state *g)
 {
 	struct proposing *p = TAILQ_FIRST(&g->proposing);
 	cleanup_err struct err err = ERR_INIT;
 
-	if (propose(g, p, &err) < 0)
+	if (p->withdraw)
+		withdraw(g, p->id, p->ask);
+	else if (propose(g, p, &err) < 0)
 		say_failed(g, p->ask, &err);
 	drop(g, p);
 }

@@ -25,6 +25,12 @@ enum MHD_Result web_dispatch(struct request *q, const char *op)
 
 static bool is_known(const struct web *w, const char *id)
 {
+	size_t i;
+	json_t *row;
+
+	json_array_foreach (json_object_get(w->waiting, "pending"), i, row)
+		if (json_is_string(json_object_get(row, "id")) && strcmp(json_string_value(json_object_get(row, "id")), id) == 0)
+			return true;
 	return json_object_get(w->rows, id) != NULL;
 }
 

@@ -5,6 +5,7 @@
  *   snapshot  {status, actions}   first of all, unless the reader's Last-Event-ID is still in the ring
  *   run       a row of /actions; {id, forgotten: true}
  *   status    as /status
+ *   pending   {total}: GET /pending is another one
  */
 #include "dispatcher/web/web.h"
 #include "lib/buf.h"

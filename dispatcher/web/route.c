@@ -148,6 +148,12 @@ static enum MHD_Result get_actions(struct request *q, const char *op)
 	return reply_json(q, 200, web_actions(q->web));
 }
 
+static enum MHD_Result get_pending(struct request *q, const char *op)
+{
+	(void)op;
+	return reply_json(q, 200, web_pending(q->web));
+}
+
 static enum MHD_Result get_workers(struct request *q, const char *op)
 {
 	(void)op;
@@ -240,6 +246,7 @@ static const struct route routes[] = {
     {"GET", "/actions/{id}", SCOPE_READ, web_wait, "show"},
     {"GET", "/actions/{id}/artifacts", SCOPE_READ, web_wait, "artifacts"},
     {"GET", "/actions/{id}/artifacts/{artifact}", SCOPE_READ, web_wait, "artifact"},
+    {"GET", "/pending", SCOPE_READ, get_pending, NULL},
     {"GET", "/events", SCOPE_READ, get_events, NULL},
     {"GET", "/workers", SCOPE_READ, get_workers, NULL},
     {"GET", "/workers/{id}/logs", SCOPE_READ, get_logs, "logs"},

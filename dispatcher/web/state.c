@@ -131,6 +131,13 @@ json_t *web_actions(const struct web *w)
 	return json_pack("{s:o}", "actions", list);
 }
 
+json_t *web_pending(const struct web *w)
+{
+	if (!w->waiting)
+		return json_pack("{s:[], s:i}", "pending", "total", 0);
+	return json_pack("{s:O, s:O}", "pending", json_object_get(w->waiting, "pending"), "total", json_object_get(w->waiting, "total"));
+}
+
 json_t *web_tokens(const struct web *w)
 {
 	json_t *list = json_array(), *token;

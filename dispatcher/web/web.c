@@ -92,6 +92,14 @@ static void tell_status(struct web *w)
 	web_event(w, "status", status);
 }
 
+/* Readers ask for the list themselves: the events that are kept stay small. */
+static void tell_waiting(struct web *w)
+{
+	cleanup_json json_t *total = json_pack("{s:O}", "total", json_object_get(w->waiting, "total"));
+
+	web_event(w, "pending", total);
+}
+
 static int hear(struct web *w, struct msg *m, struct err *err)
 {
 	enum msg_kind kind;
@@ -110,6 +118,11 @@ static int hear(struct web *w, struct msg *m, struct err *err)
 	case MSG_TOKENS:
 		json_decref(w->tokens);
 		w->tokens = json_incref(json_object_get(m->body, "tokens"));
+		break;
+	case MSG_WAITING:
+		json_decref(w->waiting);
+		w->waiting = json_incref(m->body);
+		tell_waiting(w);
 		break;
 	case MSG_RUN:
 		hear_run(w, m);

@@ -69,10 +69,11 @@ struct web_events {
 struct web {
 	const struct role_args *args;
 	struct msg_conn core;
-	json_t *status; /* last STATUS; NULL before the first */
-	json_t *rows;   /* id -> last RUN */
-	json_t *tokens; /* the last TOKENS; NULL: none */
-	bool locked;    /* something that the spool knows has run here */
+	json_t *status;  /* last STATUS; NULL before the first */
+	json_t *rows;    /* id -> last RUN */
+	json_t *tokens;  /* the last TOKENS; NULL: none */
+	json_t *waiting; /* the last WAITING; NULL: none */
+	bool locked;     /* something that the spool knows has run here */
 	struct hook_secret hook;
 	struct web_events events;
 	struct requests requests;
@@ -85,6 +86,7 @@ json_t *web_status(const struct web *w);
 json_t *web_healthz(const struct web *w, int *ret_code);
 json_t *web_workers(const struct web *w);
 json_t *web_actions(const struct web *w);
+json_t *web_pending(const struct web *w);
 json_t *web_tokens(const struct web *w); /* without their hashes */
 char *web_metrics(const struct web *w);
 /* The row's state has come so far that there is a log, or that nothing will be added to it any more. */

@@ -72,6 +72,8 @@ await until('and survives a reload', async () => page.locator('#content').isVisi
 // What is, at a glance
 await until('what runs is shown with its step', async () => /follow.*step/s.test(await page.locator('#running').textContent()));
 await until('what waits is shown with the reason', async () => /waiting-1.*identity|waiting-1.*secret/s.test(await page.locator('#waiting').textContent()));
+await until('what a human has to decide is shown with tier and secrets', async () => /pending-1.*high tier.*TOKEN.*<img/s.test(await page.locator('#pending').textContent()));
+check('as text', (await page.locator('#pending img').count()) === 0);
 await until('what was is shown', async () => (await page.locator('.row.item').count()) >= 3);
 check('the picture of the day has every run that started', (await page.locator('#day rect').count()) >= 3, await page.locator('#day rect').count());
 await picture(page, 'overview');
@@ -135,6 +137,10 @@ await signIn(page, operator);
 await until('the other token', async () => /endless/.test(await page.locator('#running').textContent()));
 await page.locator('#running li', { hasText: 'endless' }).getByRole('button', { name: 'Cancel' }).click();
 await page.getByRole('button', { name: 'Cancel it' }).click();
+await page.locator('#pending li', { hasText: 'pending-1' }).getByRole('button', { name: 'Withdraw' }).click();
+await picture(page, 'withdraw');
+await page.getByRole('button', { name: 'Withdraw it' }).click();
+await until('and takes a proposal back', async () => /nothing waits for approval/.test(await page.locator('#pending').textContent()));
 await until('an operator cancels', async () => /cancelled/.test(await page.locator('.row.item', { hasText: 'endless' }).textContent()));
 await page.context().close();
 

@@ -30,6 +30,10 @@ action endless-1 endless
 action waiting-1 hello '{"secrets": ["TOKEN"]}'
 secret TOKEN 'a secret value'
 land
+git -C "$OPS" checkout -q -b pending
+action pending-1 hello '{"context": "<img src=x onerror=alert(1)> to greet", "secrets": ["TOKEN"]}'
+commit 'vault: pending-1' && git -C "$OPS" push -q origin HEAD:vault/pending-1
+git -C "$OPS" checkout -q main
 
 # A fixed address, so that the page finds the dispatcher again after a restart.
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })')

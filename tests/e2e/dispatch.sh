@@ -109,7 +109,7 @@ is "its url is everybody's" "$(jq -r 'select(.url) | .url' "$WORK"/many.* | sort
 
 # What policy lets land at once, as long as there is a slot
 body() { jq --arg id "errand-$1" '.id = $id | .formula = "errand"' <<<"$small"; }
-is "one slot: of four at once one lands" "$(ask_many 4)" $'1 202\n3 429'
+is "one slot: of three at once one lands" "$(ask_many 3)" $'1 202\n2 429'
 is "it is dispatched, without a request" "$(jq -r 'select(.status) | [.status, .url] | @tsv' "$WORK"/many.*)" $'dispatched\t'
 is "429 says how many" "$(jq -c 'select(.max) | [.active, .max]' "$WORK"/many.* | sort -u)" '[1,1]'
 landed=$(jq -r 'select(.status == "dispatched") | .task_id' "$WORK"/many.*)
@@ -118,6 +118,42 @@ wait_for eval 'api /actions/$landed'
 like "and waits for an engine" "$(api "/actions/$landed" | jq -r .state)" '^(waiting|queued)$'
 is "what has landed is taken" "$(ask "$(jq --arg id "$landed" '.id = $id | .formula = "errand"' <<<"$small")") $(answer .task_id)" "409 $landed"
 is "the rest was not proposed either" "$(proposals)" 3
+
+# What waits for approval
+pending() { # ID JQ-FILTER
+	api /pending | jq -r --arg id "$1" ".pending[] | select(.id == \$id) | $2"
+}
+is "pending: those that were proposed" "$(api /pending | jq -r '[.total, (.pending | length)] | @tsv')" $'3\t3'
+is "pending: with tier and secrets" "$(pending "$id" '[.tier, .formula, (.secrets | join(","))] | @tsv')" $'high\tfull-loop\tMODEL_KEY,FORGE_TOKEN'
+is "pending: with a link" "$(pending "$id" '[.pull.number, .pull.url, .pull.author] | @tsv')" $'1\thttps://forge.example/org/ops/pulls/1\tbot'
+is "pending: who may only propose does not read it" "$(curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $agent" "$TCP/pending")" 403
+git -C "$OPS" fetch -q && git -C "$OPS" checkout -q -B by-hand origin/main
+action by-hand hello
+sed -i 's/hello/goodbye/' "$OPS/vault/formulas/hello.yaml"
+commit 'by hand' && git -C "$OPS" push -q origin HEAD:vault/by-hand
+wait_for eval '[ -n "$(pending by-hand .id)" ]'
+like "pending: what can't be approved says why" "$(pending by-hand .problem)" 'changes vault/formulas/hello\.yaml too'
+git -C "$OPS" checkout -q -B by-weight origin/main
+action by-weight hello && head -c 10000000 /dev/urandom >"$OPS/weight"
+commit 'by weight' && git -C "$OPS" push -q origin HEAD:vault/by-weight
+wait_for eval '[ -n "$(pending by-weight .id)" ]'
+like "pending: what is too large is not fetched" "$(pending by-weight .problem)" 'more than 8388608 bytes'
+is "pending: the others are looked at all the same" "$(pending greet .problem)" null
+body() { jq --arg id "more-$1" '.id = $id' <<<"$small"; }
+is "max_pending: one more may wait" "$(ask_many 4)" $'1 202\n3 429'
+is "max_pending: 429 says how many" "$(jq -c 'select(.max) | .max' "$WORK"/many.* | sort -u)" 6
+like "max_pending: what waits already is found" "$(ask "$(task Mend.It_1)")" 202
+
+# Taken back
+is "withdraw: by the task's name" "$(api -X DELETE /workers/Mend.It_1 | jq -r '[.status, .task_id] | @tsv')" "withdrawn	$id"
+refute "withdraw: its branch is gone" on_server show-ref -q --verify "refs/heads/vault/$id"
+is "withdraw: its request is closed, and not merged" "$(forge_api human GET /pulls/1 | jq -r '[.state, .merged] | @tsv')" $'closed\tfalse'
+is "withdraw: it waits no more" "$(pending "$id" .id)" ''
+for branch in by-hand by-weight; do on_server update-ref -d "refs/heads/vault/$branch"; done
+wait_for eval '[ "$(api /pending | jq .total)" = 3 ]'
+number=$(pending greet .pull.number)
+forge_api human POST "/pulls/$number/merge" '{"Do": "merge"}' >/dev/null
+check "what has landed waits no more" wait_for eval '[ -z "$(pending greet .id)" ]'
 
 # A git role that hangs, and dies
 kill -STOP "$(role git)"
@@ -135,6 +171,7 @@ is "the git role dies: whoever waited hears of it" "$(cat "$WORK/code")" 502
 wait_for eval '[ "$(api /status | jq -r .roles.git)" = up ]'
 wait_for eval '[ "$(ask "$(jq ".id = \"late\"" <<<"$small")")" = 202 ]'
 is "whoever went away finds the place free" "$(answer .status)" proposed
+is "its request has a link" "$(pending late .pull.url)" "$(answer .url)"
 is "a client that has gone: its proposal is made all the same, once" "$(on_server for-each-ref refs/heads/vault/late | wc -l)" 1
 
 # A forge that is down

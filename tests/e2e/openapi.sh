@@ -88,6 +88,9 @@ propose '{}'
 propose '{"task_id": "t", "repo": "org/app", "prompt": "p"}'
 propose "${proposal/greet/leaves-1}"
 propose "$proposal"
+propose "${proposal/greet/greet-2}"
+call /pending GET /pending
+TOKEN=$narrow call /pending GET /pending
 
 # Doing
 for id in gated-1 leaves-1 nobody; do
@@ -103,7 +106,7 @@ call_local '/tokens/{token}' PUT '/tokens/new?scope=read'
 call_local '/tokens/{token}' PUT '/tokens/other?scope=everything'
 call_local '/tokens/{token}' DELETE /tokens/new
 call_local '/tokens/{token}' DELETE /tokens/new
-for id in leaves-1 nobody; do call '/workers/{id}' DELETE /workers/$id; done
+for id in leaves-1 nobody greet; do call '/workers/{id}' DELETE /workers/$id; done
 head -c 2000000 /dev/zero >"$WORK/large"
 propose "@$WORK/large"
 call /drain POST /drain --data-binary "@$WORK/large"

@@ -200,6 +200,8 @@ static json_t *on_pull(struct server *s, const struct fake_forge_call *c, long n
 		return post ? review(s, pull, c->body, ret_status) : json_incref(json_object_get(pull, "reviews"));
 	if (strcmp(rest, "/merge") == 0 && post)
 		return merge(s, pull, c->body, ret_status);
+	if (!*rest && strcmp(c->method, "PATCH") == 0)
+		json_object_update_existing(pull, (json_t *)(uintptr_t)c->body);
 	if (strcmp(rest, "/comments") == 0 && post) {
 		json_array_append_new(json_object_get(pull, "comments"),
 		                      json_pack("{s:s, s:{s:s}}", "body", text(c->body, "body"), "user", "login", s->login));

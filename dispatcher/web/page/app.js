@@ -3,6 +3,8 @@
 
 const $ = (id) => document.getElementById(id);
 const rows = new Map(); // id -> row of /actions
+let pending = []; // rows of /pending
+let pendingTotal = 0;
 let status = null;
 let token = sessionStorage.getItem('token') || '';
 let lastEvent = '';
@@ -132,6 +134,40 @@ function showLists() {
     button('Log', '', () => openLog(r.id)), button('Cancel…', 'danger', () => cancel(r.id))])) : [empty('nothing runs')]));
   $('waiting').replaceChildren(...(waiting.length ? waiting.map((r) => card(r, (r.formula || '') + (r.reason ? ': ' + r.reason : ''), [
     button('Cancel…', 'danger', () => cancel(r.id))])) : [empty('nothing waits')]));
+}
+
+// ---- What waits for a human: the only links that lead away from here are those to a request
+
+function link(url, text) {
+  const a = make('a', '', text);
+  a.href = url;
+  a.rel = 'noreferrer noopener';
+  return a;
+}
+
+function pendingCard(p) {
+  const secrets = (p.secrets || []).length ? 'secrets ' + p.secrets.join(', ') : 'no secrets';
+  const what = p.problem ? p.problem : [p.formula, secrets, 'by ' + (p.by || '–')].join('; ') + (p.context ? ': ' + p.context : '');
+  const li = make('li');
+  li.dataset.id = p.id;
+  const tag = p.problem ? make('span', 'tag failed', 'can’t be approved') : make('span', 'tag tier-' + p.tier, p.tier + ' tier');
+  const url = p.pull && /^https?:\/\//.test(p.pull.url) ? link(p.pull.url, 'Request ' + p.pull.number) : make('code', '', 'disinto approve ' + p.id);
+  li.append(make('span', 'name', p.id), tag, make('span', 'what', what), url, button('Withdraw…', 'danger', () => withdraw(p.id)));
+  return li;
+}
+
+function showPending() {
+  const list = pending.map(pendingCard);
+  if (pendingTotal > pending.length) list.push(empty('and ' + (pendingTotal - pending.length) + ' more'));
+  $('pending-count').textContent = pendingTotal || '';
+  $('pending').replaceChildren(...(list.length ? list : [empty('nothing waits for approval')]));
+}
+
+async function loadPending() {
+  const answer = await call('GET', 'pending');
+  pending = answer.pending;
+  pendingTotal = answer.total;
+  showPending();
 }
 
 function tick() {
@@ -351,18 +387,23 @@ function downloadLog() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-function cancel(id) {
+function confirm(text, no, yes, id, done) {
   const box = $('confirm');
-  $('confirm-text').textContent = 'Cancel ' + id + '? What it did already is not undone.';
+  $('confirm-text').textContent = text;
+  $('confirm-no').textContent = no;
+  $('confirm-yes').textContent = yes;
   box.returnValue = 'no';
   box.onclose = () => {
     if (box.returnValue !== 'yes') return;
     call('DELETE', 'workers/' + encodeURIComponent(id)).then(
-      () => { $('live').textContent = id + ' is being cancelled'; },
-      (e) => { $('live').textContent = id + ' can’t be cancelled: ' + e.message; });
+      () => { $('live').textContent = id + ' is ' + done; },
+      (e) => { $('live').textContent = id + ' is not ' + done + ': ' + e.message; });
   };
   box.showModal();
 }
+
+const cancel = (id) => confirm('Cancel ' + id + '? What it did already is not undone.', 'Keep it running', 'Cancel it', id, 'cancelled');
+const withdraw = (id) => confirm('Withdraw ' + id + '? Its request is closed and its branch removed.', 'Keep it', 'Withdraw it', id, 'withdrawn');
 
 // ---- Events
 
@@ -385,6 +426,10 @@ function hear(type, data) {
     rows.clear();
     for (const r of data.actions) rows.set(r.id, r);
     status = data.status;
+    loadPending().catch(() => {});
+  } else if (type === 'pending') {
+    loadPending().catch(() => {});
+    return;
   } else if (type === 'status') {
     status = data;
     showStatus();
