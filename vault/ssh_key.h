@@ -54,6 +54,10 @@ static inline void ssh_private_key_cleanup_(struct ssh_private_key **key)
 }
 #define cleanup_ssh_private_key __attribute__((cleanup(ssh_private_key_cleanup_)))
 
+/* A new key, unencrypted, as ssh-keygen writes it to its file. *ret_text is guarded memory (caller sodium_frees). */
+#define SSH_KEY_COMMENT_MAX 255
+int ssh_keygen(const char *comment, char **ret_text, size_t *ret_len, struct ssh_public_key *ret_public, struct err *err);
+
 /* Borrowed. */
 const struct ssh_public_key *ssh_private_key_public(const struct ssh_private_key *key);
 /* The bare ed25519 signature (RFC 8032) of a message. */

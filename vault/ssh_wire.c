@@ -140,4 +140,5 @@ void ssh_armour_encode(struct buf *to, const char *label, const void *data, size
 	for (size_t i = 0; i < room - 1; i += COLUMNS)
 		buf_addf(to, "%.*s\n", COLUMNS, text + i);
 	buf_addf(to, "-----END %s-----\n", label);
+	sodium_memzero(text, room); /* it may be a private key */
 }

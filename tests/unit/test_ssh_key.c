@@ -234,13 +234,41 @@ static void test_private_of_two_halves(void **state)
 	}
 }
 
+/* Both ssh-keygen and we read a key that we made, it is the same one, and no two are. */
+static void test_made(void **state)
+{
+	struct ssh_public_key public, other;
+	cleanup_ssh_private_key struct ssh_private_key *key = NULL;
+	cleanup_free char *listed = NULL;
+	char *text, *more, fingerprint[SSH_FINGERPRINT_ROOM];
+	size_t len;
+
+	(void)state;
+	assert_int_equal(ssh_keygen("disinto", &more, &len, &other, NULL), 0);
+	sodium_free(more);
+	assert_int_equal(ssh_keygen("disinto at home", &text, &len, &public, NULL), 0);
+	assert_false(ssh_public_key_equal(&public, &other));
+	assert_int_equal(ssh_private_key_parse(text, len, &key, NULL), 0);
+	assert_true(ssh_public_key_equal(ssh_private_key_public(key), &public));
+	write_in("made", text, len);
+	sodium_free(text);
+	listed = output_of("ssh-keygen -lf \"$1\" | cut -d' ' -f2-5 | tr -d '\\n'; ssh-keygen -yf \"$1\" | cut -c1-12", "made", NULL);
+	cleanup_free char *wanted = xasprintf("%s disinto at homessh-ed25519 ", ssh_fingerprint(&public, fingerprint));
+	assert_string_equal(listed, wanted);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_public_of_ssh_keygen),  cmocka_unit_test(test_public_forms),
-	    cmocka_unit_test(test_public_refusals),       cmocka_unit_test(test_public_wire),
-	    cmocka_unit_test(test_private_of_ssh_keygen), cmocka_unit_test(test_private_refusals),
-	    cmocka_unit_test(test_private_every_bit),     cmocka_unit_test(test_private_of_two_halves),
+	    cmocka_unit_test(test_public_of_ssh_keygen),
+	    cmocka_unit_test(test_public_forms),
+	    cmocka_unit_test(test_public_refusals),
+	    cmocka_unit_test(test_public_wire),
+	    cmocka_unit_test(test_private_of_ssh_keygen),
+	    cmocka_unit_test(test_private_refusals),
+	    cmocka_unit_test(test_private_every_bit),
+	    cmocka_unit_test(test_private_of_two_halves),
+	    cmocka_unit_test(test_made),
 	};
 	return cmocka_run_group_tests_name("ssh_key", tests, setup, end_dir);
 }
