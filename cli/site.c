@@ -5,6 +5,7 @@
 #include "cli/site.h"
 #include "cli/cli.h"
 #include "cli/templates.h"
+#include "compose/compose.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/git_remote.h"
@@ -25,18 +26,33 @@ static void site_free(struct site *s)
 	free(s->ops_url);
 	free(s->token_file);
 	free(s->forge_token_file);
+	free(s->known_hosts);
+	sodium_free(s->bot_key);
+	free(s->bot_public);
 	free(s->policy);
 	sodium_free(s->identity);
 	free(s->recipient);
 }
 
-/* What a site consists of, in the order in which it is moved into place: the configuration last, since it is what makes it a site. */
-static const char *const parts[] = {"ops.git", "spool", "identity.age", "dispatcher.yaml"};
+/*
+ * What a site consists of, in the order in which it is moved into place: the configuration last, since it is what makes it a site. What is not `needed` is for
+ * docker compose; where something of that name is there already it stays.
+ */
+static const struct part {
+	const char *name;
+	bool needed;
+} parts[] = {
+    {"ops.git", true},     {"spool", true},       {"identity.age", true},    {"id_ed25519", true}, {"id_ed25519.pub", true},
+    {"known_hosts", true}, {COMPOSE_FILE, false}, {"Caddyfile", false},      {".env", false},      {".env.example", false},
+    {"secrets", false},    {"staging", false},    {"dispatcher.yaml", true},
+};
 #define N_PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static bool has_part(const struct site *s, size_t i)
 {
-	return i > 0 || !s->ops_url;
+	if (strcmp(parts[i].name, "ops.git") == 0)
+		return !s->ops_url;
+	return s->known_hosts || strcmp(parts[i].name, "known_hosts") != 0;
 }
 
 /* The value as YAML: any JSON is. Caller frees; NULL for what is no UTF-8. */
@@ -102,9 +118,15 @@ static int write_config(const struct site *s, int dir, struct err *err)
 		set_tree(&text, "approval",
 		         json_pack("{s:s, s:b, s:s, s:s, s:[s]}", "minimum", "landed", "allow_direct", 0, "forge_url", s->forge_url,
 		                   "forge_token_file", s->forge_token_file, "approvers", s->approver));
+	if (s->known_hosts)
+		set_key(&text, "known_hosts_file", "known_hosts");
+	if (s->ssh)
+		set_key(&text, "ssh_key_file", "id_ed25519");
 	/* The command line uses spool/api.sock; two sites on one machine should not fight for a port. */
 	set_key(&text, "listen", "off");
-	return file_write_at(dir, "dispatcher.yaml", text.data, text.len, 0644, err);
+	if (file_write_at(dir, "dispatcher.yaml", text.data, text.len, 0644, err) < 0)
+		return -1;
+	return site_write_compose(s, text.data, dir, err);
 }
 
 static int fill_stage(const struct site *s, const char *path, int dir, struct err *err)
@@ -117,7 +139,7 @@ static int fill_stage(const struct site *s, const char *path, int dir, struct er
 		return err_errno(err, errno, "spool");
 	if (file_write_at(dir, "identity.age", s->identity, s->identity_len, 0400, err) < 0)
 		return -1;
-	return write_config(s, dir, err);
+	return site_write_ssh(s, dir, err) < 0 ? -1 : write_config(s, dir, err);
 }
 
 /* RENAME_NOREPLACE, or the next best where the file system does not know it. */
@@ -130,15 +152,29 @@ static int move(int from, int to, const char *name)
 	return renameat(from, name, to, name);
 }
 
+/* Moves part i to where it belongs; *ret_moved false: it is not needed, and one of that name is there. */
+static int move_part(const struct site *s, int stage, int dir, size_t i, bool *ret_moved, struct err *err)
+{
+	*ret_moved = move(stage, dir, parts[i].name) == 0;
+	if (*ret_moved)
+		return 0;
+	if (parts[i].needed || errno != EEXIST)
+		return err_errno(err, errno, "%s/%s", s->dir, parts[i].name);
+	note("init: %s/%s: was there before, and stays as it is; `disinto compose render` says what is different in it", s->dir,
+	     parts[i].name);
+	return 0;
+}
+
 static int move_parts(const struct site *s, int stage, int dir, struct err *err)
 {
+	bool moved[N_PARTS] = {false};
+
 	for (size_t i = 0; i < N_PARTS; i++) {
-		if (!has_part(s, i) || move(stage, dir, parts[i]) == 0)
+		if (!has_part(s, i) || move_part(s, stage, dir, i, &moved[i], err) == 0)
 			continue;
-		err_errno(err, errno, "%s/%s", s->dir, parts[i]);
 		while (i-- > 0)
-			if (has_part(s, i))
-				move(dir, stage, parts[i]);
+			if (moved[i])
+				move(dir, stage, parts[i].name);
 		return -1;
 	}
 	return fsync(dir) < 0 ? err_errno(err, errno, "%s", s->dir) : 0;
@@ -215,9 +251,9 @@ static int check_target(const struct site *s, struct err *err)
 	struct stat st;
 
 	for (size_t i = 0; i < N_PARTS; i++) {
-		cleanup_free char *path = path_join(s->dir, parts[i]);
+		cleanup_free char *path = path_join(s->dir, parts[i].name);
 
-		if (has_part(s, i) && lstat(path, &st) == 0)
+		if (parts[i].needed && has_part(s, i) && lstat(path, &st) == 0)
 			return err_set(err, ERR_EXISTS, "%s: is there already; choose another folder, or remove it if it is not needed",
 			               path);
 	}
@@ -232,7 +268,7 @@ static char *absolute(const char *place)
 	return path ? path : xstrdup(place);
 }
 
-static void say_next(const struct site *s)
+static void say_made(const struct site *s)
 {
 	printf("Made a site in %s:\n", s->dir);
 	if (s->ops_url)
@@ -242,22 +278,34 @@ static void say_next(const struct site *s)
 		printf("  ops.git          the ops repo\n");
 	printf("  dispatcher.yaml  configuration\n"
 	       "  identity.age     opens the secrets; keep a copy in a safe place\n"
+	       "  id_ed25519       the bot's SSH key; its public half: %s\n"
 	       "  spool/           the dispatcher's own folder\n"
-	       "New secrets are encrypted to %s\n\n"
-	       "What to do next:\n"
+	       "  docker-compose.yml, Caddyfile, .env, secrets/, staging/: the same in containers\n"
+	       "New secrets are encrypted to %s\n\n",
+	       s->bot_public, s->recipient);
+	if (s->ssh)
+		printf("Give that public key the right to push to %s.\n\n", s->ops_url);
+}
+
+static void say_next(const struct site *s)
+{
+	say_made(s);
+	printf("What to do next:\n"
 	       "  cd %s\n"
 	       "  disinto secrets add MY_TOKEN\n"
 	       "  disinto propose --id hello-1 --formula hello --context 'First run' --input name=World\n"
 	       "  disinto approve hello-1\n"
 	       "  disinto run hello-1\n"
-	       "or let a dispatcher run whatever is approved: disinto-dispatcher --config %s/dispatcher.yaml\n",
-	       s->recipient, s->dir, s->dir);
+	       "or let a dispatcher run whatever is approved: disinto-dispatcher --config %s/dispatcher.yaml; in a container: disinto up "
+	       "edge\n",
+	       s->dir, s->dir);
 }
 
 /* What goes into the configuration must be text. */
 static int check_texts(const struct site *s, struct err *err)
 {
-	const char *const texts[] = {s->ops_url, s->branch, s->token_file, s->runner_image, s->forge_url, s->approver, s->forge_token_file};
+	const char *const texts[] = {s->ops_url,   s->branch,   s->token_file,       s->runner_image,
+	                             s->forge_url, s->approver, s->forge_token_file, s->domain};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (texts[i] && (!*texts[i] || text_check(texts[i], strlen(texts[i]), err) < 0))
@@ -275,27 +323,45 @@ static int check_forge(const struct site *s, struct err *err)
 	return err_set(err, ERR_INVALID, "--forge-url, --forge-token-file and --approver go together; give all three, or none");
 }
 
+/* What an option says, else the variable that the configuration has for it. */
+static const char *answer(const struct args *args, const char *option, const char *variable)
+{
+	const char *value = args_value(args, option), *set = getenv(variable);
+
+	return value || !set || !*set ? value : set;
+}
+
+static char *answered_path(const struct args *args, const char *option, const char *variable)
+{
+	const char *value = answer(args, option, variable);
+
+	return value ? absolute(value) : NULL;
+}
+
+static void take_answers(const struct args *args, struct site *ret)
+{
+	const char *dir = args_operand(args, 0), *branch = answer(args, "branch", "DISINTO_BRANCH");
+
+	ret->dir = xstrdup(dir ? dir : ".");
+	ret->branch = branch ? branch : "main";
+	ret->runner_image = answer(args, "runner-image", "DISINTO_RUNNER_IMAGE");
+	ret->ops_url = answered_path(args, "ops-repo", "DISINTO_OPS_REPO");
+	ret->token_file = answered_path(args, "git-token-file", "DISINTO_GIT_TOKEN_FILE");
+	ret->forge_url = answer(args, "forge-url", "DISINTO_APPROVAL_FORGE_URL");
+	ret->approver = answer(args, "approver", "DISINTO_APPROVER");
+	ret->forge_token_file = answered_path(args, "forge-token-file", "DISINTO_APPROVAL_FORGE_TOKEN_FILE");
+	ret->domain = answer(args, "domain", "DOMAIN");
+}
+
 int cmd_init(const struct args *args, struct err *err)
 {
 	__attribute__((cleanup(site_free))) struct site site = {.dir = NULL};
-	const char *dir = args_operand(args, 0);
-	const char *branch = args_value(args, "branch");
 
-	site.dir = xstrdup(dir ? dir : ".");
-	site.branch = branch ? branch : "main";
-	site.runner_image = args_value(args, "runner-image");
-	if (args_has(args, "ops-repo"))
-		site.ops_url = absolute(args_value(args, "ops-repo"));
-	if (args_has(args, "git-token-file"))
-		site.token_file = absolute(args_value(args, "git-token-file"));
-	site.forge_url = args_value(args, "forge-url");
-	site.approver = args_value(args, "approver");
-	if (args_has(args, "forge-token-file"))
-		site.forge_token_file = absolute(args_value(args, "forge-token-file"));
-	if (check_texts(&site, err) < 0 || check_forge(&site, err) < 0)
+	take_answers(args, &site);
+	if (check_texts(&site, err) < 0 || check_forge(&site, err) < 0 || site_pin_host(&site, args, err) < 0)
 		return CLI_USAGE;
 	site.policy = policy_of(&site);
-	if (git_remote_setup(err) < 0 || check_target(&site, err) < 0 ||
+	if (git_remote_setup(err) < 0 || check_target(&site, err) < 0 || site_make_key(&site, err) < 0 ||
 	    age_keygen(&site.identity, &site.identity_len, &site.recipient, err) < 0 || (site.ops_url && site_use_repo(&site, err) < 0) ||
 	    build_undisturbed(&site, err) < 0)
 		return CLI_FAILED;

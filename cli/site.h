@@ -17,12 +17,33 @@ struct site {
 	const char *forge_url;    /* or NULL: approval is what lands */
 	const char *approver;     /* with a forge: whose reviews count */
 	char *forge_token_file;   /* with a forge */
-	char *policy;             /* text of vault/policy.yaml */
-	char *identity;           /* guarded memory */
+	const char *domain;       /* or NULL: the site is served over plain HTTP */
+	bool ssh;                 /* the ops repo is reached over ssh */
+	char *known_hosts;        /* text, for ssh: the only host keys to accept */
+	char *bot_key;            /* guarded memory */
+	size_t bot_key_len;
+	char *bot_public; /* "ssh-ed25519 AAAA… disinto" */
+	char *policy;     /* text of vault/policy.yaml */
+	char *identity;   /* guarded memory */
 	size_t identity_len;
 	char *recipient;
 	bool setup_branch; /* the server wanted a review of the skeleton */
 };
+
+/* site_ssh.c: how the bot is known to the git server, and that server to the bot. */
+
+struct args;
+/* Sets `ssh` and, for ssh, known_hosts: from --known-hosts or --host-key (or their variables), else from what a person types. Never from the server. */
+int site_pin_host(struct site *s, const struct args *args, struct err *err);
+/* Sets bot_key and bot_public. */
+int site_make_key(struct site *s, struct err *err);
+/* The known hosts as a temporary file, for ssh. site_end_loan() removes it. */
+int site_lend_hosts(const struct site *s, char **ret_path, struct err *err);
+void site_end_loan(char **path);
+int site_write_ssh(const struct site *s, int dir, struct err *err);
+
+/* site_files.c: what docker compose needs, beside the text of dispatcher.yaml. */
+int site_write_compose(const struct site *s, const char *config_text, int dir, struct err *err);
 
 /* skeleton.c: what vault/ needs. */
 

@@ -140,12 +140,16 @@ int site_use_repo(struct site *s, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
 	cleanup_repo struct repo repo = REPO_INIT;
+	__attribute__((cleanup(site_end_loan))) char *hosts = NULL;
 	cleanup_err struct err why = ERR_INIT;
 	git_oid commit;
 
 	config.ops_repo = xstrdup(s->ops_url);
 	config.branch = xstrdup(s->branch);
 	config.git_token_file = s->token_file ? xstrdup(s->token_file) : NULL;
+	if (s->known_hosts && site_lend_hosts(s, &hosts, err) < 0)
+		return -1;
+	config.known_hosts_file = hosts ? xstrdup(hosts) : NULL;
 	if (repo_open(&config, &repo, err) < 0 || repo_sync(&repo, err) < 0)
 		return -1;
 	bool empty = !repo.has_tip;

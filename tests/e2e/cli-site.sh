@@ -11,7 +11,15 @@ listing() { # FOLDER: its entries on one line
 
 output=$(disinto init deep/er/site 2>&1)
 is "init makes missing folders: exit code" $? 0
-is "exactly four things, nothing hidden" "$(listing deep/er/site)" 'dispatcher.yaml identity.age ops.git spool '
+in_containers='.env .env.example Caddyfile docker-compose.yml secrets staging '
+all() { # NAME…: what a site consists of, on one line
+	printf '%s\n' $in_containers dispatcher.yaml id_ed25519 id_ed25519.pub identity.age spool "$@" | sort | tr '\n' ' '
+}
+is "exactly these things, nothing else hidden" "$(listing deep/er/site)" "$(all ops.git)"
+is "the bot's key is 0400" "$(stat -c %a deep/er/site/id_ed25519)" 400
+is "ssh-keygen reads it" "$(ssh-keygen -yf deep/er/site/id_ed25519)" "$(cat deep/er/site/id_ed25519.pub)"
+like "the public half is printed" "$output" "$(cut -d' ' -f2 deep/er/site/id_ed25519.pub | sed 's/[+]/./g')"
+is ".env and secrets/ are the owner's" "$(stat -c %a deep/er/site/.env deep/er/site/secrets | tr '\n' ' ')" '600 700 '
 is "the identity is 0400" "$(stat -c %a deep/er/site/identity.age)" 400
 is "the spool is 0700" "$(stat -c %a deep/er/site/spool)" 700
 like "the recipient is printed" "$output" "$(age-keygen -y deep/er/site/identity.age)"
@@ -31,7 +39,7 @@ is "a second init is 1" $? 1
 like "it says why and what to do" "$output" '^disinto: init: .*ops\.git: is there already; '
 is "and changes nothing" "$(find deep -type f -exec sha256sum {} +)" "$before"
 
-for part in dispatcher.yaml identity.age spool; do
+for part in dispatcher.yaml identity.age spool id_ed25519; do
 	mkdir -p "part/$part"
 	refute "init beside a foreign $part is refused" disinto init part 2>/dev/null
 	is "and adds nothing to it" "$(listing part)" "$part "
@@ -57,7 +65,7 @@ refute "and leaves no folder" [ -e broken ]
 # An existing repository.
 git init -q --bare used.git
 check "an empty repo gets the skeleton" disinto init first --ops-repo used.git >/dev/null
-is "and no ops.git is made" "$(listing first)" 'dispatcher.yaml identity.age spool '
+is "and no ops.git is made" "$(listing first)" "$(all)"
 is "the relative path became absolute" "$(disinto list --config first/dispatcher.yaml 2>&1)" 'disinto: list: there are no actions'
 before=$(git -C used.git show main:vault/recipients.txt)
 tip=$(git -C used.git rev-parse main)
