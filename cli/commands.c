@@ -116,6 +116,12 @@ static const struct cli_option logs_options[] = {
     END,
 };
 
+static const struct cli_option compose_logs_options[] = {
+    {"follow", 'f', NULL, "go on until it is interrupted"},
+    {"lines", 'n', "LINES", "only the last LINES lines of each"},
+    END,
+};
+
 static const struct cli_option protect_options[] = {
     {"check", 0, NULL, "change nothing, say what is not as it should be"},
     {"pusher", 0, "LOGIN", "the dispatcher's account (default: the token's owner)"},
@@ -165,7 +171,8 @@ const struct command commands[] = {
     {"run", "ID", 1, 1, "run a landed action now, follow its log, return its exit code", run_options, "disinto run hello-1", cmd_run, 125},
     {"list", "", 0, 0, "list actions and their states", list_options, "disinto list --state running", cmd_list, 0},
     {"show", "ID", 1, 1, "show one action, its state and its result", only_json, "disinto show hello-1", cmd_show, 0},
-    {"logs", "ID", 1, 1, "print the log of an action", logs_options, "disinto logs -f hello-1", cmd_logs, 0},
+    {"logs", "[ID]", 0, 1, "print the log of an action; without one, what the site's containers print", logs_options,
+     "disinto logs -f hello-1", cmd_logs, 0},
     {"artifacts", "ID", 1, 1, "list the files that an action left behind, or save them", artifacts_options,
      "disinto artifacts -o out hello-1", cmd_artifacts, 0},
     {"cancel", "ID", 1, 1, "cancel an action that waits or runs", only_json, "disinto cancel hello-1", cmd_cancel, 0},
@@ -184,6 +191,11 @@ const struct command commands[] = {
     {"doctor", "", 0, 0, "check the installation, and say how to mend what is wrong", only_json, "disinto doctor", cmd_doctor, 0},
     {"compose render", "", 0, 0, "bring docker-compose.yml, Caddyfile and .env.example of the site up to date", render_options,
      "disinto compose render --dry-run", cmd_compose_render, 0},
+    {"up", "[SERVICE…]", 0, ANY, "start the site's services, or some of them, in containers", none, "disinto up edge", cmd_up, 0},
+    {"down", "", 0, 0, "stop and remove the site's containers; volumes stay", none, "disinto down", cmd_down, 0},
+    {"shell", "[SERVICE]", 0, 1, "open a shell in the container of a service (edge)", none, "disinto shell", cmd_shell, 0},
+    {"compose logs", "[SERVICE…]", 0, ANY, "print what the site's containers print", compose_logs_options, "disinto compose logs -f edge",
+     cmd_compose_logs, 0},
     {"compose check", "[FILE…]", 0, ANY, "say which services of a compose file reach too far, and what else is wrong with it", only_json,
      "disinto compose check docker-compose.yml", cmd_compose_check, 0},
     {"version", "", 0, 0, "print the version", only_json, "disinto version", cmd_version, 0},

@@ -322,9 +322,11 @@ int cmd_logs(const struct args *args, struct err *err)
 	cleanup_config struct config config = CONFIG_INIT;
 	struct follow f = {.fd = STDOUT_FILENO, .safe = term_is(STDOUT_FILENO)};
 	const char *id = args_operand(args, 0);
-	int lines;
-	int code = begin(args, &config, err);
+	int lines, code;
 
+	if (!id)
+		return cmd_compose_logs(args, err);
+	code = begin(args, &config, err);
 	if (code != 0)
 		return code;
 	if (args_int(args, "lines", 1, 1000000000, 0, &lines, err) < 0)

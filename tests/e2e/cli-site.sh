@@ -11,9 +11,9 @@ listing() { # FOLDER: its entries on one line
 
 output=$(disinto init deep/er/site 2>&1)
 is "init makes missing folders: exit code" $? 0
-in_containers='.env .env.example Caddyfile docker-compose.yml secrets staging '
+in_containers=(.env .env.example Caddyfile docker-compose.yml secrets staging)
 all() { # NAME…: what a site consists of, on one line
-	printf '%s\n' $in_containers dispatcher.yaml id_ed25519 id_ed25519.pub identity.age spool "$@" | sort | tr '\n' ' '
+	printf '%s\n' "${in_containers[@]}" dispatcher.yaml id_ed25519 id_ed25519.pub identity.age spool "$@" | sort | tr '\n' ' '
 }
 is "exactly these things, nothing else hidden" "$(listing deep/er/site)" "$(all ops.git)"
 is "the bot's key is 0400" "$(stat -c %a deep/er/site/id_ed25519)" 400

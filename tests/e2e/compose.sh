@@ -82,3 +82,68 @@ for file in "$ROOT"/tests/data/compose/*/docker-compose.yml; do
 	[ $? = 1 ] && faults=$((faults + 1))
 done
 is "planted faults are found" "$faults" "$(($(echo "$ROOT"/tests/data/compose/*/docker-compose.yml | wc -w) - 1))"
+
+# up, down, logs and shell: the tool that is there gets exactly these words, in the site's folder.
+mkdir "$WORK/fake"
+cat >"$WORK/fake/docker" <<EOT
+#!/bin/sh
+[ ! -e "$WORK/no-\${0##*/}" ] || exit 1
+case "\$*" in version | 'compose version') exit 0 ;; esac
+printf '%s|' "\${0##*/}" "\$@"
+pwd
+exit 7
+EOT
+chmod +x "$WORK/fake/docker" && cp "$WORK/fake/docker" "$WORK/fake/docker-compose"
+tool() { # COMMAND…: from elsewhere, with the stand-ins
+	env PATH="$WORK/fake:$PATH" DISINTO_CONFIG="$site/dispatcher.yaml" disinto "$@" 2>&1
+}
+is "up" "$(tool up)" "docker|compose|up|-d|$site"
+is "up with services" "$(tool up edge 'a b')" "docker|compose|up|-d|edge|a b|$site"
+tool down >/dev/null
+is "the exit code is the tool's" $? 7
+is "shell" "$(tool shell)" "docker|compose|exec|edge|/bin/sh|$site"
+is "shell of a service" "$(tool shell agents)" "docker|compose|exec|agents|/bin/sh|$site"
+is "logs" "$(tool logs)" "docker|compose|logs|--tail=all|$site"
+is "logs of services" "$(tool compose logs -f -n 5 edge)" "docker|compose|logs|--tail=5|--follow|edge|$site"
+like "an option is no service" "$(tool up -- --volumes)" "^disinto: up: '--volumes' is no service"
+touch "$WORK/no-docker"
+is "without the plugin, docker-compose" "$(tool down)" "docker-compose|down|$site"
+touch "$WORK/no-docker-compose"
+like "without both it says what to install" "$(tool down)" '^disinto: down: neither .*; install'
+
+# Everything answered beforehand: an ops repo over ssh, a forge, a domain.
+mkdir -p "$WORK/servers" "$WORK/repos"
+git init -q --bare "$WORK/repos/ops.git"
+url=$("$LIB/git-server.sh" start ssh "$WORK/servers/ssh" "$WORK/repos")/ops.git || bail "no ssh server"
+eval "$(ssh-agent -s)" >/dev/null && CHILDREN+=("$SSH_AGENT_PID")
+ssh-add -q "$WORK/servers/ssh/id" 2>/dev/null
+port=${url#*://*:} port=${port%%/*}
+hosts=$WORK/servers/ssh/known_hosts
+key=$(cut -d' ' -f2,3 "$hosts" | grep ^ssh-ed25519 | head -n 1)
+echo forge-token >"$WORK/forge-token"
+whole() {
+	disinto init "$WORK/whole" --ops-repo "$url" "$@" --domain disinto.example.org --forge-url https://forge.example \
+		--forge-token-file "$WORK/forge-token" --approver human </dev/null 2>&1
+}
+like "a host key that nobody gave is not taken from the server" "$(whole)" 'host key of .* must be known beforehand; give --known-hosts'
+ln -s "$hosts" "$WORK/link"
+like "nor from a link" "$(whole --known-hosts "$WORK/link")" 'link: is a link; name the file itself'
+ssh-keygen -q -t ed25519 -N '' -f "$WORK/stranger"
+output=$(whole --host-key "$(cut -d' ' -f1,2 "$WORK/stranger.pub")")
+is "a server with another key is refused" $? 1
+like "by name" "$output" '[Hh]ost key'
+refute "and nothing is left behind" [ -e "$WORK/whole" ]
+output=$(whole --host-key "$key")
+is "with the right one the site is made" $? 0
+is "it is pinned" "$(cat "$WORK/whole/known_hosts")" "[127.0.0.1]:$port $key"
+like "the dispatcher accepts no other" "$(grep -v '^#' "$WORK/whole/dispatcher.yaml")" '^known_hosts_file: "known_hosts"'
+like "the bot's key is to be registered" "$output" "^Give that public key the right to push to $url"
+like "the domain is in .env" "$(cat "$WORK/whole/.env")" '^SITE_URL=https://disinto.example.org$'
+is "high wants a review" "$(git -C "$WORK/repos/ops.git" show main:vault/policy.yaml | grep '^  high:')" '  high: {approval: forge}'
+is "docker-compose reads it" "$(cd "$WORK/whole" && docker-compose config -q 2>&1)" ''
+is "and it gives nothing away" "$(cd "$WORK/whole" && disinto compose check 2>&1)" ''
+mkdir "$WORK/again" && echo '# mine' >"$WORK/again/Caddyfile"
+output=$(DISINTO_OPS_REPO=$url DISINTO_KNOWN_HOSTS_FILE=$hosts disinto init "$WORK/again" </dev/null 2>&1)
+is "the environment answers as well" $? 0
+is "an existing Caddyfile is kept" "$(cat "$WORK/again/Caddyfile")" '# mine'
+like "which is said" "$output" 'Caddyfile: was there before, and stays'
