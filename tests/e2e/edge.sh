@@ -30,6 +30,21 @@ status_says() { # REGEX
 healthy() { # as Docker sees it
 	[ "$(docker inspect -f '{{.State.Health.Status}}' site_edge_1)" = healthy ]
 }
+api() { # [CURL-ARGUMENT…] PATH: with an operator's token, through Caddy
+	front --fail-with-body -H "Authorization: Bearer $token" "${@:1:$#-1}" "/disinto${*: -1}"
+}
+run_log() { # ID
+	api "/workers/$1/logs"
+}
+as() { # USER COMMAND…: in the edge container, without groups
+	edge setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"
+}
+boot_log() { # ID: what the starts did about it
+	as 60707 cat /var/lib/disinto/boot.log | jq -r --arg id "$1" 'select(.id == $id) | .did'
+}
+said() { # REGEX: on the container's output
+	docker logs site_edge_1 2>&1 | grep -qE -- "$1"
+}
 trouble() { # what the container said, if something went wrong
 	[ "$FAILURES" = 0 ] || { docker logs site_edge_1 2>&1 && tail -n 20 "$WORK/compose.log"; } | tail -n 60 | sed 's/^/# /'
 }
@@ -45,6 +60,7 @@ export DISINTO_CONFIG=$CONFIG
 [ -e "$SITE/docker-compose.yml" ] || disinto compose render 2>/dev/null || bail "no compose file"
 sed -i 's/^#\?poll_seconds:.*/poll_seconds: 1/' "$CONFIG"
 chown -R 1000 "$SITE"
+echo 'drain_seconds: 1' >>"$CONFIG"
 git config --global --add safe.directory '*'
 printf 'DOCKER_SOCKET=%s\n' "$SOCKET" >"$SITE/.env"
 cat >"$SITE/docker-compose.override.yml" <<-EOT
@@ -54,7 +70,8 @@ cat >"$SITE/docker-compose.override.yml" <<-EOT
 	    environment: {DISINTO_OPS_REPO: "git://git/ops.git"}
 	  git:
 	    image: disinto/agents
-	    user: "1000"
+	    restart: unless-stopped
+	    user: "1000:60708"
 	    command: [git, -c, safe.directory=*, daemon, --export-all, --enable=receive-pack, --base-path=/srv, /srv]
 	    volumes: ["./ops.git:/srv/ops.git"]
 	    networks: [forge]
@@ -65,6 +82,7 @@ OPS=$WORK/clone
 git clone -q "$OPS_SITE" "$OPS"
 gated_formula gated
 formula leak <<<$'steps:\n  - id: say\n    run: echo "key $KEY"'
+formula three <<<$'steps:\n  - id: wait\n    run: until [ -e /tmp/open ]; do sleep 0.1; done; exit 3'
 secret KEY 'a-secret-of-a-step'
 action first leak '{"secrets": ["KEY"]}'
 land
@@ -84,3 +102,109 @@ dc up -d git
 finished first
 is "an action with a secret succeeds" "$(field first '[.outcome, .logs] | @json')" '["succeeded","key [redacted:KEY]\n"]'
 check "now it is healthy" wait_for healthy
+
+# --- its front door
+token=$(edge disinto token add operator --scope operate 2>/dev/null)
+like "the dashboard through Caddy" "$(front /disinto/)" '<title>[^<]*disinto'
+is "healthz through Caddy" "$(front -o /dev/null -w '%{http_code}' /disinto/healthz)" 200
+is "without a token no API" "$(front -o /dev/null -w '%{http_code}' /disinto/actions)" 401
+is "with one there is" "$(state first)" finished
+
+# --- separation, from inside. guard: become in dispatcher/confine.c
+is "root there has four capabilities" "$(edge grep CapBnd /proc/1/status | tr -d '[:space:]')" CapBnd:00000000000000e1
+is "no role lacks separation" "$(edge disinto status --json | jq -c .separation)" '[]'
+roles_inside=$(edge sh -c 'cat /proc/[0-9]*/status' | awk '$1 == "Name:" { name = $2 } $1 == "Uid:" { uid = $2 } $1 == "Groups:" { $1 = ""; print name uid $0 }' |
+	grep -E '^(disinto-|caddy)' | sort | tr '\n' ';')
+is "each has its user, engine alone the socket's group" "$roles_inside" \
+	"caddy60712 60712;disinto-core60707;disinto-dispatc0 0;disinto-engine60710 $socket_group;disinto-git60708;disinto-keyring60709;disinto-web60711;"
+knock='use IO::Socket::UNIX; exit !IO::Socket::UNIX->new($ARGV[0])'
+for user in 60707 60708 60709 60711 60712; do
+	refute "user $user can't open the socket" as $user perl -e "$knock" /var/run/docker.sock
+done
+check "negative control: who has its group can" edge setpriv --reuid 60710 --regid 60710 --groups $socket_group perl -e "$knock" /var/run/docker.sock
+for user in 60707 60708 60710 60711 60712; do
+	refute "user $user can't read the identity" as $user cat /run/secrets/identity_file 2>/dev/null
+done
+like "negative control: its owner can" "$(as 1000 cat /run/secrets/identity_file)" AGE-SECRET-KEY
+
+# --- what dies begins again, and what runs is not touched. guard: templates/edge/ended, run
+action mid gated
+land
+at_gate mid
+edge s6-svc -k /run/service/dispatcher
+check "s6 says how the dispatcher ended" wait_for said 'service=dispatcher how="killed by signal 9".* next="begins again in 1 s"'
+check "it comes back" wait_for is_state mid running
+edge s6-svc -k /run/service/caddy
+check "so does Caddy" wait_for said 'service=caddy how="killed by signal 9"'
+check "and serves" wait_for is_state mid running
+docker restart site_edge_1 >/dev/null
+check "after a restart of the container it runs still" wait_for is_state mid running
+is "boot.log has a line for each start" "$(boot_log mid | sort | uniq -c | tr -s ' ')" ' 2 adopted: followed again from its first byte'
+open_gate mid
+finished mid
+is "it succeeds" "$(field mid '[.outcome, .attempt] | @json')" '["succeeded",1]'
+is "it was started once" "$(starts mid)" 1
+
+# --- the machine starts anew: the engine ends everything and comes back. guard: restart in templates/compose.yaml, house_boot_exited
+action reboot gated
+land
+at_gate reboot
+docker top site_edge_1 -eo pid | sed 1d | xargs kill -STOP # so that it does not see what ends
+engine_down
+engine_up
+check "edge comes back by itself" wait_for healthy
+finished reboot
+like "what ran has a result" "$(field reboot '.outcome + " " + .reason')" '^(failed|lost|cancelled) .'
+like "boot.log has one line for it" "$(boot_log reboot)" 'its outcome is (failed|lost|cancelled)$'
+action after leak '{"secrets": ["KEY"]}'
+land
+finished after
+is "and goes on" "$(field after .outcome)" succeeded
+
+# --- agents: no socket, no control plane, no secret. guard: templates/compose.yaml
+mkdir -p "$SITE/secrets"
+echo token-of-the-forge >"$SITE/secrets/agents-forge-token"
+(umask 022 && echo "$token" >"$SITE/secrets/runner-token")
+chmod 0644 "$SITE/secrets/"*
+addresses=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' site_edge_1)
+# Every address of edge, and its name, at Caddy's ports and the API's; prints those where somebody answers.
+reach='for at in $0; do for port in 80 443 8080; do
+	curl -so /dev/null --connect-timeout 4 "http://$at:$port/" && echo "$at:$port" & done; done; wait'
+check "agents start" dc --profile agents up -d agents
+check "agents have git" docker exec site_agents_1 git --version >/dev/null
+is "they reach no port of edge" "$(docker exec site_agents_1 sh -c "$reach" "edge $addresses")" ''
+like "negative control: from the network of the command line one does" "$(docker run --rm --network site_control disinto/agents sh -c "$reach" "edge $addresses")" \
+	'^edge:80$'
+like "the open front door asks them for a token too" "$(docker exec site_agents_1 sh -c \
+	'curl -s -o /dev/null -w "%{http_code}" "http://$(ip route 2>/dev/null | sed -n "s/^default via \([0-9.]*\).*/\1/p"):80/disinto/actions"')" '^(401|000)$'
+is "no socket of an engine is there" "$(docker exec site_agents_1 find / -xdev -name '*.sock' 2>/dev/null)" ''
+refute "nor a way to Docker" docker exec site_agents_1 perl -e "$knock" /var/run/docker.sock
+is "one credential, their own" "$(docker exec site_agents_1 ls /run/secrets)" forge_token
+is "nothing of the dispatcher's in the environment" "$(docker exec site_agents_1 env | grep -ciE 'disinto|token=|age-secret')" 0
+is "they have no capability" "$(docker exec site_agents_1 grep CapBnd /proc/1/status | tr -d '[:space:]')" CapBnd:0000000000000000
+is "git asks the forge's token for the forge" "$(docker exec site_agents_1 sh -c \
+	'printf "protocol=http\nhost=forgejo:3000\n\n" | git credential fill' | grep ^password)" password=token-of-the-forge
+is "and gives it to nobody else" "$(docker exec -e GIT_TERMINAL_PROMPT=0 site_agents_1 sh -c \
+	'printf "protocol=http\nhost=elsewhere:3000\n\n" | git credential fill' 2>/dev/null)" ''
+
+# --- the command line in a container: docker-compose run --rm runner ID
+action asked three
+land
+wait_for is_state asked running
+dc run --rm runner asked >"$WORK/runner.out" &
+runner=$!
+CHILDREN+=($runner)
+wait_for eval '[ -n "$(docker ps -qf name=site_runner_run)" ]'
+is "it holds its token and nothing else" "$(docker inspect -f '{{range .Mounts}}{{.Destination}} {{end}}' "$(docker ps -qf name=site_runner_run)")" '/run/secrets/token '
+open_gate asked
+wait $runner
+is "it returns the action's exit code" $? 3
+
+# --- an ops repo that is a folder of this machine, without any git server. guard: group_of in dispatcher/confine.c
+rm "$SITE/docker-compose.override.yml"
+check "edge with the folder" dc up -d edge
+action local leak '{"secrets": ["KEY"]}'
+land
+finished local
+is "an action runs" "$(field local .outcome)" succeeded
+is "the spool went along" "$(api /actions/first | jq -r .state)" finished
