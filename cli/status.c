@@ -40,6 +40,8 @@ static void put_parts(const json_t *status)
 	put_part(status, "engine", text_of(json_object_get(status, "engine"), "version"));
 	put_part(status, "keyring", NULL);
 	put_part(status, "outbox", outbox);
+	if (json_is_false(json_object_get(json_object_get(status, "reports"), "ok")))
+		put_part(status, "reports", NULL);
 }
 
 /* The sentences begin with the word that stands in front of them here. */

@@ -230,7 +230,11 @@ int core_role(const struct role_args *args)
 {
 	cleanup_err struct err err = ERR_INIT;
 	struct core_options options = {.capacity = args->config->capacity, .dispatcher_id = args->dispatcher_id};
-	struct house h = {.args = args, .started_wall_ms = now_wall_ms(), .poll_reason = xstrdup("has not polled yet"), .outbox_ok = true};
+	struct house h = {.args = args,
+	                  .started_wall_ms = now_wall_ms(),
+	                  .poll_reason = xstrdup("has not polled yet"),
+	                  .outbox_ok = true,
+	                  .reports_ok = true};
 
 	for (int r = 0; r < N_ROLES; r++)
 		h.conn[r].fd = -1;

@@ -46,6 +46,9 @@ struct house {
 	json_t *unread;       /* ids whose result could not be read from the spool */
 	int64_t unread_at_ms; /* monotonic: it is tried again then, where there are any */
 	/* as last heard */
+	bool reports_ok;
+	char *reports_reason;
+	json_int_t reports_waiting;
 	bool poll_ok, outbox_ok, keyring_ok, engine_ok;
 	char *poll_reason, *outbox_reason, *keyring_reason, *engine_reason, *engine_version, *tip;
 	int64_t last_poll_ms; /* wall clock of the last good one; 0: none */

@@ -88,6 +88,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(CANCEL, "cancel", ROLE_GIT, ROLE_CORE, 0)            /* {id, reason}: vault/actions/<id>.cancel.json landed */ \
 	MSG(RECORDED, "recorded", ROLE_GIT, ROLE_CORE, 0)        /* {id, commit}: the result is on the server */ \
 	MSG(RECORD_STATE, "record_state", ROLE_GIT, ROLE_CORE, 0) /* {ok, reason, waiting}: pushing results began to fail, or works again */ \
+	MSG(REPORT_STATE, "report_state", ROLE_GIT, ROLE_CORE, 0) /* {ok, reason, waiting}: telling results on the forge began to fail, or works again */ \
 	MSG(REMEMBER, "remember", ROLE_GIT, ROLE_CORE, 0)        /* {state: object}: keep it on disk before acting on what comes after */ \
 	MSG(REMEMBERED, "remembered", ROLE_CORE, ROLE_GIT, 0)    /* {state: object|null, incarnation, former:[incarnation]}: the last REMEMBER, first of all messages to a new git role. incarnation: \
 	                                                             of this life; former: those that the ledger may still hold (empty: this spool is new) */ \

@@ -333,6 +333,11 @@ int house_hear(struct house *h, enum role from, struct msg *m, struct err *err)
 		set_heard(&h->outbox_reason, h->outbox_ok ? NULL : text_of(m, "reason"));
 		h->outbox_waiting = json_integer_value(json_object_get(m->body, "waiting"));
 		return 0;
+	case MSG_REPORT_STATE:
+		h->reports_ok = flag_of(m, "ok");
+		set_heard(&h->reports_reason, h->reports_ok ? NULL : text_of(m, "reason"));
+		h->reports_waiting = json_integer_value(json_object_get(m->body, "waiting"));
+		return 0;
 	case MSG_KEYRING_STATE:
 		h->keyring_ok = flag_of(m, "ok");
 		set_heard(&h->keyring_reason, h->keyring_ok ? NULL : text_of(m, "reason"));

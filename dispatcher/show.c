@@ -107,6 +107,9 @@ static json_t *status(const struct house *h)
 	json_t *outbox = health(h->outbox_ok, h->outbox_reason);
 	json_object_set_new(outbox, "waiting", json_integer(h->outbox_waiting));
 	json_object_set_new(o, "outbox", outbox);
+	json_t *reports = health(h->reports_ok, h->reports_reason);
+	json_object_set_new(reports, "waiting", json_integer(h->reports_waiting));
+	json_object_set_new(o, "reports", reports);
 	cleanup_free char *leaving = house_leaving(h);
 	json_object_set_new(o, "hold", opt_string(leaving ? leaving : hold));
 	json_object_set_new(o, "ledger", house_ledger_status(h));

@@ -43,6 +43,7 @@ struct config {
 	char *listen; /* "127.0.0.1:8080", "off" for none */
 	json_t *allowed_repos;
 	char *webhook_secret_file;
+	bool report_results; /* on the forge */
 	int max_pending, archive_after_days, keep_runs_days;
 	int drain_seconds; /* 0..86400, default 8 */
 	char *known_hosts_file, *ssh_key_file, *signing_key_file, *ca_file;

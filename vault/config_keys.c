@@ -47,6 +47,7 @@ const struct config_key config_keys[] = {
     {"listen", STRING(listen), .read = read_name, .fallback = "127.0.0.1:8080", .kind = &config_listen},
     {"allowed_repos", TREE(allowed_repos), .read = read_list, .fallback = "[]", .kind = &config_repo_name, .max = 1024},
     {"webhook_secret_file", STRING(webhook_secret_file), .read = read_path},
+    {"report_results", PLAIN(report_results), .read = read_flag, .fallback = "true"},
     {"max_pending", PLAIN(max_pending), .read = read_int, .fallback = "1000", .min = 1, .max = 100000},
     {"archive_after_days", PLAIN(archive_after_days), .read = read_int, .fallback = "0", .min = 0, .max = 36500},
     {"keep_runs_days", PLAIN(keep_runs_days), .read = read_int, .fallback = "30", .min = 1, .max = 36500},

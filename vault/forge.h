@@ -98,8 +98,8 @@ int forge_merge(struct forge *f, int64_t pull, const char *head, const char *tit
 /* Closes it without a merge. */
 int forge_close(struct forge *f, int64_t pull, struct err *err);
 
-/* Comments on a request, unless a comment that holds `marker` is there; the text should hold it. */
-int forge_comment(struct forge *f, int64_t pull, const char *marker, const char *text, struct err *err);
+/* Comments on a request, unless a comment of `by` (a login) that holds `marker` is there; the text should hold it. */
+int forge_comment(struct forge *f, int64_t pull, const char *by, const char *marker, const char *text, struct err *err);
 /* Gives a commit a status ("pending", "success", "error", "failure"), unless that context has it already. */
 int forge_set_status(struct forge *f, const char *commit, const char *context, const char *state, const char *description, struct err *err);
 

@@ -220,22 +220,22 @@ int forge_close(struct forge *f, int64_t pull, struct err *err)
 }
 
 struct marked {
-	const char *marker;
+	const char *by, *marker;
 	bool found;
 };
 
 static bool on_comment(const json_t *element, void *arg)
 {
 	struct marked *m = arg;
-	const char *text = forge_text(element, "body", NULL);
+	const char *text = forge_text(element, "body", NULL), *by = forge_text(element, "user", "login");
 
-	m->found = text && strstr(text, m->marker);
+	m->found = text && by && strcmp(by, m->by) == 0 && strstr(text, m->marker);
 	return m->found;
 }
 
-int forge_comment(struct forge *f, int64_t pull, const char *marker, const char *text, struct err *err)
+int forge_comment(struct forge *f, int64_t pull, const char *by, const char *marker, const char *text, struct err *err)
 {
-	struct marked m = {marker, false};
+	struct marked m = {by, marker, false};
 	cleanup_free char *path = xasprintf("/repos/%s/issues/%" PRId64 "/comments", f->repo, pull);
 	cleanup_json json_t *body = json_pack("{s:s}", "body", text), *all = NULL;
 	const json_t *element;

@@ -3,6 +3,7 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "vault/told.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,34 +50,9 @@ int proposal_check_same(git_repository *git, const git_oid *head, const char *id
 	return err_set(err, ERR_EXISTS, "%s is proposed already, with other content, on branch vault/%s; choose a new id", id, id);
 }
 
-/* Longer than any run of backticks in the text, so that nothing in it ends the block. */
-static void add_block(struct buf *out, const char *text)
-{
-	size_t run = 0, longest = 2;
-
-	for (const char *p = text; *p; p++) {
-		run = *p == '`' ? run + 1 : 0;
-		longest = run > longest ? run : longest;
-	}
-	for (int end = 0; end < 2; end++) {
-		for (size_t i = 0; i <= longest; i++)
-			buf_addc(out, '`');
-		buf_addc(out, '\n');
-		if (!end)
-			buf_adds(out, text);
-	}
-}
-
-/* One line of it as on a terminal: further lines of a text stand under the first. */
 static void add_pair(void *to, const char *label, const char *text)
 {
-	struct buf *out = to;
-
-	buf_addf(out, "  %-12s", label);
-	for (const char *line = text; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		buf_addf(out, "%s%.*s\n", line == text ? "" : "              ", (int)strcspn(line, "\n"), line);
-	}
+	told_pair(to, label, text);
 }
 
 int proposal_request(const char *id, const json_t *risk, struct proposal_request *ret, struct err *err)
@@ -90,7 +66,7 @@ int proposal_request(const char *id, const json_t *risk, struct proposal_request
 	/* What a reviewer reads first is what would run, as it is told on a terminal; the author's own words stand in it as data. */
 	risk_tell(risk, add_pair, &told);
 	buf_addf(&body, "Merging this lets `%s` run once:\n\n", id);
-	add_block(&body, told.data);
+	told_block(&body, told.data);
 	*ret = (struct proposal_request){
 	    .branch = xasprintf("vault/%s", id),
 	    .title = xasprintf("vault: %s", id),

@@ -47,6 +47,7 @@ void errand_free(struct errand *errand)
 	if (!errand)
 		return;
 	proposal_request_free(&errand->request);
+	report_free(&errand->report);
 	err_clear(&errand->err);
 	forge_pull_free(&errand->pull);
 	forge_pulls_free(&errand->pulls);
@@ -105,8 +106,39 @@ static int close_request(struct forge *f, const struct errand *errand, struct er
 	return -1;
 }
 
-static int carry_out(const struct config *config, struct forge **f, struct errand *errand)
+/* What the thread has of the forge. */
+struct at_forge {
+	struct forge *forge; /* NULL: not yet */
+	char *me;            /* whose token it is; NULL: not asked yet */
+};
+
+static void leave_forge(struct at_forge *f)
 {
+	forge_free(f->forge);
+	free(f->me);
+}
+
+static int report(struct at_forge *f, const struct errand *errand, struct err *err)
+{
+	struct forge_pull pull __attribute__((cleanup(forge_pull_free))) = {0};
+	const struct report *r = &errand->report;
+	cleanup_err struct err why = ERR_INIT;
+
+	if (!f->me && forge_whoami(f->forge, &f->me, err) < 0)
+		return -1;
+	int rc = forge_pull_of_commit(f->forge, r->commit, &pull, &why);
+	if (rc < 0 && !(why.code == ERR_NOT_FOUND && errand->last_try)) {
+		err_move(err, &why);
+		return -1;
+	}
+	if (rc == 0 && forge_comment(f->forge, pull.number, f->me, r->marker, r->text, err) < 0)
+		return -1;
+	return forge_set_status(f->forge, r->commit, r->context, r->state, r->description, err);
+}
+
+static int carry_out(const struct config *config, struct at_forge *at, struct errand *errand)
+{
+	struct forge **f = &at->forge;
 	bool made;
 
 	if (!*f && forge_of_config(config, f, &errand->err) < 0)
@@ -118,6 +150,8 @@ static int carry_out(const struct config *config, struct forge **f, struct erran
 		return proposal_open_request(*f, &errand->request, config->branch, &errand->pull, &made, &errand->err);
 	case ERRAND_PULLS:
 		return forge_open_pulls(*f, &errand->pulls, &errand->err);
+	case ERRAND_REPORT:
+		return report(at, errand, &errand->err);
 	case ERRAND_CLOSE:
 		return close_request(*f, errand, &errand->err);
 	default:
@@ -149,7 +183,7 @@ static struct errand *next(struct errands *e, struct errand *before)
 static void *work(void *arg)
 {
 	struct errands *e = arg;
-	cleanup_forge struct forge *forge = NULL;
+	__attribute__((cleanup(leave_forge))) struct at_forge forge = {NULL, NULL};
 
 	for (struct errand *errand = next(e, NULL); errand; errand = next(e, errand))
 		errand->rc = carry_out(e->config, &forge, errand);

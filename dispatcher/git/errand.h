@@ -7,12 +7,14 @@
 
 #include "vault/config.h"
 #include "vault/proposal.h"
+#include "vault/report.h"
 
 #include <sys/queue.h>
 
 enum errand_kind {
 	ERRAND_REQUEST, /* open the request of a proposal, or find it: pull */
 	ERRAND_PULLS,   /* all open requests: pulls */
+	ERRAND_REPORT,  /* tell a result */
 	ERRAND_CLOSE,   /* close the open request of branch vault/<id>, if there is one */
 };
 
@@ -22,6 +24,8 @@ struct errand {
 	char id[VAULT_ID_MAX + 1];
 	int64_t ask; /* of the question that it answers */
 	struct proposal_request request;
+	struct report report;
+	bool last_try; /* of a report: without a comment, where the forge still knows no request that brought the action */
 	/* what came of it */
 	int rc;
 	struct err err;

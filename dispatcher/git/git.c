@@ -145,6 +145,8 @@ static int wait_ms(const struct git_state *g)
 		return -1;
 	if (!TAILQ_EMPTY(&g->proposing))
 		return 0;
+	if (report_at_ms(g) < next)
+		next = report_at_ms(g);
 	if (pending_at_ms(g) < next)
 		next = pending_at_ms(g);
 	if (record_due(g) && push_at_ms(g) < next)
@@ -163,6 +165,8 @@ static void take_errands(struct git_state *g)
 			propose_requested(g, errand);
 		else if (errand->kind == ERRAND_PULLS)
 			pending_pulls(g, errand);
+		else if (errand->kind == ERRAND_REPORT)
+			report_done(g, errand);
 		else if (errand->kind == ERRAND_CLOSE)
 			propose_closed(g, errand);
 		errand_free(errand);
@@ -184,6 +188,8 @@ static int work(struct git_state *g, struct err *err)
 	take_errands(g);
 	if (g->remembered && !TAILQ_EMPTY(&g->proposing))
 		propose_next(g); /* one at a time: claims and results come between */
+	if (report_at_ms(g) <= now_mono_ms())
+		report_next(g);
 	if (pending_at_ms(g) <= now_mono_ms())
 		pending_look(g); /* some at a time */
 	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries) && archive_due(g))
@@ -218,6 +224,7 @@ static void state_init(struct git_state *g, const struct role_args *args)
 	TAILQ_INIT(&g->proposing);
 	g->errands = errands_new(args->config);
 	pending_init(g);
+	report_init(g);
 	judge_init(g);
 	ledger_init(g);
 	msg_conn_init(&g->conn, args->sock);
@@ -230,6 +237,7 @@ static void state_free(struct git_state *g)
 	record_free(g);
 	propose_free(g);
 	pending_free(g);
+	report_end(g);
 	errands_free(g->errands);
 	judge_free(g);
 	ledger_reset(g);

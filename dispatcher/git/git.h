@@ -105,6 +105,7 @@ struct git_state {
 	int64_t push_at_ms;
 
 	struct pending *pending;           /* pending.c */
+	struct reports *reports;           /* report.c */
 	TAILQ_HEAD(, proposing) proposing; /* asked for by clients, and not made yet */
 	struct errands *errands;           /* at the forge */
 
@@ -208,6 +209,17 @@ bool pending_has(const struct git_state *g, const char *id);
 /* Takes on what the forge says of their requests. */
 void pending_pulls(struct git_state *g, const struct errand *errand);
 void pending_pull(struct git_state *g, const struct forge_pull *pull);
+
+/* report.c: results told on the forge */
+void report_init(struct git_state *g);
+void report_end(struct git_state *g);
+void report_remember(struct git_state *g, const json_t *ids); /* what an earlier life had to tell; NULL: nothing */
+json_t *report_memory(const struct git_state *g);             /* the same of this life; caller owns */
+void report_add(struct git_state *g, const char *id);
+void report_keep(struct git_state *g); /* before core hears of any that was added */
+int64_t report_at_ms(const struct git_state *g);
+void report_next(struct git_state *g);
+void report_done(struct git_state *g, const struct errand *errand);
 
 /* propose.c: proposals for clients. Each is answered by PROPOSED, now or when its errand comes back. */
 int propose_add(struct git_state *g, const json_t *body, struct err *err);

@@ -29,6 +29,7 @@ int history_remember(struct git_state *g, const json_t *state, struct err *err)
 	g->has_seen = take_oid(state, "seen", &g->seen);
 	g->ledger.has_seen = take_oid(state, "ledger", &g->ledger.seen);
 	g->ledger.view_accepted = g->ledger.has_view_known = take_oid(state, "accepted", &g->ledger.view_known);
+	report_remember(g, json_object_get(state, "reports"));
 	if (archived && strlen(archived) < sizeof(g->archived))
 		memcpy(g->archived, archived, strlen(archived) + 1);
 	g->memory_said = json_compact(state);
@@ -50,6 +51,9 @@ void history_keep(struct git_state *g)
 	put_oid(state, "accepted", g->ledger.view_accepted, &g->ledger.view_known);
 	if (*g->archived)
 		json_object_set_new(state, "archived", json_string(g->archived));
+	json_t *reports = report_memory(g);
+	if (reports)
+		json_object_set_new(state, "reports", reports);
 	char *text = json_compact(state);
 	if (g->memory_said && strcmp(text, g->memory_said) == 0) {
 		free(text);

@@ -127,6 +127,7 @@ void record_say_state(struct git_state *g)
 
 void record_finished(struct git_state *g, const char *id, int64_t ask, const git_oid *commit)
 {
+	report_keep(g);
 	if (ask >= 0)
 		say_decided(g, ask, NULL);
 	else
@@ -139,6 +140,7 @@ static void recorded(struct git_state *g, struct result_file *r, const git_oid *
 	json_object_set_new(g->recorded, r->id, json_true());
 	json_object_del(g->announced, r->id);
 	json_object_del(g->cancelled, r->id);
+	report_add(g, r->id);
 	if (g->ledger.on) {
 		struct ledger_entry e = {.kind = LEDGER_FINISH, .claim = r->claim, .done = r->done, .ask = r->ask};
 		memcpy(e.id, r->id, sizeof(e.id));
@@ -309,6 +311,9 @@ static int won(struct git_state *g, const git_oid *commit, struct err *err)
 	g->doubt.on = false;
 	if (clone_set_tip(g, TIP_REF, commit, err) < 0)
 		return -1;
+	TAILQ_FOREACH(r, &g->outbox, link) /* all at once: they are remembered with the first */
+	if (r->sent)
+		report_add(g, r->id);
 	for (r = TAILQ_FIRST(&g->outbox); r; r = next) {
 		next = TAILQ_NEXT(r, link);
 		if (r->sent)

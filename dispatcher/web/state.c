@@ -100,7 +100,7 @@ static json_t *memory(void)
 
 json_t *web_status(const struct web *w)
 {
-	static const char *const same[] = {"dispatcher_id", "ops_repo", "branch",   "poll",     "engine", "keyring",  "outbox",
+	static const char *const same[] = {"dispatcher_id", "ops_repo", "branch",   "poll",     "engine", "keyring",  "outbox", "reports",
 	                                   "hold",          "roles",    "misnamed", "draining", "ledger", "replaced", "notes"};
 	int64_t active = status_int(w, "active"), max = w->args->config->capacity;
 

@@ -183,4 +183,41 @@ wait_for eval '[ "$(api /status | jq .poll.ok)" = true ]'
 is "the forge is down: 502" "$(ask "$(jq '.id = "greet-2"' <<<"$small")") $(answer .task_id)" '502 greet-2'
 like "the forge is down: what to do" "$(answer .error)" 'propose the same again'
 check "the forge is down: the branch is there" on_server show-ref -q --verify refs/heads/vault/greet-2
+
+# Results are told on the forge, once it is there, and once each
+wrong() { # ID: lands an action that is refused, by a request; sets $number and $merge
+	git -C "$OPS" fetch -q && git -C "$OPS" checkout -q -B "wrong" origin/main
+	action "$1" hello '{"timeout_minutes": "many"}'
+	commit "$1" && git -C "$OPS" push -qf origin "HEAD:wrong-$1"
+	number=$(forge_api agent POST /pulls "{\"head\": \"wrong-$1\", \"base\": \"main\", \"title\": \"$1\", \"body\": \"\"}" | jq .number)
+	forge_api human POST "/pulls/$number/merge" '{"Do": "merge"}' >/dev/null
+	merge=$(forge_api human GET "/pulls/$number" | jq -r .merge_commit_sha)
+	finished "$1"
+}
+comments() { # NUMBER
+	forge_api human GET "/issues/$1/comments" | jq length
+}
+restart() { # SED-COMMAND for the configuration
+	dispatcher_stop
+	sed -i "$1" "$CONFIG"
+	dispatcher_start
+	wait_for eval '[ "$(api /status | jq .poll.ok)" = true ]'
+}
+wrong wrong-1
+check "the forge is down: status says that a result waits to be told" wait_for eval '[ "$(api /status | jq -c "[.reports.ok, .reports.waiting]")" = "[false,1]" ]'
+restart "s|forge_url: .*|forge_url: $FORGE|"
+check "the forge is back after a restart: the result is told" wait_for eval '[ "$(comments $number)" = 1 ]'
+comment=$(forge_api human GET "/issues/$number/comments" | jq -r '.[0] | [.user.login, .body] | @tsv')
+like "by the dispatcher's account, with outcome and reason" "$comment" '^bot.*refused.*timeout_minutes'
+check "and is the status of the merge" wait_for eval '[ "$(forge_api human GET /statuses/$merge | jq length)" = 1 ]'
+is "with its name and state" "$(forge_api human GET "/statuses/$merge" | jq -r '.[0] | [.context, .state] | @tsv')" $'disinto/wrong-1\terror'
+like "and why" "$(forge_api human GET "/statuses/$merge" | jq -r '.[0].description')" '^refused: .*timeout_minutes'
+first=$number
+restart '$a report_results: false'
+wrong wrong-2
+silent=$number
+restart 's/^report_results: .*//'
+wrong wrong-3
+wait_for eval '[ "$(forge_api human GET /statuses/$merge | jq length)" = 1 ]'
+is "report_results: false tells nothing, and nothing is told twice" "$(comments "$silent") $(comments "$first") $(comments "$number")" '0 1 1'
 forge_stop

@@ -64,6 +64,7 @@ function alerts(s) {
   if (s.backlog) list.push(s.backlog + ' actions had landed before the ledger; they wait for: disinto accept-backlog');
   for (const claim of s.overdue || []) list.push('The claim of ' + claim.id + ' by ' + claim.dispatcher + ' is past its deadline; decide with: disinto settle ' + claim.id + ' lost');
   if (s.outbox && !s.outbox.ok) list.push('Results can’t be pushed: ' + s.outbox.reason);
+  if (s.reports && !s.reports.ok) list.push(s.reports.waiting + ' results can’t be told on the forge: ' + s.reports.reason);
   if (s.keyring && !s.keyring.ok) list.push('Secrets can’t be opened: ' + s.keyring.reason);
   if (s.misnamed && s.misnamed.length) list.push('Files that run nothing: ' + s.misnamed.join(', '));
   for (const note of s.notes || []) list.push(note);
