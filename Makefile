@@ -19,7 +19,7 @@ DEPS = build-essential pkg-config git libgit2-dev libcurl4-openssl-dev libjansso
        libmicrohttpd-dev docker.io iptables iproute2 procps busybox-static jq curl ca-certificates
 TEST_DEPS = libcmocka-dev zlib1g-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
             shellcheck mmdebstrap nodejs npm docker-registry musl-tools \
-            chromium openssl docker-compose caddy python3-jsonschema python3-yaml
+            chromium openssl docker-compose caddy python3-jsonschema python3-yaml scdoc mandoc
 
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
@@ -241,10 +241,24 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/disinto
 	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/disinto
+	install -D -m 0644 cli/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/disinto
+	ln -sf disinto $(DESTDIR)$(PREFIX)/share/bash-completion/completions/disinto-dispatcher
+ifeq ($(shell command -v scdoc),)
+	@echo 'the manual pages are left out: scdoc is missing (apt-get install scdoc)'
+else
+	$(Q)docs/man/make.sh build/man
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 0644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 0644 build/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+endif
+
+# The manual pages alone, in build/man; scdoc makes them.
+man: all
+	$(Q)docs/man/make.sh build/man
 
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all always clean sim mutants check-unit test-age fuzz deps test-deps demo images test torture programs-for-tests programs-for-torture bench lint install
+.PHONY: all always clean sim mutants check-unit test-age fuzz deps test-deps demo images test torture programs-for-tests programs-for-torture bench lint install man
 .PRECIOUS: $(SAN)/%.o $(FUZZ)/%.o
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)

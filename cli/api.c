@@ -96,7 +96,7 @@ static int call(struct api *a, const char *method, const char *path, int timeout
 
 int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)
 {
-	return call(a, method, path, CALL_MS, ret_status, ret, err);
+	return call(a, method, path, a->patience_ms ? a->patience_ms : CALL_MS, ret_status, ret, err);
 }
 
 int api_wait(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)

@@ -15,12 +15,13 @@
 /* Life: API_INIT -> api_open -> calls -> api_close. */
 struct api {
 	struct http_client *http;
-	char *socket; /* NULL with DISINTO_URL */
-	char *url;    /* of DISINTO_URL, or NULL */
+	char *socket;    /* NULL with DISINTO_URL */
+	char *url;       /* of DISINTO_URL, or NULL */
+	int patience_ms; /* how long a call may take; 0: a minute */
 };
 #define API_INIT \
 	{ \
-		NULL, NULL, NULL \
+		NULL, NULL, NULL, 0 \
 	}
 
 /* DISINTO_URL, or NULL. */

@@ -85,6 +85,8 @@ const struct command *command_find(size_t argc, const char *const *argv, size_t 
 void help_all(FILE *to);
 /* All commands whose first word is `word`; false when there are none. */
 bool help_group(FILE *to, const char *word);
+/* All commands as sections of a manual page, in scdoc(5). */
+void help_manual(FILE *to);
 void help_command(FILE *to, const struct command *c);
 
 /* term.c: what people see. */
@@ -214,6 +216,7 @@ int cmd_compose_logs(const struct args *args, struct err *err);
 int cmd_compose_render(const struct args *args, struct err *err);
 int cmd_compose_check(const struct args *args, struct err *err);
 int cmd_version(const struct args *args, struct err *err);
+int cmd_complete(const struct args *args, struct err *err);
 int cmd_help(const struct args *args, struct err *err);
 
 #endif

@@ -68,9 +68,9 @@ static const struct cli_option migrate_options[] = {
 
 static const struct cli_option propose_options[] = {
     {"id", 0, "ID", "the action's id"},
-    {"formula", 0, "NAME", "the formula to run"},
+    {"formula", 0, "FORMULA", "the formula to run"},
     {"context", 0, "TEXT", "why, for the human who reviews it"},
-    {"secret", 's', "NAME", "a secret the run gets (may be repeated)"},
+    {"secret", 's', "SECRET", "a secret the run gets (may be repeated)"},
     {"input", 'i', "KEY=VALUE", "an input of the formula (may be repeated)"},
     {"tool", 't', "NAME", "a command the image must have (may be repeated)"},
     {"mount", 0, "ALIAS", "a mount of the dispatcher's configuration (may be repeated)"},
@@ -135,6 +135,11 @@ static const struct cli_option artifacts_options[] = {
     END,
 };
 
+static const struct cli_option help_options[] = {
+    {"manual", 0, NULL, "print all commands as a part of the manual page (scdoc)"},
+    END,
+};
+
 static const struct cli_option token_options[] = {
     {"scope", 0, "SCOPE", "propose, read (default) or operate; each includes the ones before it"},
     JSON,
@@ -146,16 +151,17 @@ const struct command commands[] = {
      0},
     {"secrets keygen", "[FILE]", 0, 1, "make a new age identity and print its recipient", only_json, "disinto secrets keygen identity.age",
      cmd_secrets_keygen, 0},
-    {"secrets add", "NAME", 1, 1, "encrypt a value from a hidden prompt or standard input", add_options,
+    {"secrets add", "SECRET", 1, 1, "encrypt a value from a hidden prompt or standard input", add_options,
      "disinto secrets add CLAWHUB_TOKEN < token.txt", cmd_secrets_add, 0},
-    {"secrets show", "NAME", 1, 1, "decrypt a secret to standard output", none, "disinto secrets show CLAWHUB_TOKEN", cmd_secrets_show, 0},
+    {"secrets show", "SECRET", 1, 1, "decrypt a secret to standard output", none, "disinto secrets show CLAWHUB_TOKEN", cmd_secrets_show,
+     0},
     {"secrets list", "", 0, 0, "list the secrets: size, recipients, last change", only_json, "disinto secrets list", cmd_secrets_list, 0},
-    {"secrets remove", "NAME", 1, 1, "remove a secret", only_land, "disinto secrets remove CLAWHUB_TOKEN", cmd_secrets_remove, 0},
+    {"secrets remove", "SECRET", 1, 1, "remove a secret", only_land, "disinto secrets remove CLAWHUB_TOKEN", cmd_secrets_remove, 0},
     {"secrets rotate", "", 0, 0, "encrypt all secrets to the present recipients, in one commit", rotate_options, "disinto secrets rotate",
      cmd_secrets_rotate, 0},
     {"secrets migrate", "FILE [NAME…]", 1, ANY, "take secrets over from a dotenv file or a folder of NAME.enc age files", migrate_options,
      "disinto secrets migrate .env", cmd_secrets_migrate, 0},
-    {"secrets exposure", "NAME", 1, 1, "list the runs that held a secret since it last changed", only_json,
+    {"secrets exposure", "SECRET", 1, 1, "list the runs that held a secret since it last changed", only_json,
      "disinto secrets exposure CLAWHUB_TOKEN", cmd_secrets_exposure, 0},
     {"propose", "[FILE]", 0, 1, "check an action, show its risk, and push it as a branch for review", propose_options,
      "disinto propose --id hello-1 --formula hello --context 'First run' --input name=World", cmd_propose, 0},
@@ -199,7 +205,9 @@ const struct command commands[] = {
     {"compose check", "[FILE…]", 0, ANY, "say which services of a compose file reach too far, and what else is wrong with it", only_json,
      "disinto compose check docker-compose.yml", cmd_compose_check, 0},
     {"version", "", 0, 0, "print the version", only_json, "disinto version", cmd_version, 0},
-    {"help", "[COMMAND…]", 0, 2, "explain a command", none, "disinto help propose", cmd_help, 0},
+    {"complete", "[WORD…]", 0, ANY, "print what the last of these words may become, for the shell's completion", none,
+     "disinto complete secrets sh", cmd_complete, 0},
+    {"help", "[COMMAND…]", 0, 2, "explain a command", help_options, "disinto help propose", cmd_help, 0},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, 0},
 };
 

@@ -74,11 +74,57 @@ void help_command(FILE *to, const struct command *c)
 	fprintf(to, "\nexample: %s\n", c->example);
 }
 
+/* Text in which scdoc(5) finds no markup. */
+static void put_plain(FILE *to, const char *s)
+{
+	for (; *s; s++) {
+		if (strchr("*_\\`#<>+", *s))
+			fputc('\\', to);
+		fputc(*s, to);
+	}
+}
+
+static void manual_options(FILE *to, const struct cli_option *options)
+{
+	for (const struct cli_option *o = options; o->name; o++) {
+		if (o->letter)
+			fprintf(to, "*-%c*, ", o->letter);
+		fprintf(to, "*--%s*", o->name);
+		if (o->value)
+			fprintf(to, " _%s_", o->value);
+		fputs("\n\t", to);
+		put_plain(to, o->help);
+		fputs("\n\n", to);
+	}
+}
+
+static void manual_command(FILE *to, const struct command *c)
+{
+	fprintf(to, "## %s %s\n\n", c->name, c->operands);
+	fputc(c->summary[0] - 'a' + 'A', to);
+	put_plain(to, c->summary + 1);
+	fputs(".\n\n", to);
+	manual_options(to, c->options);
+	fprintf(to, "```\n%s\n```\n\n", c->example);
+}
+
+void help_manual(FILE *to)
+{
+	fputs("Every command knows these options.\n\n", to);
+	manual_options(to, common_options);
+	for (const struct command *c = commands; c->name; c++)
+		manual_command(to, c);
+}
+
 int cmd_help(const struct args *args, struct err *err)
 {
 	const struct command *c;
 	size_t n;
 
+	if (args_has(args, "manual")) {
+		help_manual(stdout);
+		return CLI_DONE;
+	}
 	if (args->n_operands == 0) {
 		help_all(stdout);
 		return CLI_DONE;

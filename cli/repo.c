@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#define LOCAL_REFS "refs/disinto/"
 #define PUSH_ATTEMPTS 12 /* each lost one means that somebody else got in */
 #define PUSH_PAUSE_US 20000
 
@@ -85,7 +86,7 @@ static int lock(const struct repo *r, int *ret_fd, struct err *err)
 /* Our name for the server's reference: "refs/disinto/heads/…". Caller frees. */
 static char *local_name(const char *ref)
 {
-	return xasprintf("refs/disinto/%s", ref + strlen("refs/"));
+	return xasprintf(LOCAL_REFS "%s", ref + strlen("refs/"));
 }
 
 static bool have(const struct repo *r, const char *local, const git_oid *oid)
@@ -148,6 +149,38 @@ int repo_ready(const struct config *config, struct repo *ret, struct err *err)
 	if (!ret->has_tip)
 		return err_set(err, ERR_NOT_FOUND, "ops repo %s: it has no branch %s; make one with: disinto init --ops-repo %s",
 		               config->ops_repo, config->branch, config->ops_repo);
+	return 0;
+}
+
+/* A reference of the clone under the server's name. */
+static void add_known(struct repo *r, git_reference *ref)
+{
+	cleanup_free char *name = xasprintf("refs/%s", git_reference_name(ref) + strlen(LOCAL_REFS));
+
+	if (git_reference_target(ref)) {
+		r->refs.v = xrealloc(r->refs.v, (r->refs.n + 1) * sizeof(*r->refs.v));
+		r->refs.v[r->refs.n++] = (struct git_ref){steal_ptr(&name), *git_reference_target(ref)};
+	}
+	git_reference_free(ref);
+}
+
+int repo_as_it_was(const struct config *config, struct repo *ret, struct err *err)
+{
+	git_reference_iterator *all = NULL;
+	git_reference *ref;
+
+	if (repo_open(config, ret, err) < 0)
+		return -1;
+	if (git_reference_iterator_glob_new(&all, ret->git, LOCAL_REFS "heads/*") == 0)
+		while (git_reference_next(&ref, all) == 0)
+			add_known(ret, ref);
+	git_reference_iterator_free(all);
+	git_error_clear();
+	const git_oid *tip = git_refs_find(&ret->refs, ret->branch_ref);
+	ret->has_tip = tip != NULL;
+	if (!tip)
+		return err_set(err, ERR_NOT_FOUND, "ops repo: nothing was fetched yet");
+	ret->tip = *tip;
 	return 0;
 }
 

@@ -40,6 +40,12 @@ int repo_sync(struct repo *r, struct err *err);
 /* repo_open, repo_sync, and an error unless the protected branch exists. */
 int repo_ready(const struct config *config, struct repo *ret, struct err *err);
 
+/*
+ * The same as far as earlier commands have brought it, without a word to the server: for what must be quick and may be out of date. ERR_NOT_FOUND: nothing was
+ * fetched yet.
+ */
+int repo_as_it_was(const struct config *config, struct repo *ret, struct err *err);
+
 /* The head of branch vault/<id>, or NULL. Borrowed until the next sync. */
 const git_oid *repo_proposal(const struct repo *r, const char *id);
 

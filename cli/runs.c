@@ -104,6 +104,30 @@ void result_print(const json_t *result, FILE *to)
 	fprintf(to, "%.1f s)%s%s\n", seconds, *why ? ": " : "", why);
 }
 
+/* Without a look at what stands in the files: for many actions that takes a while. */
+static int add_known(const struct ops_item *before, const struct ops_item *now, void *arg, struct err *err)
+{
+	(void)before;
+	(void)err;
+	if (now->action.there || now->result.there)
+		json_array_append_new(arg, json_pack("{s:s, s:s}", "id", now->id, "state", now->result.there ? "finished" : "waiting"));
+	return 0;
+}
+
+static void add_known_of_repo(const struct config *config, json_t *rows)
+{
+	cleanup_repo struct repo repo = REPO_INIT;
+
+	if (repo_as_it_was(config, &repo, NULL) < 0 || ops_scan(repo.git, NULL, &repo.tip, add_known, rows, NULL) < 0)
+		return;
+	for (size_t i = 0; i < repo.refs.n; i++) {
+		const char *name = repo.refs.v[i].name, *id = name + strlen(PROPOSAL_REFS);
+
+		if (strncmp(name, PROPOSAL_REFS, strlen(PROPOSAL_REFS)) == 0 && vault_is_id(id) && !proposal_has_landed(&repo, id))
+			json_array_append_new(rows, json_pack("{s:s, s:s}", "id", id, "state", "pending"));
+	}
+}
+
 /* list */
 
 static void add_pending(const struct repo *r, json_t *rows)
@@ -235,14 +259,29 @@ static int collect(const struct config *config, json_t *rows, struct err *err)
 	return 0;
 }
 
+void runs_known(const struct config *config, int patience_ms, json_t *rows)
+{
+	cleanup_api struct api api = API_INIT;
+	cleanup_json json_t *body = NULL;
+
+	if (cli_has_repo(config))
+		add_known_of_repo(config, rows);
+	if (api_open(config, &api, NULL) < 0)
+		return;
+	api.patience_ms = patience_ms;
+	if (actions(&api, &body, NULL) == 0)
+		overlay(rows, json_object_get(body, "actions"));
+}
+
+/* Its place in the list of states; -1: it is none. */
 static int rank(const json_t *row)
 {
-	static const char *const states[] = {"running", "starting", "recording", "queued", "waiting", "pending", "finished"};
-	const char *state = text_of(row, "state");
+	const char *state = text_of(row, "state"), *at = state && *state ? RUNS_STATES : "";
+	int place = 0;
 
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-		if (state && strcmp(state, states[i]) == 0)
-			return (int)i;
+	for (; *at; at += strcspn(at, " "), at += *at == ' ', place++)
+		if (strcspn(at, " ") == strlen(state) && strncmp(at, state, strlen(state)) == 0)
+			return place;
 	return -1;
 }
 

@@ -24,6 +24,14 @@ json_t *runs_result(const struct repo *r, const struct ops_item *item);
 /* The row of /actions as the ops repo alone can tell it. Caller owns. */
 json_t *runs_row(const struct repo *r, const struct ops_item *item);
 
+/* All states that a row can have, with spaces between them. */
+#define RUNS_STATES "running starting recording queued waiting pending finished"
+/*
+ * Adds {id, state} of what the dispatcher (asked for no longer than patience_ms) and the clone of the ops repo, as it is, know. Quick, and never an
+ * error.
+ */
+void runs_known(const struct config *config, int patience_ms, json_t *rows);
+
 /* "succeeded (exit 0, 1.2 s)" and the reason. */
 void result_print(const json_t *result, FILE *to);
 
