@@ -123,6 +123,7 @@ static void look_at_all(struct doctor *d)
 	doctor_identity(d);
 	doctor_spool(d);
 	doctor_tokens(d);
+	doctor_compose(d);
 	doctor_git(d);
 	doctor_ledger(d);
 	doctor_engine(d);

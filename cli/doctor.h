@@ -35,6 +35,7 @@ void doctor_files(struct doctor *d);
 void doctor_identity(struct doctor *d); /* keeps the identities */
 void doctor_spool(struct doctor *d);
 void doctor_tokens(struct doctor *d);
+void doctor_compose(struct doctor *d); /* the compose file beside the configuration, where there is one */
 
 /* doctor_far.c: the git server and the forge. */
 void doctor_git(struct doctor *d); /* keeps the repo */

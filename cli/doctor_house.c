@@ -2,8 +2,10 @@
  * What doctor looks at on this machine: files with secrets, the identity, the spool, the keys to the API.
  */
 #include "cli/cli.h"
+#include "cli/compose.h"
 #include "cli/doctor.h"
 #include "cli/secrets.h"
+#include "compose/check.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "vault/frame.h"
@@ -152,4 +154,27 @@ void doctor_tokens(struct doctor *d)
 		               "%s: its mode %04o lets others in", path, (unsigned)(st.st_mode & 07777));
 	else
 		doctor_ok(d, "tokens", "%zu, of which %zu may operate", json_array_size(list), operate);
+}
+
+void doctor_compose(struct doctor *d)
+{
+	cleanup_free char *folder = compose_folder(&d->config);
+	cleanup_free char *file = compose_find(folder);
+	cleanup_json json_t *findings = NULL;
+	cleanup_err struct err why = ERR_INIT;
+	const json_t *one;
+	size_t i;
+
+	if (!file)
+		return;
+	if (compose_check((const char *const[]){file}, 1, &findings, &why) < 0) {
+		doctor_finding(d, "compose", "`disinto compose check` says more", "%s", err_msg(&why));
+		return;
+	}
+	json_array_foreach (findings, i, one)
+		doctor_finding(d, "compose", "docs/site.md says what each kind means", "%s: %s: %s%s%s", text_of(one, "where"),
+		               text_of(one, "kind"), text_of(one, "service") ? text_of(one, "service") : "",
+		               text_of(one, "service") ? ": " : "", text_of(one, "message"));
+	if (json_array_size(findings) == 0)
+		doctor_ok(d, "compose", "%s: only the services that need it reach the engine's socket", file);
 }

@@ -27,7 +27,7 @@ finds() { # WHAT REGEX [COMMAND…]: the finding, and that what to do follows it
 # Without a dispatcher
 sound 'a fresh site'
 like 'a fresh site: what was looked at' "$(cut -c1-20 <<<"$output" | grep '^ok' | tr -s ' ' | cut -d' ' -f2 | sort | tr '\n' ' ')" \
-	'clock engine files git identity image inspect protection spool tokens'
+	'clock compose engine files git identity image inspect protection spool tokens'
 like 'a fresh site: no dispatcher is no fault' "$output" '^note +dispatcher +none runs'
 
 # With one
@@ -72,6 +72,16 @@ finds "the server lets branches be deleted" 'receive\.denyDeletes is not set'
 git -C "$SERVER" config receive.denyDeletes true
 printf 'token' >"$WORK/token.open" && chmod 0644 "$WORK/token.open"
 finds "others may read a token" 'git_token_file: .*0644' env DISINTO_GIT_TOKEN_FILE="$WORK/token.open" disinto
+mv "$WORK/site/docker-compose.yml" "$WORK/compose.good"
+cat >"$WORK/site/docker-compose.yml" <<'EOT'
+services:
+  agents:
+    image: example/agents:1
+    restart: unless-stopped
+    volumes: ["/var/run/docker.sock:/sock"]
+EOT
+finds "a service that reaches the engine's socket" '^finding +compose +.*docker-compose\.yml:[0-9]+: .*agents'
+mv "$WORK/compose.good" "$WORK/site/docker-compose.yml"
 finds "no engine" '^finding +engine +connect to .*absent' env DISINTO_DOCKER_HOST="unix://$WORK/absent" disinto
 
 perl -e 'print pack("qq", 3600, 0)' >"$WORK/clock"
