@@ -101,20 +101,26 @@ static void offer_names(struct completion *c, const char *folder, const char *en
 	}
 }
 
+/* Whether a command before this one begins with the same word. */
+static bool is_repeated(const struct command *command, size_t len)
+{
+	for (const struct command *one = commands; one != command; one++)
+		if (strncmp(one->name, command->name, len) == 0 && one->name[len] == ' ')
+			return true;
+	return false;
+}
+
 /* The first word of a command, or its second. */
 static void complete_command(struct completion *c, const char *first)
 {
-	const char *last = "";
-
 	for (const struct command *one = commands; one->name; one++) {
 		size_t len = strcspn(one->name, " ");
 		cleanup_free char *word = xasprintf("%.*s", (int)len, one->name);
 
-		if (!first && !(strncmp(last, one->name, len) == 0 && last[len] == ' '))
+		if (!first && !is_repeated(one, len))
 			offer(c, word);
 		else if (first && strcmp(word, first) == 0 && one->name[len])
 			offer(c, one->name + len + 1);
-		last = one->name;
 	}
 }
 
