@@ -82,7 +82,6 @@ static void put_row(const struct table *t, size_t row, const size_t *widths, siz
 			continue;
 		buf_adds(out, c != COLOUR_NONE ? colour(terminal, c) : "");
 		if (columns > widths[i]) {
-			columns = widths[i];
 			measure(cell, widths[i] - 1, &bytes);
 			cleanup_free char *cut = xasprintf("%.*s…", (int)bytes, cell);
 			buf_adds(out, cut);

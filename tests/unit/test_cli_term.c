@@ -167,10 +167,8 @@ static void what_is_too_wide_is_cut_sensibly(void **state)
 
 static const char *const hostile[] = {
     "\033[2J\033]0;taken\007",
-    "\x9b"
-    "31m",
-    "\xc2\x9b"
-    "31mcsi",
+    "\x9b[31m",
+    "\xc2\x9b[31mcsi",
     "right \xe2\x80\xae to left \xe2\x81\xa6 isolate",
     "over\rwritten\x08\x08",
     "two\nlines\x0b\x0c and \xe2\x80\xa8 more",
