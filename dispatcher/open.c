@@ -22,6 +22,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define BACKLOG 4096 /* as many as the kernel grants: a crowd waits here instead of being turned away for a second */
+
 /* disinto-runner stands beside this program, or in ../libexec. */
 static int open_runner(struct err *err)
 {
@@ -76,7 +78,7 @@ static int listen_tcp(const char *listen_at, struct err *err)
 	rc = fd < 0 ? -1 : bind(fd, found->ai_addr, found->ai_addrlen);
 	int why = errno;
 	freeaddrinfo(found);
-	if (rc < 0 || listen(fd, 128) < 0)
+	if (rc < 0 || listen(fd, BACKLOG) < 0)
 		return err_errno(err, rc < 0 ? why : errno, "listen: '%s'; choose another port, or off", listen_at);
 	return steal_fd(&fd);
 }

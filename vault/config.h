@@ -42,6 +42,7 @@ struct config {
 	} approval;
 	char *listen; /* "127.0.0.1:8080", "off" for none */
 	json_t *allowed_repos;
+	json_t *allowed_hosts; /* names under which it is asked, beside addresses and names without a dot */
 	char *webhook_secret_file;
 	bool report_results; /* on the forge */
 	int max_pending, archive_after_days, keep_runs_days;

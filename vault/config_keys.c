@@ -45,6 +45,7 @@ const struct config_key config_keys[] = {
     {"approval.forge_url", STRING(approval.forge_url), .read = read_name, .kind = &config_url},
     {"approval.forge_token_file", STRING(approval.forge_token_file), .read = read_path},
     {"listen", STRING(listen), .read = read_name, .fallback = "127.0.0.1:8080", .kind = &config_listen},
+    {"allowed_hosts", TREE(allowed_hosts), .read = read_list, .fallback = "[]", .kind = &config_host_name, .max = 256},
     {"allowed_repos", TREE(allowed_repos), .read = read_list, .fallback = "[]", .kind = &config_repo_name, .max = 1024},
     {"webhook_secret_file", STRING(webhook_secret_file), .read = read_path},
     {"report_results", PLAIN(report_results), .read = read_flag, .fallback = "true"},

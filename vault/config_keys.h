@@ -44,7 +44,8 @@ config_read read_networks;
 config_read read_agents;
 config_read read_drained;
 
-extern const struct check_kind config_branch, config_dispatcher_id, config_listen, config_url, config_approver, config_repo_name;
+extern const struct check_kind config_branch, config_dispatcher_id, config_listen, config_url, config_approver, config_repo_name,
+    config_host_name;
 
 /* The value as messages show it. Caller frees. */
 char *config_shown(const json_t *value);

@@ -238,6 +238,11 @@ static bool is_repo_name(const char *s)
 	       vault_matches(slash + 1, CHARS_ALNUM "._-", CHARS_ALNUM "._-", 128);
 }
 
+static bool is_host_name(const char *s)
+{
+	return strchr(s, '.') && vault_matches(s, CHARS_ALNUM, CHARS_ALNUM ".-", 253);
+}
+
 const struct check_kind config_branch = {"a branch", is_branch, "letters, digits and . _ / -, as git takes them, at most 256 characters"};
 const struct check_kind config_dispatcher_id = {"a dispatcher's id", is_dispatcher_id,
                                                 "a-z, 0-9, _ and -, beginning with a letter or digit, at most 32 characters"};
@@ -245,3 +250,5 @@ const struct check_kind config_listen = {"an address", is_listen, "host:port wit
 const struct check_kind config_url = {"a URL", is_url, "https://… or http://…, without user, query and fragment"};
 const struct check_kind config_approver = {"an account's name", is_approver, "1 to 256 characters without spaces"};
 const struct check_kind config_repo_name = {"a repository", is_repo_name, "owner/name, of letters, digits and . _ -"};
+const struct check_kind config_host_name = {"a host's name", is_host_name,
+                                            "a name with a dot, without port; names without one and addresses are allowed anyway"};

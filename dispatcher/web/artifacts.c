@@ -20,8 +20,5 @@ struct MHD_Response *web_artifact_response(struct request *q)
 	q->log_fd = -1; /* the response's now */
 	MHD_add_response_header(r, "Content-Type", "application/octet-stream");
 	MHD_add_response_header(r, "Content-Disposition", disposition);
-	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-	MHD_add_response_header(r, "Content-Security-Policy", "default-src 'none'; sandbox");
-	MHD_add_response_header(r, "Cache-Control", "no-store");
 	return r;
 }

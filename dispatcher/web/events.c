@@ -150,12 +150,8 @@ enum MHD_Result web_events_begin(struct request *q, const char *last_id)
 	q->events = true;
 	q->wants_snapshot = find_place(&q->web->events, last_id, &q->seq) < 0;
 	MHD_add_response_header(r, "Content-Type", "text/event-stream; charset=utf-8");
-	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(r, "X-Accel-Buffering", "no"); /* proxies pass it on as it comes */
-	MHD_add_response_header(r, "Cache-Control", "no-store");
-	enum MHD_Result rc = MHD_queue_response(q->connection, MHD_HTTP_OK, r);
-	MHD_destroy_response(r);
-	return rc;
+	return web_send(q, MHD_HTTP_OK, r);
 }
 
 int web_beat(struct web *w)

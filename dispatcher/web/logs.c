@@ -90,6 +90,7 @@ static ssize_t read_log(void *request, uint64_t pos, char *out, size_t max)
 	if (!q->follow)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	q->asleep = true;
+	q->web->followers++; /* until they are counted again */
 	MHD_suspend_connection(q->connection);
 	return 0;
 }
@@ -97,11 +98,12 @@ static ssize_t read_log(void *request, uint64_t pos, char *out, size_t max)
 struct MHD_Response *web_log_response(struct request *q)
 {
 	q->at = q->lines > 0 ? tail_offset(q->log_fd, q->lines) : 0;
+	cleanup_free char *disposition = xasprintf("attachment; filename=\"%s.log\"", q->id); /* its letters need no quoting */
 	struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_log, q, NULL);
 
 	if (r) {
 		MHD_add_response_header(r, "Content-Type", "text/plain; charset=utf-8");
-		MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+		MHD_add_response_header(r, "Content-Disposition", disposition);
 	}
 	return r;
 }

@@ -39,9 +39,7 @@ struct MHD_Response *web_page(const char *name)
 			return NULL;
 		MHD_add_response_header(r, "Content-Type", files[i].type);
 		MHD_add_response_header(r, "Content-Security-Policy", POLICY);
-		MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
 		MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
-		MHD_add_response_header(r, "Cross-Origin-Resource-Policy", "same-origin");
 		MHD_add_response_header(r, "Cache-Control", "no-cache");
 		return r;
 	}

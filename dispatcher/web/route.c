@@ -17,6 +17,24 @@
 
 /* ---- Answers ---- */
 
+enum MHD_Result web_send(struct request *q, unsigned code, struct MHD_Response *r)
+{
+	if (!r)
+		return MHD_NO;
+	if (q->last)
+		MHD_add_response_header(r, "Connection", "close");
+	/* Whatever text is in it, a browser neither guesses what it is, nor runs it, nor hands it to another site's page. */
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	MHD_add_response_header(r, "Cross-Origin-Resource-Policy", "same-origin");
+	if (!MHD_get_response_header(r, "Content-Security-Policy"))
+		MHD_add_response_header(r, "Content-Security-Policy", "default-src 'none'; sandbox");
+	if (!MHD_get_response_header(r, "Cache-Control"))
+		MHD_add_response_header(r, "Cache-Control", "no-store");
+	enum MHD_Result rc = MHD_queue_response(q->connection, code, r);
+	MHD_destroy_response(r);
+	return rc;
+}
+
 static enum MHD_Result reply(struct request *q, unsigned code, char *body, const char *type)
 {
 	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_FREE);
@@ -26,13 +44,9 @@ static enum MHD_Result reply(struct request *q, unsigned code, char *body, const
 		return MHD_NO;
 	}
 	MHD_add_response_header(r, "Content-Type", type);
-	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-	MHD_add_response_header(r, "Cache-Control", "no-store");
 	if (code == MHD_HTTP_UNAUTHORIZED)
 		MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
-	enum MHD_Result rc = MHD_queue_response(q->connection, code, r);
-	MHD_destroy_response(r);
-	return rc;
+	return web_send(q, code, r);
 }
 
 /* Takes the body. */
@@ -83,14 +97,8 @@ enum MHD_Result web_wait(struct request *q, const char *op)
 /* Called again for a request that slept: its answer, or its log, has come. */
 static enum MHD_Result answer(struct request *q)
 {
-	if (q->log_fd >= 0) {
-		struct MHD_Response *r = q->artifact ? web_artifact_response(q) : web_log_response(q);
-		if (!r)
-			return MHD_NO;
-		enum MHD_Result rc = MHD_queue_response(q->connection, MHD_HTTP_OK, r);
-		MHD_destroy_response(r);
-		return rc;
-	}
+	if (q->log_fd >= 0)
+		return web_send(q, MHD_HTTP_OK, q->artifact ? web_artifact_response(q) : web_log_response(q));
 	if (q->code) {
 		json_t *body = q->answer;
 		q->answer = NULL;
@@ -220,13 +228,7 @@ static enum MHD_Result get_events(struct request *q, const char *op)
 
 static enum MHD_Result get_page(struct request *q, const char *name)
 {
-	struct MHD_Response *r = web_page(name);
-
-	if (!r)
-		return MHD_NO;
-	enum MHD_Result rc = MHD_queue_response(q->connection, MHD_HTTP_OK, r);
-	MHD_destroy_response(r);
-	return rc;
+	return web_send(q, MHD_HTTP_OK, web_page(name));
 }
 
 /* ---- The routes ---- */
@@ -305,12 +307,17 @@ static const struct route *find_route(struct request *q, const char *method, con
 	return NULL;
 }
 
-static enum scope scope_of(const struct request *q)
+static bool is_local(const struct request *q)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(q->connection, MHD_CONNECTION_INFO_DAEMON);
+	return info && info->daemon == q->web->api;
+}
+
+static enum scope scope_of(const struct request *q)
+{
 	const char *auth = MHD_lookup_connection_value(q->connection, MHD_HEADER_KIND, "Authorization");
 
-	if (info && info->daemon == q->web->api)
+	if (is_local(q))
 		return SCOPE_LOCAL;
 	if (!auth || strncasecmp(auth, "Bearer ", 7) != 0)
 		return SCOPE_NONE;
@@ -334,10 +341,13 @@ static enum MHD_Result begin(struct request *q)
 	bool open = q->route && q->route->scope == SCOPE_NONE;
 
 	q->begun = true;
+	client_enters(q->connection, open || has == SCOPE_NONE ? PHASE_ANSWER : PHASE_KEYED);
 	if (!open && has == SCOPE_NONE)
 		return web_error(q, 401, "unauthorized");
 	if (q->received > BODY_MAX)
 		return web_error(q, 413, "the body is over 1 MiB");
+	if (q->crowded || client_is_crowded(q->connection))
+		return web_error(q, 503, "too much is asked at once; ask again");
 	if (!q->route)
 		return web_error(q, 404, "not found");
 	if (has < q->route->scope)
@@ -359,12 +369,19 @@ static struct request *request_new(struct web *w, struct MHD_Connection *c)
 	return q;
 }
 
+static void drop_body(struct request *q)
+{
+	q->web->bodies -= q->body.len;
+	buf_free(&q->body);
+}
+
 void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code)
 {
 	struct request *q = *state;
 
-	(void)web, (void)c, (void)code;
+	(void)web, (void)code;
 	*state = NULL;
+	client_enters(c, PHASE_IDLE);
 	if (!q)
 		return;
 	LIST_REMOVE(q, link);
@@ -372,7 +389,7 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 		close(q->log_fd);
 	json_decref(q->answer);
 	json_decref(q->more);
-	buf_free(&q->body);
+	drop_body(q);
 	sodium_free(q->token);
 	free(q->scope);
 	free(q->piece);
@@ -381,14 +398,41 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 	free(q);
 }
 
+/* Those without a key never take all the room that there is. */
+static void keep_body(struct request *q, const char *data, size_t size)
+{
+	q->crowded = q->web->bodies + size > (q->route->scope == SCOPE_NONE ? BODIES_MAX / 2 : BODIES_MAX);
+	if (q->crowded) {
+		drop_body(q);
+		return;
+	}
+	buf_add(&q->body, data, size);
+	q->web->bodies += size;
+}
+
 /* MHD_NO ends a connection whose client sends without end. */
 static enum MHD_Result take_body(struct request *q, const char *data, size_t *size)
 {
 	q->received += *size;
-	if (q->received <= BODY_MAX)
-		buf_add(&q->body, data, *size);
+	if (q->keyed && q->received <= BODY_MAX && !q->crowded)
+		keep_body(q, data, *size);
 	*size = 0;
 	return q->received > DISCARD_MAX ? MHD_NO : MHD_YES;
+}
+
+/* Its headers are there. What is refused now has a body that nobody reads: its end may not be where it seems to be. */
+static enum MHD_Result meet(struct request *q, const char *method, const char *url)
+{
+	const char *why = NULL;
+
+	q->route = find_route(q, method, url);
+	unsigned fault = web_guard(q, is_local(q), &why);
+	q->keyed = q->route && (q->route->scope == SCOPE_NONE || scope_of(q) >= q->route->scope);
+	client_enters(q->connection, PHASE_BODY);
+	if (!fault)
+		return MHD_YES;
+	q->begun = q->last = true;
+	return web_error(q, fault, why);
 }
 
 enum MHD_Result web_route(void *web, struct MHD_Connection *c, const char *url, const char *method, const char *version,
@@ -399,8 +443,7 @@ enum MHD_Result web_route(void *web, struct MHD_Connection *c, const char *url, 
 	(void)version;
 	if (!q) {
 		*state = q = request_new(web, c);
-		q->route = find_route(q, method, url);
-		return MHD_YES;
+		return meet(q, method, url);
 	}
 	if (*upload_data_size)
 		return take_body(q, upload_data, upload_data_size);

@@ -5,12 +5,18 @@
 #include "lib/file.h"
 #include "lib/log.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-#define MAX_CONNECTIONS 512
-#define IDLE_SECONDS 60
+#define IDLE_SECONDS 60        /* without a byte, for those whom clients.c sets no deadline */
+#define CONNECTION_BYTES 16384 /* each one's headers and buffers */
+#define NICE 5                 /* answering anybody must not slow what runs */
 #define END_MS 1000
 #define FOLLOW_MS 100 /* how often logs that are followed are looked at */
 
@@ -51,6 +57,7 @@ static void hear_run(struct web *w, struct msg *m)
 	if (!id)
 		return;
 	json_object_del(m->body, "kind");
+	w->look = true;
 	w->locked |= json_is_string(json_object_get(m->body, "started_at"));
 	web_event(w, "run", m->body);
 	if (json_is_true(json_object_get(m->body, "forgotten"))) {
@@ -155,11 +162,40 @@ static int hear_core(struct web *w)
 	return open < 0 || rc < 0 ? -1 : 0;
 }
 
-static struct MHD_Daemon *serve(struct web *w, int fd)
+static int hex_byte(const char *s)
 {
+	char hex[3] = {0};
+
+	if (!isxdigit((unsigned char)s[0]) || !isxdigit((unsigned char)s[1]))
+		return -1;
+	memcpy(hex, s, 2);
+	return (int)strtol(hex, NULL, 16);
+}
+
+/* What comes percent-encoded stays so where it would be a separator, or no text: %2f is not /, %00 ends nothing. */
+static size_t unescape(void *arg, struct MHD_Connection *connection, char *s)
+{
+	char *to = s;
+
+	(void)arg, (void)connection;
+	for (const char *from = s; *from;) {
+		int c = *from == '%' ? hex_byte(from + 1) : -1;
+		bool plain = c > ' ' && c != 0x7f && c != '/' && c != '%';
+		*to++ = plain ? (char)c : *from;
+		from += plain ? 3 : 1;
+	}
+	*to = '\0';
+	return (size_t)(to - s);
+}
+
+static struct MHD_Daemon *serve(struct web *w, struct clients *clients, int fd)
+{
+	clients_init(clients);
 	return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, web_route, w, MHD_OPTION_LISTEN_SOCKET, fd,
-	                        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-	                        (unsigned)IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED, web_request_done, w, MHD_OPTION_END);
+	                        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CLIENTS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+	                        MHD_OPTION_NOTIFY_COMPLETED, web_request_done, w, MHD_OPTION_NOTIFY_CONNECTION, client_notify, clients,
+	                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+	                        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
 static int epoll_of(struct MHD_Daemon *d)
@@ -168,16 +204,33 @@ static int epoll_of(struct MHD_Daemon *d)
 	return info ? info->epoll_fd : -1;
 }
 
-static int wait_ms(struct web *w, int followers)
+/* Those who follow a log are looked after ten times a second, however much else happens, and when a run has ended. */
+static void look_after_followers(struct web *w)
 {
-	int beat = web_beat(w);
-	struct MHD_Daemon *both[2] = {w->tcp, w->api};
-	int wait = followers ? FOLLOW_MS : beat;
+	int64_t now = now_mono_ms();
 
+	if (!w->look && now - w->looked_ms < FOLLOW_MS)
+		return;
+	w->looked_ms = now;
+	w->look = false;
+	w->followers = web_wake_followers(w);
+}
+
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static int wait_ms(struct web *w)
+{
+	struct MHD_Daemon *both[2] = {w->tcp, w->api};
+	int wait = sooner(web_beat(w), w->followers ? FOLLOW_MS : -1);
+
+	wait = sooner(wait, sooner(clients_expire(&w->tcp_clients), clients_expire(&w->api_clients)));
 	for (int i = 0; i < 2; i++) {
 		MHD_UNSIGNED_LONG_LONG t;
-		if (both[i] && MHD_get_timeout(both[i], &t) == MHD_YES && (wait < 0 || t < (MHD_UNSIGNED_LONG_LONG)wait))
-			wait = (int)t;
+		if (both[i] && MHD_get_timeout(both[i], &t) == MHD_YES)
+			wait = sooner(wait, t > INT_MAX ? INT_MAX : (int)t);
 	}
 	return wait;
 }
@@ -185,13 +238,13 @@ static int wait_ms(struct web *w, int followers)
 /* One turn. -1: core is gone. */
 static int turn(struct web *w)
 {
-	int followers = web_wake_followers(w);
 	struct pollfd fds[3] = {
 	    {.fd = w->core.fd, .events = POLLIN}, {.fd = epoll_of(w->api), .events = POLLIN}, {.fd = epoll_of(w->tcp), .events = POLLIN}};
 
 	if (msg_wants_write(&w->core))
 		fds[0].events |= POLLOUT;
-	if (poll(fds, 3, wait_ms(w, followers)) < 0 && errno != EINTR)
+	look_after_followers(w);
+	if (poll(fds, 3, wait_ms(w)) < 0 && errno != EINTR)
 		return -1;
 	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) && hear_core(w) < 0)
 		return -1;
@@ -232,10 +285,11 @@ int web_role(const struct role_args *args)
 	LIST_INIT(&w.requests);
 	web_events_init(&w.events);
 	msg_conn_init(&w.core, args->sock);
+	setpriority(PRIO_PROCESS, 0, NICE);
 	if (args->hook_fd >= 0 && hook_secret_read(args->hook_fd, &w.hook, NULL) < 0)
 		return 1; /* the parent has read it too */
-	w.api = serve(&w, args->api_fd);
-	w.tcp = args->listen_fd >= 0 ? serve(&w, args->listen_fd) : NULL;
+	w.api = serve(&w, &w.api_clients, args->api_fd);
+	w.tcp = args->listen_fd >= 0 ? serve(&w, &w.tcp_clients, args->listen_fd) : NULL;
 	if (!w.api || (args->listen_fd >= 0 && !w.tcp)) {
 		log_error("the HTTP server can't start", NULL);
 		return 1;

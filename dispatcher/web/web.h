@@ -33,6 +33,9 @@ struct request {
 	struct buf body;
 	size_t received; /* bytes of the body, kept or not */
 	bool begun;      /* its body is whole, and it is being answered */
+	bool keyed;      /* it may have an answer: its body is worth keeping */
+	bool last;       /* of its connection: what comes behind a body is not read */
+	bool crowded;    /* there is no room for its body */
 	json_int_t ask;  /* number of the ASK, 0: none yet */
 	bool asleep;     /* suspended */
 	bool wants_logs; /* a log: asked for as soon as there is one */
@@ -66,6 +69,41 @@ struct web_events {
 	int64_t beat_at_ms; /* monotonic */
 };
 
+/* clients.c: the connections of one address. */
+enum phase {
+	PHASE_BEGIN,  /* no headers yet */
+	PHASE_IDLE,   /* answered; may ask again */
+	PHASE_BODY,   /* sends a body */
+	PHASE_ANSWER, /* gets an answer that anybody gets */
+	PHASE_KEYED,  /* gets one that takes a key: no deadline of ours */
+	PHASE_AWAY,   /* sent away */
+	N_PHASES
+};
+struct client {
+	TAILQ_ENTRY(client) link;
+	struct clients *of;
+	enum phase phase;
+	int64_t since_ms; /* monotonic: in this phase */
+	int fd;           /* the library's */
+};
+TAILQ_HEAD(client_queue, client);
+struct clients {
+	struct client_queue in[N_PHASES]; /* each the longest first */
+	unsigned n, n_keyed;
+};
+#define CLIENTS_MAX 512  /* connections, of each address */
+#define CLIENTS_MANY 384 /* from here on each new one takes the place of another */
+#define CLIENTS_KEYED 256
+#define BODIES_MAX (8u << 20) /* bytes of bodies that are kept at a time */
+
+void clients_init(struct clients *c);
+void client_notify(void *clients, struct MHD_Connection *connection, void **socket, enum MHD_ConnectionNotificationCode code);
+void client_enters(struct MHD_Connection *connection, enum phase phase);
+/* So many with a key are being answered that no more are. */
+bool client_is_crowded(struct MHD_Connection *connection);
+/* Sends those away whose time is over. Milliseconds until the next one's is; -1: nobody's. */
+int clients_expire(struct clients *c);
+
 struct web {
 	const struct role_args *args;
 	struct msg_conn core;
@@ -79,6 +117,11 @@ struct web {
 	struct requests requests;
 	json_int_t asks;
 	struct MHD_Daemon *tcp, *api; /* tcp NULL when off */
+	struct clients tcp_clients, api_clients;
+	size_t bodies; /* bytes of bodies that are kept */
+	bool look;     /* a log that is followed may have ended */
+	int64_t looked_ms;
+	int followers; /* asleep */
 };
 
 /* state.c: what is shown. Bodies are owned by the caller. */
@@ -100,6 +143,11 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 void web_ask(struct request *q, const char *op);
 enum MHD_Result web_wait(struct request *q, const char *op); /* asks, and sleeps until the answer comes */
 enum MHD_Result web_error(struct request *q, unsigned code, const char *error);
+/* Queues and takes the response; NULL, for want of memory, ends the connection. */
+enum MHD_Result web_send(struct request *q, unsigned code, struct MHD_Response *r);
+
+/* guard.c: the code that a request is refused with before anything in it counts, 0: none. Sets q->last. q->route is found already. `local`: over the socket. */
+unsigned web_guard(struct request *q, bool local, const char **ret_why);
 
 /* events.c */
 void web_events_init(struct web_events *e);

@@ -57,7 +57,7 @@ tcp_open
 refute "parity_C11 without a terminal none is written into a log" grep -q "API token '" "$LOG"
 
 # C1, C2: keys
-is "parity_C2 no token configured: nothing opens" "$(tcp /actions) $(TOKEN='' tcp /actions) $(tcp -H 'Authorization: Bearer' /workers)" '401 401 401'
+is "parity_C2 no token configured: nothing opens" "$(tcp /actions) $(TOKEN='' tcp /actions) $(TOKEN='' tcp -H 'Authorization: Bearer' /workers)" '401 401 401'
 TOKEN=$(disinto token add tests --scope operate 2>/dev/null)
 is "parity_C2 a token counts without a restart" "$(tcp /actions)" 200
 for bearer in Bearer bearer BEARER bEaReR; do

@@ -121,6 +121,7 @@ static const char everything_text[] = "ops_repo: https://forge.example/org/ops.g
                                       "  forge_url: https://forge.example\n"
                                       "  forge_token_file: forge-token\n"
                                       "listen: '[::1]:0'\n"
+                                      "allowed_hosts: [edge.example]\n"
                                       "allowed_repos: [org/project]\n"
                                       "max_pending: 1\n"
                                       "archive_after_days: 0\n"
@@ -161,6 +162,7 @@ static void everything(void **state)
 	assert_string_equal(c.approval.forge_url, "https://forge.example");
 	assert_string_equal(c.approval.forge_token_file, "/etc/site/forge-token");
 	assert_string_equal(c.listen, "[::1]:0");
+	assert_string_equal(json_string_value(json_array_get(c.allowed_hosts, 0)), "edge.example");
 	assert_string_equal(json_string_value(json_array_get(c.allowed_repos, 0)), "org/project");
 	assert_int_equal(c.max_pending, 1);
 	assert_int_equal(c.keep_runs_days, 1);
@@ -293,6 +295,12 @@ static const struct {
     {"listen: '::1:80'", "listen: \"::1:80\" " LISTEN_RULE},
     {"listen: '[::1:80'", "listen: \"[::1:80\" " LISTEN_RULE},
     {"listen: false", "listen: false " LISTEN_RULE},
+    {"allowed_hosts: [edge]",
+     "allowed_hosts: \"edge\" is not a host's name: a name with a dot, without port; names without one and addresses are "
+     "allowed anyway"},
+    {"allowed_hosts: ['edge.example:80']",
+     "allowed_hosts: \"edge.example:80\" is not a host's name: a name with a dot, without port; names "
+     "without one and addresses are allowed anyway"},
     {"allowed_repos: [project]", "allowed_repos: \"project\" is not a repository: owner/name, of letters, digits and . _ -"},
     {"allowed_repos: [a/b/c]", "allowed_repos: \"a/b/c\" is not a repository: owner/name, of letters, digits and . _ -"},
     {"max_pending: 0", "max_pending: 0 is out of range; 1 to 100000"},

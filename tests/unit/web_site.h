@@ -51,7 +51,7 @@ static inline int listen_loopback(char *url, size_t size)
 	socklen_t len = sizeof at;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
-	if (bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 8) < 0 || getsockname(fd, (struct sockaddr *)&at, &len) < 0)
+	if (bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 4096) < 0 || getsockname(fd, (struct sockaddr *)&at, &len) < 0)
 		return -1;
 	snprintf(url, size, "http://127.0.0.1:%d", ntohs(at.sin_port));
 	return fd;
@@ -72,7 +72,7 @@ static inline int setup_with(void **state, const char *hook_secret)
 		return -1;
 	snprintf(s->socket, sizeof s->socket, "%s/api.sock", s->dir);
 	int api = listen_unix(s->socket), tcp = listen_loopback(s->tcp, sizeof s->tcp);
-	s->config = (struct config){.poll_seconds = 2, .capacity = 4};
+	s->config = (struct config){.poll_seconds = 2, .capacity = 4, .allowed_hosts = json_pack("[s]", "edge.example")};
 	s->pid = fork();
 	if (s->pid == 0) {
 		struct role_args args = {
@@ -97,6 +97,7 @@ static inline int teardown(void **state)
 	msg_conn_close(&s->web);
 	waitpid(s->pid, NULL, 0); /* a role without core ends by itself */
 	dir_remove_at(AT_FDCWD, s->dir, NULL);
+	json_decref(s->config.allowed_hosts);
 	free(s);
 	return 0;
 }
