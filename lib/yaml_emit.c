@@ -46,7 +46,9 @@ static void emit_scalar(yaml_emitter_t *emitter, const char *s, size_t len, yaml
 
 static void emit_string(yaml_emitter_t *emitter, const char *s, size_t len)
 {
-	emit_scalar(emitter, s, len, is_plain(s, len) ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE);
+	bool plain = is_plain(s, len), lines = strchr(s, '\n') != NULL; /* libyaml takes quotes where lines as they are would not do */
+
+	emit_scalar(emitter, s, len, plain ? YAML_PLAIN_SCALAR_STYLE : lines ? YAML_LITERAL_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE);
 }
 
 static void emit_value(yaml_emitter_t *emitter, const json_t *value);

@@ -54,7 +54,7 @@ static void strings_that_must_be_quoted(void **state)
 	static const char *const strings[] = {"",   "yes", "No",   "ON",   "off",   "y",   "N",  "true", "Null", "~",     "1",
 	                                      "-1", "012", "0x1f", "0o17", "1_000", "1e3", ".5", ".inf", ".nan", "22:22", "2026-01-01",
 	                                      "<<", "=",   "- a",  "a: b", "a #b",  "*x",  "&x", "!x",   "|",    ">",     "%x",
-	                                      "@x", "`x",  "{a",   "[a",   "'a",    "\"a", " a", "a ",   "\ta",  "a\nb"};
+	                                      "@x", "`x",  "{a",   "[a",   "'a",    "\"a", " a", "a ",   "\ta"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
@@ -62,6 +62,21 @@ static void strings_that_must_be_quoted(void **state)
 		cleanup_free char *text = emitted(value);
 
 		assert_memory_equal(text, "- \"", 3);
+	}
+}
+
+static void strings_of_several_lines(void **state)
+{
+	static const char *const strings[] = {"a\nb", "a\nb\n", "a\n\n\n", "\n", " a\nb\n", "a \nb", "a\n\tb\n", "# a\n- b: c\n"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
+		cleanup_json json_t *value = json_pack("{s:[s]}", "k", strings[i]);
+		cleanup_free char *text = emitted(value);
+		cleanup_json json_t *again = NULL;
+
+		assert_int_equal(yaml_parse(text, strlen(text), &limits, &again, NULL), 0);
+		assert_true(json_equal(value, again));
 	}
 }
 
@@ -83,9 +98,8 @@ static void strings_that_need_no_quotes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(nested_values_come_back),
-	    cmocka_unit_test(exact_text),
-	    cmocka_unit_test(strings_that_must_be_quoted),
+	    cmocka_unit_test(nested_values_come_back),     cmocka_unit_test(exact_text),
+	    cmocka_unit_test(strings_that_must_be_quoted), cmocka_unit_test(strings_of_several_lines),
 	    cmocka_unit_test(strings_that_need_no_quotes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
