@@ -36,10 +36,13 @@ static const struct cli_option init_options[] = {
     {"runner-image", 0, "IMAGE", "image of formulas that name none (default disinto/runner)"},
     {"forge-url", 0, "URL", "the forge of the repository; actions of tier high then want a review there"},
     {"forge-token-file", 0, "FILE", "file with the forge's token"},
+    {"approver", 0, "LOGIN", "whose reviews approve (more of them: approval.approvers in dispatcher.yaml)"},
     {"known-hosts", 0, "FILE", "for an ops repo over ssh: the only host keys to accept; no link"},
     {"host-key", 0, "KEY", "the same as one key, \"ssh-ed25519 AAAA…\", as the server's operator publishes it"},
     {"domain", 0, "NAME", "a name that leads to this machine: the site is then served over HTTPS"},
-    {"approver", 0, "LOGIN", "whose reviews approve (more of them: approval.approvers in dispatcher.yaml)"},
+    {"from-shell-dispatcher", 0, "OLD",
+     "take over secrets, actions and formulas of the shell dispatcher's folder OLD, and list what can't be"},
+    {"old-identity", 0, "FILE", "the age identity that opens OLD/secrets/*.enc"},
     END,
 };
 

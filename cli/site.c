@@ -4,6 +4,7 @@
  */
 #include "cli/site.h"
 #include "cli/cli.h"
+#include "cli/take_over.h"
 #include "cli/templates.h"
 #include "compose/compose.h"
 #include "lib/cleanup.h"
@@ -353,12 +354,26 @@ static void take_answers(const struct args *args, struct site *ret)
 	ret->domain = answer(args, "domain", "DOMAIN");
 }
 
+/* Before anything is made. */
+static int check_old(const struct args *args, struct err *err)
+{
+	const char *old = args_value(args, "from-shell-dispatcher"), *identity = args_value(args, "old-identity");
+
+	if (identity && !old)
+		return err_set(err, ERR_INVALID, "--old-identity goes with --from-shell-dispatcher");
+	if (old && access(old, R_OK | X_OK) < 0)
+		return err_errno(err, errno, "%s", old);
+	return identity && access(identity, R_OK) < 0 ? err_errno(err, errno, "%s", identity) : 0;
+}
+
 int cmd_init(const struct args *args, struct err *err)
 {
 	__attribute__((cleanup(site_free))) struct site site = {.dir = NULL};
 
+	const char *old = args_value(args, "from-shell-dispatcher");
+
 	take_answers(args, &site);
-	if (check_texts(&site, err) < 0 || check_forge(&site, err) < 0 || site_pin_host(&site, args, err) < 0)
+	if (check_old(args, err) < 0 || check_texts(&site, err) < 0 || check_forge(&site, err) < 0 || site_pin_host(&site, args, err) < 0)
 		return CLI_USAGE;
 	site.policy = policy_of(&site);
 	if (git_remote_setup(err) < 0 || check_target(&site, err) < 0 || site_make_key(&site, err) < 0 ||
@@ -366,5 +381,7 @@ int cmd_init(const struct args *args, struct err *err)
 	    build_undisturbed(&site, err) < 0)
 		return CLI_FAILED;
 	say_next(&site);
+	if (old && site_take_over(&site, old, args_value(args, "old-identity"), err) < 0)
+		return CLI_FAILED;
 	return CLI_DONE;
 }
