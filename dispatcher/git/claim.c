@@ -12,7 +12,8 @@
 
 #define BATCH_MAX 512   /* entries in one commit */
 #define REBUILDS_MAX 32 /* lost races before the next pause */
-#define CLAIM_SPACING_MS 200
+#define SPACING_LEAST_MS 100
+#define SPACING_MOST_MS 500
 #define DONE_WAIT_MS 500
 #define RETRY_FIRST_MS 250
 #define RETRY_MOST_MS 30000
@@ -423,6 +424,13 @@ static int won(struct git_state *g, const git_oid *commit, struct err *err)
 	return 0;
 }
 
+static void space_out(struct ledger *l, int64_t begun)
+{
+	int64_t spacing = 8 * (now_mono_ms() - begun);
+	spacing = spacing < SPACING_LEAST_MS ? SPACING_LEAST_MS : spacing > SPACING_MOST_MS ? SPACING_MOST_MS : spacing;
+	l->spaced_ms = begun + spacing;
+}
+
 /* Pushes a commit. 1: won; 0: look again; -1: not now. */
 static int push(struct git_state *g, const git_oid *commit, struct err *err)
 {
@@ -431,8 +439,10 @@ static int push(struct git_state *g, const git_oid *commit, struct err *err)
 	git_oid base = l->tip;
 
 	git_alive(g);
-	l->pushed_ms = now_mono_ms();
-	switch (git_push_ref(g->repo, &g->place, commit, LEDGER_REF, &why)) {
+	int64_t begun = now_mono_ms();
+	enum git_push_outcome pushed = git_push_ref(g->repo, &g->place, commit, LEDGER_REF, &why);
+	space_out(l, begun);
+	switch (pushed) {
 	case GIT_PUSH_WON:
 		return won(g, commit, err) < 0 ? -1 : 1;
 	case GIT_PUSH_UNKNOWN:
@@ -519,8 +529,8 @@ bool ledger_ready(const struct git_state *g)
 	return ledger_due(g) && g->repo && g->has_tip && g->ledger.has_tip && !g->frozen;
 }
 
-/* A push costs the server more than an entry costs us, so entries wait for others, while there are runs that may bring some: a claim for less time than its container takes to be
- * made, a done entry, for which nobody waits but those that clean up, longer. An operator's order does not wait. */
+/* A push costs the server more than an entry costs us, so entries wait for others, while there are runs that may bring some: claims so long that pushes take an eighth of the
+ * time at most, done entries, for which nobody waits but those that clean up, half a second. An operator's order does not wait. */
 int64_t ledger_push_at_ms(const struct git_state *g)
 {
 	const struct ledger *l = &g->ledger;
@@ -534,7 +544,7 @@ int64_t ledger_push_at_ms(const struct git_state *g)
 	}
 	int64_t at = 0;
 	if (first && !orders && !l->doubt.on && l->incarnated && json_object_size(g->announced) > claims)
-		at = claims ? l->pushed_ms + CLAIM_SPACING_MS : first->added_ms + DONE_WAIT_MS;
+		at = claims ? l->spaced_ms : first->added_ms + DONE_WAIT_MS;
 	return at > l->push_at_ms ? at : l->push_at_ms;
 }
 

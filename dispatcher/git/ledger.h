@@ -88,7 +88,7 @@ struct ledger {
 	char *push_trouble; /* NULL while pushes work */
 	struct backoff backoff;
 	int64_t push_at_ms; /* not before this, after a failure */
-	int64_t pushed_ms;  /* when the last push began, monotonic */
+	int64_t spaced_ms;  /* nor before this, while more may come */
 };
 
 void ledger_init(struct git_state *g);

@@ -80,7 +80,7 @@ static void test_group_commit(void **state)
 	assert_int_equal(commits(h, LEDGER_REF), before + 1);
 }
 
-/* While runs are under way that may bring more, claims are pushed at most every 200 ms, and a done entry waits half a second for one. guard: ledger_push_at_ms in
+/* While runs are under way that may bring more, claims are pushed at most every 100 ms, and a done entry waits half a second for one. guard: ledger_push_at_ms in
  * dispatcher/git/claim.c */
 static void test_entries_wait_for_others(void **state)
 {
@@ -94,7 +94,7 @@ static void test_entries_wait_for_others(void **state)
 	int64_t t0 = now_mono_ms();
 	claim(h, "a", 1, "n1", NULL);
 	claim(h, "b", 1, "n2", NULL);
-	assert_in_range(now_mono_ms() - t0, 200, INT64_MAX);
+	assert_in_range(now_mono_ms() - t0, 100, INT64_MAX);
 	t0 = now_mono_ms();
 	finish(h, "a", "n1", 1);
 	assert_in_range(now_mono_ms() - t0, 500, INT64_MAX);
