@@ -224,9 +224,11 @@ char *web_metrics(const struct web *w)
 		buf_addf(&out, "disinto_role_up{role=\"%s\"} %d\n", role, strcmp(json_string_value(up), "up") == 0);
 	buf_adds(&out, "# HELP disinto_role_replaced Times that a role had to be replaced since core began.\n"
 	               "# TYPE disinto_role_replaced gauge\n");
-	json_object_foreach (json_object_get(w->status, "replaced"), role, up)
-		buf_addf(&out, "disinto_role_replaced{role=\"%s\"} %lld\n", role,
-		         (long long)json_integer_value(json_object_get(up, "times")));
+	json_object_foreach (json_object_get(w->status, "roles"), role, up) {
+		const json_t *times = json_object_get(json_object_get(json_object_get(w->status, "replaced"), role), "times");
+		if (strcmp(role, "core") != 0) /* it is core that counts */
+			buf_addf(&out, "disinto_role_replaced{role=\"%s\"} %lld\n", role, (long long)json_integer_value(times));
+	}
 	metrics_outcomes(w, &out);
 	return buf_steal(&out);
 }

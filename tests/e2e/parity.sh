@@ -120,6 +120,20 @@ is "parity_C5 403 says what is missing" "$(TOKEN=$(disinto token add narrow --sc
 	"403 {\"error\":\"the token's scope is propose; this needs read\"}"
 is "parity_C5 404 for the log of what never ran" "$(tcp /workers/nobody/logs) $(body .error)" '404 "no log: it has not run here"'
 
+# Metrics: what Prometheus' own tool makes of them, and that each is what /status says
+promtool=$("$LIB/promtool.sh") || bail "no promtool"
+tcp /metrics >/dev/null
+is "metrics pass promtool check metrics" "$("$promtool" check metrics <"$WORK/body" 2>&1)" ''
+metric() { # NAME[{LABELS}]
+	awk -v name="$1" '$1 == name { print $2 }' "$WORK/body"
+}
+is "metrics are set: slots, health, roles, the engine" \
+	"$(metric disinto_capacity) $(metric disinto_active) $(metric disinto_healthy) $(metric 'disinto_role_up{role="git"}') $(metric disinto_engine_up)" '3 0 1 1 1'
+is "metrics are set: outcomes" \
+	"$(for o in succeeded failed cancelled timed_out refused lost; do metric "disinto_actions_ended{outcome=\"$o\"}"; done | tr '\n' ' ')" '1 1 1 0 0 0 '
+check "metrics are set: the age of the last poll" awk "BEGIN { age = $(metric disinto_last_poll_age_seconds); exit !(age >= 0 && age < 600) }"
+refute "no metric is declared and not set" grep -vxFf <(grep -v '^#' "$WORK/body" | sed 's/[{ ].*//' | sort -u) <(sed -n 's/^# TYPE \([^ ]*\) .*/\1/p' "$WORK/body")
+
 # C5: the 413 that its client sees, however it sends the body
 head -c 3000000 /dev/zero >"$WORK/large"
 for how in 'Expect: 100-continue' 'Expect:' 'Transfer-Encoding: chunked'; do
