@@ -50,3 +50,11 @@ make -C "$WORK/tree" -o all PROGRAMS="bin/disinto bin/disinto-dispatcher bin/dis
 	DESTDIR="$WORK/installed" PREFIX=/usr install >"$WORK/make.log" 2>&1
 is "make install" "$(cd "$WORK/installed/usr" && find . -type f -o -type l | grep -v share/doc | sort | tr '\n' ' ')" \
 	"./bin/disinto ./bin/disinto-dispatcher ./bin/disinto-runner ./share/bash-completion/completions/disinto ./share/bash-completion/completions/disinto-dispatcher ./share/man/man1/disinto-dispatcher.1 ./share/man/man1/disinto-runner.1 ./share/man/man1/disinto.1 ./share/man/man5/dispatcher.yaml.5 "
+
+# And the documents name every command: README.md in its table, docs/ with an example.
+while read -r word second; do
+	row=$(grep -E "^\| .*\`(disinto )?$word\b" "$ROOT/README.md")
+	[[ $row =~ (^|[^a-z-])"${second:-$word}"([^a-z-]|$) ]] || echo "README.md: $word $second"
+	grep -qE "disinto $word${second:+ $second}\b" "$ROOT"/docs/*.md || echo "docs: $word $second"
+done <"$WORK/commands" >"$WORK/undocumented"
+is "README.md and docs name every command" "$(cat "$WORK/undocumented")" ''
