@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define TOKEN_FILE_MAX 4096
-#define CALL_MS 60000 /* POST …/run waits for a poll of the ops repo */
+#define POST_MS 120000 /* a proposal goes to the git server, which has a minute */
+#define CALL_MS 60000  /* POST …/run waits for a poll of the ops repo */
 
 /* A variable of the environment; one that is empty is none. */
 static const char *variable(const char *name)
@@ -82,12 +83,11 @@ void api_close(struct api *a)
 	*a = (struct api)API_INIT;
 }
 
-static int call(struct api *a, const char *method, const char *path, int timeout_ms, long *ret_status, json_t **ret, struct err *err)
+static int send(struct api *a, const struct http_request *request, long *ret_status, json_t **ret, struct err *err)
 {
 	cleanup_http_response struct http_response response = HTTP_RESPONSE_INIT;
-	struct http_request request = {.method = method, .path = path, .timeout_ms = timeout_ms, .wake_fd = -1};
 
-	if (http_send(a->http, &request, &response, err) < 0)
+	if (http_send(a->http, request, &response, err) < 0)
 		return -1;
 	*ret_status = response.status;
 	*ret = json_loadb(response.body.data, response.body.len, JSON_REJECT_DUPLICATES, NULL);
@@ -96,12 +96,32 @@ static int call(struct api *a, const char *method, const char *path, int timeout
 
 int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)
 {
-	return call(a, method, path, a->patience_ms ? a->patience_ms : CALL_MS, ret_status, ret, err);
+	const struct http_request request = {
+	    .method = method, .path = path, .timeout_ms = a->patience_ms ? a->patience_ms : CALL_MS, .wake_fd = -1};
+
+	return send(a, &request, ret_status, ret, err);
 }
 
 int api_wait(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)
 {
-	return call(a, method, path, 0, ret_status, ret, err);
+	const struct http_request request = {.method = method, .path = path, .wake_fd = -1};
+
+	return send(a, &request, ret_status, ret, err);
+}
+
+int api_post(struct api *a, const char *path, const json_t *body, long *ret_status, json_t **ret, struct err *err)
+{
+	static const char *const headers[] = {"Content-Type: application/json", NULL};
+	cleanup_free char *text = json_compact(body);
+	const struct http_request request = {.method = "POST",
+	                                     .path = path,
+	                                     .headers = headers,
+	                                     .body = text,
+	                                     .body_len = strlen(text),
+	                                     .timeout_ms = POST_MS,
+	                                     .wake_fd = -1};
+
+	return send(a, &request, ret_status, ret, err);
 }
 
 bool api_answers(struct api *a)

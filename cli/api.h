@@ -39,6 +39,8 @@ bool api_answers(struct api *a);
  * listens.
  */
 int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err);
+/* POST with a JSON body, likewise. */
+int api_post(struct api *a, const char *path, const json_t *body, long *ret_status, json_t **ret, struct err *err);
 /* The same for what takes as long as it takes: ends with the answer, or when the dispatcher does. */
 int api_wait(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err);
 /*

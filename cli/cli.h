@@ -146,8 +146,6 @@ const char *text_of(const json_t *object, const char *key);
 void print_pair(FILE *to, const char *label, const char *value);
 /* Prints two-space indented JSON. Returns CLI_DONE. */
 int print_json(const json_t *value);
-/* Milliseconds since 1970 of what time_format() writes, or 0. */
-int64_t time_of(const char *text);
 /* "4.2 s", "3 min 07 s", "2 h 05 min". Returns buf. */
 char *duration_text(int64_t ms, char buf[static 32]);
 /* "3 min ago" for a wall-clock time; "-" for 0. Into buf of 32. Returns buf. */

@@ -4,6 +4,7 @@
 #ifndef CLI_JUDGE_H
 #define CLI_JUDGE_H
 
+#include "cli/api.h"
 #include "cli/repo.h"
 #include "vault/candidate.h"
 #include "vault/judged.h"
@@ -35,5 +36,7 @@ void risk_print(const json_t *risk, FILE *to);
 
 /* pending.c: the proposals that have not landed, as `disinto pending --json` prints them. Caller owns. */
 json_t *pending_rows(const struct repo *r);
+/* The same as the dispatcher knows them, with their requests. Caller owns. */
+int pending_live(struct api *api, json_t **ret, struct err *err);
 
 #endif

@@ -81,16 +81,49 @@ static void add_pulls(const struct config *config, json_t *rows)
 	}
 }
 
+int pending_live(struct api *api, json_t **ret, struct err *err)
+{
+	cleanup_json json_t *body = NULL;
+	long status = 0;
+
+	if (api_call(api, "GET", "/pending", &status, &body, err) < 0)
+		return -1;
+	json_t *rows = json_object_get(body, "pending");
+	if (status != 200 || !json_is_array(rows))
+		return err_set(err, ERR_FAIL, "%s", api_error(status, body));
+	size_t total = (size_t)json_integer_value(json_object_get(body, "total"));
+	if (total > json_array_size(rows))
+		note("pending: the dispatcher names %zu of %zu", json_array_size(rows), total);
+	*ret = json_incref(rows);
+	return 0;
+}
+
+/* From the ops repo, with the links of its forge. Caller owns. */
+static int pending_of_repo(const struct config *config, json_t **ret, struct err *err)
+{
+	cleanup_repo struct repo repo = REPO_INIT;
+
+	if (repo_ready(config, &repo, err) < 0)
+		return -1;
+	*ret = pending_rows(&repo);
+	add_pulls(config, *ret);
+	return 0;
+}
+
+static int pending_of_dispatcher(const struct config *config, json_t **ret, struct err *err)
+{
+	cleanup_api struct api api = API_INIT;
+
+	return api_open(config, &api, err) < 0 ? -1 : pending_live(&api, ret, err);
+}
+
 int cmd_pending(const struct args *args, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
-	cleanup_repo struct repo repo = REPO_INIT;
 	cleanup_json json_t *rows = NULL;
 
-	if (cli_config(args, &config, err) < 0 || repo_ready(&config, &repo, err) < 0)
+	if (cli_site(args, &config, err) < 0 || (cli_has_repo(&config) ? pending_of_repo : pending_of_dispatcher)(&config, &rows, err) < 0)
 		return CLI_FAILED;
-	rows = pending_rows(&repo);
-	add_pulls(&config, rows);
 	if (args_has(args, "json"))
 		return print_json(rows);
 	if (json_array_size(rows) == 0)

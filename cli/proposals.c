@@ -1,6 +1,7 @@
 /*
  * propose, pending, approve: a repository without a forge keeps proposals as branches vault/<id>, and a human's merge lands them.
  */
+#include "cli/api.h"
 #include "cli/cli.h"
 #include "cli/judge.h"
 #include "cli/repo.h"
@@ -294,6 +295,29 @@ static int propose(const struct args *args, struct repo *r, struct proposal *p, 
 	return code;
 }
 
+/* Through a dispatcher elsewhere, which judges it and pushes it. */
+static int propose_there(const struct args *args, const struct config *config, const struct proposal *p, struct err *err)
+{
+	cleanup_api struct api api = API_INIT;
+	cleanup_json json_t *action = json_loadb(p->text.data, p->text.len, JSON_REJECT_DUPLICATES, NULL);
+	cleanup_json json_t *body = NULL;
+	long status = 0;
+
+	if (api_open(config, &api, err) < 0 || api_post(&api, "/dispatch", action, &status, &body, err) < 0)
+		return -1;
+	if (status != 202)
+		return err_set(err, ERR_FAIL, "%s: %s", p->id, api_error(status, body));
+	if (args_has(args, "json")) {
+		print_json(body);
+		return 0;
+	}
+	bool landed = text_of(body, "status") && strcmp(text_of(body, "status"), "dispatched") == 0;
+	cleanup_free char *url = safe_line(text_of(body, "url"));
+	printf("%s is %s%s%s\n", p->id, landed ? "landed: policy lets the dispatcher land it itself" : "proposed: a human approves it",
+	       *url ? " in " : "", url);
+	return 0;
+}
+
 int cmd_propose(const struct args *args, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
@@ -303,7 +327,16 @@ int cmd_propose(const struct args *args, struct err *err)
 
 	if (code < 0)
 		return code;
-	if (cli_config(args, &config, err) < 0 || repo_ready(&config, &repo, err) < 0 || propose(args, &repo, &proposal, err) < 0)
+	if (cli_site(args, &config, err) < 0)
+		return CLI_FAILED;
+	if (!cli_has_repo(&config) && args_has(args, "land")) {
+		err_set(err, ERR_INVALID,
+		        "--land: a dispatcher elsewhere lands nothing for anybody; it takes a configuration that names the ops repo");
+		return CLI_USAGE;
+	}
+	if (!cli_has_repo(&config))
+		return propose_there(args, &config, &proposal, err) < 0 ? CLI_FAILED : CLI_DONE;
+	if (repo_ready(&config, &repo, err) < 0 || propose(args, &repo, &proposal, err) < 0)
 		return CLI_FAILED;
 	return CLI_DONE;
 }

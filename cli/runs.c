@@ -130,9 +130,8 @@ static void add_known_of_repo(const struct config *config, json_t *rows)
 
 /* list */
 
-static void add_pending(const struct repo *r, json_t *rows)
+static void add_pending(const json_t *pending, json_t *rows)
 {
-	cleanup_json json_t *pending = pending_rows(r);
 	const json_t *one;
 	size_t i;
 
@@ -224,7 +223,9 @@ static int collect_repo(const struct config *config, bool live, json_t *rows, st
 	cleanup_err struct err why = ERR_INIT;
 
 	if (repo_ready(config, &repo, &why) == 0 && rows_of_repo(&repo, rows, &why) == 0) {
-		add_pending(&repo, rows);
+		cleanup_json json_t *pending = pending_rows(&repo);
+
+		add_pending(pending, rows);
 		return 0;
 	}
 	if (!live) {
@@ -249,8 +250,15 @@ static int collect(const struct config *config, json_t *rows, struct err *err)
 		err_move(err, &why);
 		return -1;
 	}
-	if (cli_has_repo(config) && collect_repo(config, body != NULL, rows, err) < 0)
+	if (!cli_has_repo(config)) {
+		cleanup_json json_t *pending = NULL;
+
+		if (pending_live(&api, &pending, err) < 0)
+			return -1;
+		add_pending(pending, rows);
+	} else if (collect_repo(config, body != NULL, rows, err) < 0) {
 		return -1;
+	}
 	if (body) {
 		api_explain(&api, json_object_get(body, "actions"));
 		overlay(rows, json_object_get(body, "actions"));
@@ -344,7 +352,8 @@ static char *standing(const json_t *row)
 /* How long it has been going, or when it ended. Caller frees. */
 static char *when_text(const json_t *row)
 {
-	int64_t began_ms = time_of(text_of(row, "started_at")), ended_ms = time_of(text_of(row, "finished_at")), now = now_wall_ms();
+	const char *start = text_of(row, "started_at"), *end = text_of(row, "finished_at");
+	int64_t began_ms = start ? time_parse(start) : -1, ended_ms = end ? time_parse(end) : -1, now = now_wall_ms();
 	char text[32];
 
 	if (ended_ms > 0)

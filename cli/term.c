@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 void term_init(void)
@@ -97,14 +96,6 @@ char *duration_text(int64_t ms, char buf[static 32])
 	else
 		snprintf(buf, 32, "%lld h %02lld min", s / 3600, s / 60 % 60);
 	return buf;
-}
-
-int64_t time_of(const char *text)
-{
-	struct tm tm = {0};
-	const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm) : NULL;
-
-	return end && *end == '\0' ? (int64_t)timegm(&tm) * 1000 : 0;
 }
 
 char *ago(int64_t then_ms, int64_t now_ms, char buf[static 32])

@@ -53,6 +53,18 @@ is 'artifacts: as it was left' "$(cat "$WORK/out/note.txt")" 'a file'
 like 'status' "$(disinto status)" 'engine'
 check 'status: ten lines at most' [ "$(disinto status | wc -l)" -le 10 ]
 
+# Proposals go through the dispatcher; landing is somebody else's.
+says 0 'propose' 'asked-1 is proposed' disinto propose --id asked-1 --formula hello --context 'Please' --input name=x
+check 'propose: its branch' git -C "$SERVER" cat-file -e vault/asked-1:vault/actions/asked-1.json
+is 'propose --json: the same again' "$(disinto propose --json --id asked-1 --formula hello --context 'Please' --input name=x | jq -r .status)" proposed
+says 1 'propose: what would be refused' 'no-such' disinto propose --id asked-2 --formula no-such --context 'Please'
+says 2 'propose --land' 'takes a configuration' disinto propose --land --id asked-2 --formula hello --context 'Please'
+wait_for eval 'disinto pending --json | jq -e "any(.id == \"asked-1\")"'
+like 'pending' "$(disinto pending)" '^asked-1 +hello'
+is 'list: pending too' "$(disinto list --state pending --json | jq -r '.[].id')" asked-1
+says 1 'pending: another token' 'DISINTO_TOKEN' env DISINTO_TOKEN=wrong disinto pending
+says 1 'propose: another token' 'DISINTO_TOKEN' env DISINTO_TOKEN=wrong disinto propose --id x --formula hello --context x
+
 # On a terminal the steps are shown as they go.
 formula two <<'EOT'
 steps:

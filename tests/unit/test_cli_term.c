@@ -266,17 +266,6 @@ static void durations(void **state)
 		assert_string_equal(duration_text(known[i].ms, buf), known[i].text);
 }
 
-static void times_are_read_back(void **state)
-{
-	char text[21];
-
-	(void)state;
-	assert_int_equal(time_of(time_format(1774951204000, text)), 1774951204000);
-	assert_int_equal(time_of("2026-03-31"), 0);
-	assert_int_equal(time_of("2026-03-31T10:00:04Zx"), 0);
-	assert_int_equal(time_of(NULL), 0);
-}
-
 static void ages(void **state)
 {
 	static const struct {
@@ -353,7 +342,6 @@ int main(void)
 	    cmocka_unit_test(test_threat_49_tables_on_a_terminal),
 	    cmocka_unit_test(test_threat_49_pairs_and_logs_on_a_terminal),
 	    cmocka_unit_test(durations),
-	    cmocka_unit_test(times_are_read_back),
 	    cmocka_unit_test(ages),
 	    cmocka_unit_test(a_log_is_copied_once),
 	    cmocka_unit_test(exit_codes_of_run),
