@@ -193,11 +193,11 @@ land
 wait_for is_state asked running
 dc run --rm runner asked >"$WORK/runner.out" &
 runner=$!
-CHILDREN+=($runner)
+CHILDREN+=("$runner")
 wait_for eval '[ -n "$(docker ps -qf name=site_runner_run)" ]'
 is "it holds its token and nothing else" "$(docker inspect -f '{{range .Mounts}}{{.Destination}} {{end}}' "$(docker ps -qf name=site_runner_run)")" '/run/secrets/token '
 open_gate asked
-wait $runner
+wait "$runner"
 is "it returns the action's exit code" $? 3
 
 # --- an ops repo that is a folder of this machine, without any git server. guard: group_of in dispatcher/confine.c
