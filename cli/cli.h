@@ -202,6 +202,8 @@ int cmd_settle(const struct args *args, struct err *err);
 int cmd_accept_backlog(const struct args *args, struct err *err);
 int cmd_accept_history(const struct args *args, struct err *err);
 int cmd_drain(const struct args *args, struct err *err);
+int cmd_backup(const struct args *args, struct err *err);
+int cmd_restore(const struct args *args, struct err *err);
 int cmd_token_add(const struct args *args, struct err *err);
 int cmd_token_list(const struct args *args, struct err *err);
 int cmd_token_revoke(const struct args *args, struct err *err);

@@ -58,6 +58,19 @@ static const struct cli_option add_options[] = {
     END,
 };
 
+static const struct cli_option backup_options[] = {
+    {"seal-to", 0, "RECIPIENT",
+     "put in what the configuration names too (identity, tokens, keys), encrypted to this age key (may be repeated)"},
+    END,
+};
+
+static const struct cli_option restore_options[] = {
+    {"site", 0, "DIR",
+     "make this folder with the configuration, and with what is sealed if --identity opens it, instead of filling the spool"},
+    {"identity", 'i', "FILE", "the age identity that opens what is sealed"},
+    END,
+};
+
 static const struct cli_option rotate_options[] = {LAND, JSON, END};
 
 static const struct cli_option migrate_options[] = {
@@ -197,6 +210,10 @@ const struct command commands[] = {
     {"token list", "", 0, 0, "list the keys to the HTTP API", only_json, "disinto token list", cmd_token_list, 0},
     {"token revoke", "NAME", 1, 1, "take a key to the HTTP API back", none, "disinto token revoke dashboard", cmd_token_revoke, 0},
     {"status", "", 0, 0, "show the dispatcher: roles, engine, last poll, capacity", only_json, "disinto status", cmd_status, 0},
+    {"backup", "FILE", 1, 1, "write the spool and the configuration into one file (- for standard output)", backup_options,
+     "disinto backup --seal-to age1… /backup/disinto.tar", cmd_backup, 0},
+    {"restore", "FILE", 1, 1, "fill an empty spool, or with --site a folder, from a backup (- for standard input)", restore_options,
+     "disinto restore /backup/disinto.tar", cmd_restore, 0},
     {"doctor", "", 0, 0, "check the installation, and say how to mend what is wrong", only_json, "disinto doctor", cmd_doctor, 0},
     {"compose render", "", 0, 0, "bring docker-compose.yml, Caddyfile and .env.example of the site up to date", render_options,
      "disinto compose render --dry-run", cmd_compose_render, 0},

@@ -91,6 +91,7 @@ int spool_incarnate(int spool, char **ret_incarnation, json_t **ret_former, stru
 		json_array_remove(former, 1);
 	json_object_set(self, "former", former);
 	json_object_set_new(self, "incarnation", json_string(fresh));
+	json_object_set_new(self, "version", json_integer(SPOOL_VERSION));
 	if (write_self(spool, self, err) < 0)
 		return -1;
 	*ret_incarnation = steal_ptr(&fresh);

@@ -32,6 +32,9 @@ int spool_open(const char *path, int *ret_fd, int *ret_lock, struct err *err)
 	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return err_set(err, errno == EWOULDBLOCK ? ERR_EXISTS : ERR_FAIL,
 		               "spool %s: another dispatcher is running on it; stop that one, or give this one a spool of its own", path);
+	if (faccessat(dir, SPOOL_UNFINISHED, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return err_set(err, ERR_INVALID,
+		               "spool %s: `disinto restore` did not come to its end there; empty the folder and restore it again", path);
 	if (mkdirat(dir, "runs", 0700) < 0 && errno != EEXIST)
 		return err_errno(err, errno, "spool %s: runs", path);
 	*ret_fd = steal_fd(&dir);

@@ -10,9 +10,8 @@
 
 #include "dispatcher/core/core.h"
 #include "lib/err.h"
+#include "vault/version.h"
 #include <stdint.h>
-
-#define SPOOL_VERSION 1
 
 /*
  * Opens the folder (making it, 0700) and takes its lock; *ret_fd is the folder. ERR_EXISTS: another dispatcher has it. The lock is
