@@ -200,11 +200,27 @@ open_gate asked
 wait "$runner"
 is "it returns the action's exit code" $? 3
 
-# --- an ops repo that is a folder of this machine, without any git server. guard: group_of in dispatcher/confine.c
-rm "$SITE/docker-compose.override.yml"
-check "edge with the folder" dc up -d edge
-action local leak '{"secrets": ["KEY"]}'
-land
-finished local
-is "an action runs" "$(field local .outcome)" succeeded
-is "the spool went along" "$(api /actions/first | jq -r .state)" finished
+# --- a backup out of it, and a spool that comes back from one
+age-keygen -o "$WORK/vault.key" 2>/dev/null
+check "a backup of what is another user's" eval 'edge disinto backup --seal-to "$(age-keygen -y "$WORK/vault.key")" - >"$WORK/backup.tar"'
+like "the identity is in it, sealed" "$(tar -tf "$WORK/backup.tar")" '^sealed/identity_file.age$'
+dc stop edge git
+dc rm -f edge >/dev/null
+docker volume rm site_spool >/dev/null
+check "restore into an empty volume" eval 'dc run --rm -T --no-deps --entrypoint disinto edge restore - <"$WORK/backup.tar"'
+dc up -d git
+dc up -d edge
+check "it goes on" wait_for is_state first finished
+like "as the same dispatcher" "$(as 60707 cat /var/lib/disinto/dispatcher.json | jq -r .id)" "^$(field first .dispatcher)$"
+dc down >/dev/null
+
+# --- README, by the letter: with an ops repo that is a folder of this machine. guard: site_share_repo in cli/share.c
+awk '/^## / { on = $0 == "## Run it for real" } on && /^    / { sub("^    ", ""); print }' "$ROOT/README.md" |
+	sed '/^make /d; /^\$EDITOR/d; s/docker compose exec/docker-compose exec -T/; s/docker compose/docker-compose/' >"$WORK/readme.sh"
+sed -i '/ logs -f /i until git -C ops.git cat-file -e main:vault/actions/hello-1.result.json; do sleep 0.2; done 2>/dev/null' "$WORK/readme.sh"
+check "it has its commands" [ "$(wc -l <"$WORK/readme.sh")" -ge 6 ]
+unset DISINTO_CONFIG
+DOCKER_SOCKET=$SOCKET COMPOSE_PROJECT_NAME=own timeout 200 bash -e "$WORK/readme.sh" >"$WORK/readme.out" 2>&1 </dev/null
+is "README: every command works" $? 0
+like "README: the first result" "$(cat "$WORK/readme.out")" 'Hello, World'
+grep -q 'Hello, World' "$WORK/readme.out" || { cat "$WORK/readme.out" && docker logs own_edge_1 2>&1 | tail -n 20; } | sed 's/^/# /'
