@@ -247,8 +247,7 @@ int core_role(const struct role_args *args)
 	h.unread = json_object();
 	h.drain_asks = json_array();
 	h.deciding = json_object();
-	h.proposing = json_object();
-	proposals_init(&h.proposals, args->config->max_pending, args->config->capacity);
+	house_init_proposals(&h);
 	house_load_tokens(&h);
 	if (spool_load_git(args->spool_fd, &h.git_memory, &err) < 0) {
 		log_error("can't read the spool", "error", err_msg(&err), NULL);

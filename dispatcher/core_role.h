@@ -128,6 +128,7 @@ void house_quit(struct house *h, int exit_code);
 char *house_leaving(const struct house *h);
 
 /* propose.c: proposals that come over HTTP */
+void house_init_proposals(struct house *h);
 void house_propose(struct house *h, json_int_t ask, const json_t *body);
 void house_proposed(struct house *h, const json_t *body);
 void house_hear_pending(struct house *h, const json_t *body);

@@ -14,6 +14,19 @@
 #include <stdio.h>
 #include <string.h>
 
+void house_init_proposals(struct house *h)
+{
+	const struct config *config = h->args->config;
+
+	h->proposing = json_object();
+	proposals_init(&h->proposals, config->max_pending, config->capacity);
+#ifdef DISINTO_TEST
+	const char *ms = getenv("DISINTO_TEST_ASKING_MS");
+	if (ms)
+		h->proposals.asking_ms = atoi(ms);
+#endif
+}
+
 static int busy(const struct house *h)
 {
 	return core_active(h->core) + core_queued(h->core);
@@ -147,7 +160,7 @@ static void answer(struct house *h, json_int_t ask, const char *outcome, const c
 		             json_pack("{s:s?, s:s?, s:s, s:s?, s:s?}", "task_id", task, "id", json_text(asked, "id"), "status",
 		                       landed ? "dispatched" : "proposed", "repo", json_text(asked, "repo"), "url", url));
 	} else if (strcmp(outcome, "busy") == 0) {
-		too_many(h, ask, "all slots are in use", busy(h), h->args->config->capacity);
+		too_many(h, ask, "all slots are in use", busy(h) + proposals_slots(&h->proposals), h->args->config->capacity);
 	} else if (strcmp(outcome, "invalid") == 0) {
 		house_refuse(h, ask, 400, reason);
 	} else {

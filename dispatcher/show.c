@@ -5,6 +5,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "vault/dispatch.h"
 #include "vault/name.h"
 
 #include <fcntl.h>
@@ -23,8 +24,21 @@ static json_t *opt_time(int64_t ms)
 	return ms ? json_string(time_format(ms, text)) : json_null();
 }
 
+/* The task that an action was made of, if its id says so too. */
+static const char *task_of(const struct run *r)
+{
+	const char *task = json_text(r->action.inputs, "task_id");
+	char id[VAULT_ID_MAX + 1];
+
+	if (!task || !dispatch_is_task(task))
+		return NULL;
+	dispatch_task_action(task, id);
+	return strcmp(id, r->id) == 0 ? task : NULL;
+}
+
 json_t *house_row(const struct run *r)
 {
+	const char *task = task_of(r);
 	json_t *row = json_object();
 
 	json_object_set_new(row, "id", json_string(r->id));
@@ -40,6 +54,10 @@ json_t *house_row(const struct run *r)
 	json_object_set_new(row, "commit", opt_string(r->commit));
 	json_object_set_new(row, "tier", opt_string(r->tier));
 	json_object_set_new(row, "approved_by", opt_string(r->approval_by));
+	if (task) {
+		json_object_set_new(row, "task_id", json_string(task));
+		json_object_set_new(row, "repo", opt_string(json_text(r->action.inputs, "repo")));
+	}
 	return row;
 }
 

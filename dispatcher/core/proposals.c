@@ -6,7 +6,7 @@
 
 void proposals_init(struct proposals *p, int max_pending, int capacity)
 {
-	*p = (struct proposals){.max_pending = max_pending, .capacity = capacity};
+	*p = (struct proposals){.max_pending = max_pending, .capacity = capacity, .asking_ms = PROPOSAL_ASKING_MS};
 	TAILQ_INIT(&p->places);
 }
 
@@ -42,7 +42,7 @@ int proposals_count(const struct proposals *p)
 	return n;
 }
 
-static int slots(const struct proposals *p)
+int proposals_slots(const struct proposals *p)
 {
 	const struct proposal_place *place;
 	int n = 0;
@@ -62,8 +62,8 @@ enum proposal_reserve proposals_reserve(struct proposals *p, const char *id, int
 	struct proposal_place *place = xcalloc(1, sizeof *place);
 	memcpy(place->id, id, strlen(id) + 1);
 	place->ask = ask;
-	place->deadline_ms = now_ms + PROPOSAL_ASKING_MS;
-	place->slot = busy + slots(p) < p->capacity;
+	place->deadline_ms = now_ms + p->asking_ms;
+	place->slot = busy + proposals_slots(p) < p->capacity;
 	*ret_slot = place->slot;
 	TAILQ_INSERT_TAIL(&p->places, place, link);
 	return PROPOSAL_RESERVED;

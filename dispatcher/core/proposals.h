@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define PROPOSAL_ASKING_MS 60000 /* how long a client waits at most */
+#define PROPOSAL_ASKING_MS 60000 /* how long a client waits at most, unless somebody says otherwise */
 #define PROPOSAL_LANDED_MS 60000 /* how long a landed action may take to be seen: another dispatcher may have taken it */
 
 struct proposal_place {
@@ -28,6 +28,7 @@ struct proposal_place {
 
 struct proposals {
 	int max_pending, capacity;
+	int asking_ms;
 	int pending; /* that stand on the server, as git said last */
 	TAILQ_HEAD(, proposal_place) places;
 };
@@ -43,6 +44,7 @@ enum proposal_reserve { PROPOSAL_RESERVED, PROPOSAL_FULL, PROPOSAL_TAKEN };
 enum proposal_reserve proposals_reserve(struct proposals *p, const char *id, int64_t ask, bool known, int busy, int64_t now_ms,
                                         bool *ret_slot);
 int proposals_count(const struct proposals *p); /* pending and asking */
+int proposals_slots(const struct proposals *p); /* kept */
 
 /* Git answered. False: nobody waits for that answer any more. */
 bool proposals_answered(struct proposals *p, int64_t ask, bool landed, int64_t now_ms);

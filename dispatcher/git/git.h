@@ -205,6 +205,8 @@ int64_t pending_at_ms(const struct git_state *g);
 void pending_look(struct git_state *g);
 /* Our own push changed one, just now; head NULL: it is gone. */
 void pending_set(struct git_state *g, const char *id, const git_oid *head);
+/* Where what anybody may have pushed is fetched from: bounded in time and size. */
+struct git_place pending_place(const struct git_state *g);
 bool pending_has(const struct git_state *g, const char *id);
 /* Takes on what the forge says of their requests. */
 void pending_pulls(struct git_state *g, const struct errand *errand);

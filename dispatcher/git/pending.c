@@ -15,7 +15,7 @@
 #define LOOK_MAX 16    /* at one go */
 #define FETCH_MAX 64   /* likewise */
 #define FETCH_MS 10000 /* deadline of a fetch of proposals */
-#define FETCH_BYTES 8u << 20
+#define FETCH_BYTES (8u << 20)
 #define AGAIN_MS 5000      /* after a fetch that failed */
 #define JUDGE_ALL_MS 60000 /* how often all are judged anew while the tip moves */
 #define PULLS_FIRST_MS 3000
@@ -189,16 +189,23 @@ static void put_problem(struct pending *p, const char *id, const char *problem)
 	    json_pack("{s:s, s:O, s:s, s:[]}", "id", id, "head", json_object_get(p->heads, id), "problem", problem, "secrets"));
 }
 
+struct git_place pending_place(const struct git_state *g)
+{
+	struct git_place place = g->place;
+
+	place.total_ms = FETCH_MS;
+	place.max_bytes = FETCH_BYTES;
+	return place;
+}
+
 /* -1: not now. */
 static int fetch(struct git_state *g, const json_t *ids, size_t n)
 {
 	struct pending *p = g->pending;
 	struct git_fetch_spec specs[FETCH_MAX + 1] = {{NULL, NULL}};
-	struct git_place place = g->place;
+	const struct git_place place = pending_place(g);
 	cleanup_err struct err why = ERR_INIT;
 
-	place.total_ms = FETCH_MS;
-	place.max_bytes = FETCH_BYTES;
 	for (size_t i = 0; i < n; i++) {
 		const char *id = json_string_value(json_array_get(ids, i));
 		specs[i] = (struct git_fetch_spec){xasprintf(PROPOSAL_REFS "%s", id), xasprintf(PROPOSED_REFS "%s", id)};

@@ -106,8 +106,9 @@ static int look(struct git_state *g, const struct proposing *p, bool *ret_has, g
 	*ret_head = *head;
 	cleanup_free char *local = xasprintf(PROPOSED_REFS "%s", p->id);
 	const struct git_fetch_spec specs[] = {{p->ref, local}, {NULL, NULL}};
+	const struct git_place place = pending_place(g);
 	git_alive(g);
-	return git_fetch(g->repo, &g->place, specs, err) < 0 ? err_wrap(err, "fetch") : 0;
+	return git_fetch(g->repo, &place, specs, err) < 0 ? err_wrap(err, "fetch") : 0;
 }
 
 /* The ledger knows ids that the tree does not show any more. */

@@ -104,6 +104,8 @@ static enum MHD_Result answer(struct request *q)
 		q->answer = NULL;
 		if (q->token && q->code == 200) /* it is shown this once */
 			json_object_set_new(body, "token", json_string(q->token));
+		if (q->called && json_object_get(body, "task_id"))
+			json_object_set_new(body, "task_id", json_string(q->called));
 		return reply_json(q, (unsigned)q->code, body);
 	}
 	sleep_on(q);
@@ -279,6 +281,10 @@ static bool take(struct request *q, const char *name, size_t name_len, const cha
 		free(*to);
 		*to = taken;
 	}
+	if (to == &q->id && taken && strcmp(taken, text) != 0) {
+		free(q->called);
+		q->called = steal_ptr(&text);
+	}
 	return taken != NULL;
 }
 
@@ -302,7 +308,8 @@ static const struct route *find_route(struct request *q, const char *method, con
 		/* What a row that did not fit in the end has taken. */
 		free(q->id);
 		free(q->artifact);
-		q->id = q->artifact = NULL;
+		free(q->called);
+		q->id = q->artifact = q->called = NULL;
 	}
 	return NULL;
 }
@@ -394,6 +401,7 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 	free(q->scope);
 	free(q->piece);
 	free(q->id);
+	free(q->called);
 	free(q->artifact);
 	free(q);
 }

@@ -157,10 +157,12 @@ static json_t *worker(const char *id, const json_t *row)
 	const char *start = row_text(row, "started_at");
 	int64_t since = start ? time_parse(start) : -1, age = since < 0 ? 0 : now_wall_ms() - since;
 
-	return json_pack("{s:s, s:O?, s:O, s:O?, s:O?, s:O?, s:O?, s:I}", "task_id", id, "repo", json_object_get(row, "repo"), "status",
-	                 json_object_get(row, "state"), "formula", json_object_get(row, "formula"), "step", json_object_get(row, "step"),
-	                 "attempt", json_object_get(row, "attempt"), "start_time", json_object_get(row, "started_at"), "elapsed_minutes",
-	                 (json_int_t)(age > 0 ? age / 60000 : 0));
+	const char *task = row_text(row, "task_id");
+
+	return json_pack("{s:s, s:O?, s:O, s:O?, s:O?, s:O?, s:O?, s:I}", "task_id", task ? task : id, "repo", json_object_get(row, "repo"),
+	                 "status", json_object_get(row, "state"), "formula", json_object_get(row, "formula"), "step",
+	                 json_object_get(row, "step"), "attempt", json_object_get(row, "attempt"), "start_time",
+	                 json_object_get(row, "started_at"), "elapsed_minutes", (json_int_t)(age > 0 ? age / 60000 : 0));
 }
 
 json_t *web_workers(const struct web *w)

@@ -42,6 +42,7 @@ struct request {
 	bool follow, wants_footer;
 	long lines;     /* the last so many, 0: all */
 	char *id;       /* of the action, or a token's name; NULL: about none */
+	char *called;   /* the task whose action that is, as its client calls it; NULL: by its id */
 	char *artifact; /* a file of this name, instead of a log; NULL: none */
 	char *scope;    /* of a token that is being made; NULL: none */
 	char hash[65];  /* likewise */

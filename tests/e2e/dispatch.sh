@@ -36,10 +36,18 @@ EOT
 commit 'ops: formulas' && push
 on_server() { git -C "$SERVER" "$@"; }
 proposals() { on_server for-each-ref --format='%(refname)' refs/heads/vault | wc -l; }
-dispatcher_start
-TCP=http://127.0.0.1:$(ss -ltnpH | grep -F "pid=$(role web)," | sed -nE 's/.*127\.0\.0\.1:([0-9]+) .*/\1/p' | head -n 1)
+start() {
+	dispatcher_start
+	TCP=http://127.0.0.1:$(ss -ltnpH | grep -F "pid=$(role web)," | sed -nE 's/.*127\.0\.0\.1:([0-9]+) .*/\1/p' | head -n 1)
+	wait_for eval '[ "$(api /status | jq .poll.ok)" = true ]'
+}
+restart() { # SED-COMMAND for the configuration
+	dispatcher_stop
+	sed -i "$1" "$CONFIG"
+	start
+}
+start
 agent=$(disinto token add agent --scope propose 2>/dev/null)
-wait_for eval '[ "$(api /status | jq .poll.ok)" = true ]'
 ask() { # JSON [CURL-ARGUMENT…]: the code; the answer is in $WORK/answer
 	curl -s -o "$WORK/answer" -w '%{http_code}' --max-time 120 -H "Authorization: Bearer $agent" -d "$1" "${@:2}" "$TCP/dispatch"
 }
@@ -145,7 +153,7 @@ is "max_pending: 429 says how many" "$(jq -c 'select(.max) | .max' "$WORK"/many.
 like "max_pending: what waits already is found" "$(ask "$(task Mend.It_1)")" 202
 
 # Taken back
-is "withdraw: by the task's name" "$(api -X DELETE /workers/Mend.It_1 | jq -r '[.status, .task_id] | @tsv')" "withdrawn	$id"
+is "withdraw: by the task's name" "$(api -X DELETE /workers/Mend.It_1 | jq -r '[.status, .task_id] | @tsv')" $'withdrawn\tMend.It_1'
 refute "withdraw: its branch is gone" on_server show-ref -q --verify "refs/heads/vault/$id"
 is "withdraw: its request is closed, and not merged" "$(forge_api human GET /pulls/1 | jq -r '[.state, .merged] | @tsv')" $'closed\tfalse'
 is "withdraw: it waits no more" "$(pending "$id" .id)" ''
@@ -160,7 +168,10 @@ kill -STOP "$(role git)"
 reserved() { # ID: a request that may not pass takes no place, and hears whether there is one
 	[ "$(ask "$(jq --arg id "$1" '.id = $id | .inputs.repo = "org/other"' <<<"$small")" -o "$WORK/reserved")" = 409 ]
 }
-ask "$(jq '.id = "late"' <<<"$small")" --max-time 1 >/dev/null
+ask "$(jq '.id = "late"' <<<"$small")" >/dev/null &
+gone=$!
+wait_for reserved late
+pkill -P "$gone" curl && wait "$gone" 2>/dev/null
 check "a client that has gone: its place is kept until git answers" reserved late
 ask "$(jq '.id = "late-2"' <<<"$small")" >"$WORK/code" &
 waiting=$!
@@ -175,14 +186,17 @@ is "its request has a link" "$(pending late .pull.url)" "$(answer .url)"
 is "a client that has gone: its proposal is made all the same, once" "$(on_server for-each-ref refs/heads/vault/late | wc -l)" 1
 
 # A forge that is down
-sed -i "s|forge_url: .*|forge_url: http://127.0.0.1:9|" "$CONFIG"
-dispatcher_stop
-dispatcher_start
-TCP=http://127.0.0.1:$(ss -ltnpH | grep -F "pid=$(role web)," | sed -nE 's/.*127\.0\.0\.1:([0-9]+) .*/\1/p' | head -n 1)
-wait_for eval '[ "$(api /status | jq .poll.ok)" = true ]'
+restart "s|forge_url: .*|forge_url: http://127.0.0.1:9|"
 is "the forge is down: 502" "$(ask "$(jq '.id = "greet-2"' <<<"$small")") $(answer .task_id)" '502 greet-2'
 like "the forge is down: what to do" "$(answer .error)" 'propose the same again'
 check "the forge is down: the branch is there" on_server show-ref -q --verify refs/heads/vault/greet-2
+
+# A git server that does not answer in time, as a dispatcher sees it that waits 300 ms instead of a minute
+PATH=$(cd "$ROOT" && realpath "${SAN:-build/gcc/san}")/bin:$PATH DISINTO_TEST_ASKING_MS=300 ASAN_OPTIONS=detect_leaks=0 restart ''
+kill -STOP "$(role git)"
+is "the git role does not answer: 504" "$(ask "$(task slow)") $(answer .task_id)" '504 slow'
+kill -CONT "$(role git)"
+check "the git role answers too late: its proposal stands all the same" wait_for eval '[ "$(api /pending | jq -r ".pending[].id" | grep -c "^slow-")" = 1 ]'
 
 # Results are told on the forge, once it is there, and once each
 wrong() { # ID: lands an action that is refused, by a request; sets $number and $merge
@@ -196,12 +210,6 @@ wrong() { # ID: lands an action that is refused, by a request; sets $number and 
 }
 comments() { # NUMBER
 	forge_api human GET "/issues/$1/comments" | jq length
-}
-restart() { # SED-COMMAND for the configuration
-	dispatcher_stop
-	sed -i "$1" "$CONFIG"
-	dispatcher_start
-	wait_for eval '[ "$(api /status | jq .poll.ok)" = true ]'
 }
 wrong wrong-1
 check "the forge is down: status says that a result waits to be told" wait_for eval '[ "$(api /status | jq -c "[.reports.ok, .reports.waiting]")" = "[false,1]" ]'
