@@ -163,6 +163,18 @@ number=$(pending greet .pull.number)
 forge_api human POST "/pulls/$number/merge" '{"Do": "merge"}' >/dev/null
 check "what has landed waits no more" wait_for eval '[ -z "$(pending greet .id)" ]'
 
+# What the ledger has is taken, though nothing of it stands on the branch
+xx=$(printf taken | sha256sum | cut -c1-2)
+git -C "$OPS" fetch -q && git -C "$OPS" checkout -q -B ledger origin/disinto-ledger && mkdir -p "$OPS/claims/$xx"
+jq -n --arg action "$(on_server rev-parse main:vault/policy.yaml)" --argjson now "$(date +%s)" \
+	'{dispatcher: "d2", incarnation: "life", nonce: "nonce", action: $action, attempt: 1, time: $now, deadline: ($now + 3600)}' >"$OPS/claims/$xx/taken.json"
+commit 'ledger: another dispatcher' && git -C "$OPS" push -q origin HEAD:disinto-ledger
+git -C "$OPS" checkout -q -B main origin/main
+action later hello && commit later && push
+wait_for eval 'api /actions/later'
+is "an id that the ledger has" "$(ask "$(jq '.id = "taken"' <<<"$small")")" 409
+like "an id that the ledger has: says so" "$(answer .error)" 'ledger'
+
 # A git role that hangs, and dies
 kill -STOP "$(role git)"
 reserved() { # ID: a request that may not pass takes no place, and hears whether there is one
@@ -213,6 +225,7 @@ comments() { # NUMBER
 }
 wrong wrong-1
 check "the forge is down: status says that a result waits to be told" wait_for eval '[ "$(api /status | jq -c "[.reports.ok, .reports.waiting]")" = "[false,1]" ]'
+wait_for is_state wrong-1 finished
 restart "s|forge_url: .*|forge_url: $FORGE|"
 check "the forge is back after a restart: the result is told" wait_for eval '[ "$(comments $number)" = 1 ]'
 comment=$(forge_api human GET "/issues/$number/comments" | jq -r '.[0] | [.user.login, .body] | @tsv')
