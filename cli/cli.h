@@ -101,7 +101,7 @@ enum colour { COLOUR_NONE, COLOUR_GOOD, COLOUR_BAD, COLOUR_DIM, COLOUR_BOLD };
 /* The sequence that switches a colour on (COLOUR_NONE: back), "" unless `to` is a terminal that should have colours. */
 const char *colour(FILE *to, enum colour c);
 
-/* A sentence on standard error, "disinto: …". */
+/* A sentence on standard error, "disinto: …", made safe. */
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
@@ -144,7 +144,9 @@ void table_free(struct table *t);
 const char *text_of(const json_t *object, const char *key);
 /* "  label   value", made safe, further lines under the first. NULL prints nothing. */
 void print_pair(FILE *to, const char *label, const char *value);
-/* Prints two-space indented JSON. Returns CLI_DONE. */
+/* The same JSON, with what a terminal might obey, or nobody sees, written as \u202e. Caller frees. */
+char *json_safe(const char *text);
+/* Prints two-space indented JSON, made safe. Returns CLI_DONE. */
 int print_json(const json_t *value);
 /* "4.2 s", "3 min 07 s", "2 h 05 min". Returns buf. */
 char *duration_text(int64_t ms, char buf[static 32]);

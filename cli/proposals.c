@@ -221,14 +221,17 @@ static void report_proposal(const struct args *args, const struct repo *r, const
 	}
 	if (risk)
 		risk_print(risk, stdout);
-	if (strcmp(done->status, "landed") == 0)
+	if (strcmp(done->status, "landed") == 0) {
 		printf("%s is landed on %s as %.10s: a dispatcher may run it now\n", p->id, r->config->branch, hex);
-	else if (done->pull.number)
+	} else if (done->pull.number) {
+		cleanup_free char *url = safe_line(done->pull.url);
+
 		printf("%s %s pull request %lld, %s: merging it approves it\n", p->id,
-		       exists ? "is proposed already, same content, in" : "is proposed in", (long long)done->pull.number, done->pull.url);
-	else
+		       exists ? "is proposed already, same content, in" : "is proposed in", (long long)done->pull.number, url);
+	} else {
 		printf("%s %s branch vault/%s (%.10s); a human approves it with: disinto approve %s\n", p->id,
 		       exists ? "is proposed already, same content, on" : "is proposed on", p->id, hex, p->id);
+	}
 }
 
 /* Pushes the branch; somebody else's push of the same bytes in the same moment is as good. */

@@ -53,15 +53,34 @@ void note(const char *fmt, ...)
 	va_start(ap, fmt);
 	buf_vaddf(&line, fmt, ap);
 	va_end(ap);
-	buf_addc(&line, '\n');
-	fputs(line.data, stderr);
+	cleanup_free char *safe = safe_text(line.data);
+	fprintf(stderr, "%s\n", safe);
+}
+
+char *json_safe(const char *text)
+{
+	cleanup_buf struct buf out = BUF_INIT;
+	uint32_t c = 0;
+	size_t n;
+
+	for (size_t len = strlen(text); len > 0 && (n = text_decode(text, len, &c)) > 0; text += n, len -= n) {
+		if (text_allowed(c))
+			buf_add(&out, text, n);
+		else if (c > 0xffff) /* a pair of surrogates (RFC 8259 section 7) */
+			buf_addf(&out, "\\u%04x\\u%04x", (unsigned)(0xd800 + ((c - 0x10000) >> 10)),
+			         (unsigned)(0xdc00 + ((c - 0x10000) & 0x3ff)));
+		else
+			buf_addf(&out, "\\u%04x", (unsigned)c);
+	}
+	return buf_steal(&out);
 }
 
 int print_json(const json_t *value)
 {
 	cleanup_free char *text = json_pretty(value);
+	cleanup_free char *safe = json_safe(text);
 
-	fputs(text, stdout);
+	fputs(safe, stdout);
 	return CLI_DONE;
 }
 

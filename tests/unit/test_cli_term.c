@@ -2,6 +2,7 @@
 #include "cli/runs.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include "lib/json.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -245,6 +246,30 @@ static void test_threat_49_pairs_and_logs_on_a_terminal(void **state)
 	}
 }
 
+/* JSON says the same after it was made safe. */
+static void test_threat_49_json_on_a_terminal(void **state)
+{
+	static const char tag[] = "tag \xf3\xa0\x80\x81 del \x7f";
+
+	(void)state;
+	for (size_t i = 0; i <= sizeof(hostile) / sizeof(*hostile); i++) {
+		const char *text = i < sizeof(hostile) / sizeof(*hostile) ? hostile[i] : tag;
+		cleanup_json json_t *value = json_pack("{s:s*}", "key", text);
+		cleanup_free char *plain = value ? json_pretty(value) : NULL;
+
+		/* jansson takes no text that is not UTF-8. */
+		if (!plain)
+			continue;
+		cleanup_free char *safe = json_safe(plain);
+		cleanup_json json_t *back = json_loads(safe, 0, NULL);
+
+		assert_harmless(safe, strlen(safe));
+		assert_null(strstr(safe, "\xf3\xa0"));
+		assert_non_null(back);
+		assert_true(json_equal(value, back));
+	}
+}
+
 static void durations(void **state)
 {
 	static const struct {
@@ -341,6 +366,7 @@ int main(void)
 	    cmocka_unit_test(what_is_too_wide_is_cut_sensibly),
 	    cmocka_unit_test(test_threat_49_tables_on_a_terminal),
 	    cmocka_unit_test(test_threat_49_pairs_and_logs_on_a_terminal),
+	    cmocka_unit_test(test_threat_49_json_on_a_terminal),
 	    cmocka_unit_test(durations),
 	    cmocka_unit_test(ages),
 	    cmocka_unit_test(a_log_is_copied_once),
