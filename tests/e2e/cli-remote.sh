@@ -103,6 +103,20 @@ at_gate endless
 check 'cancel' disinto cancel endless >/dev/null
 says 130 'run: of a cancelled one' 'endless cancelled' disinto run endless
 
+# A token that is taken back in the middle of it: the log that was asked for comes whole, and then it ends.
+DISINTO_URL='' DISINTO_CONFIG=$CONFIG disinto token add passing >"$WORK/token.passing" 2>/dev/null
+action revoked gated && land
+at_gate revoked
+DISINTO_TOKEN_FILE=$WORK/token.passing timeout 120 disinto logs -f revoked >"$WORK/followed" 2>"$WORK/errors" &
+follower=$!
+CHILDREN+=("$follower")
+wait_for grep -q '^begin' "$WORK/followed"
+DISINTO_URL='' DISINTO_CONFIG=$CONFIG disinto token revoke passing 2>/dev/null
+open_gate revoked
+wait $follower
+is 'logs -f: a token that is taken back ends it' $? 1
+like 'logs -f: and it says so' "$(cat "$WORK/errors")" 'DISINTO_TOKEN'
+
 # What is wrong is said.
 says 1 'list: another token' 'DISINTO_TOKEN' env DISINTO_TOKEN=wrong disinto list
 says 1 'show: another token' 'DISINTO_TOKEN' env DISINTO_TOKEN=wrong disinto show seven

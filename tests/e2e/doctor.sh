@@ -82,12 +82,15 @@ services:
 EOT
 finds "a service that reaches the engine's socket" '^finding +compose +.*docker-compose\.yml:[0-9]+: .*agents'
 mv "$WORK/compose.good" "$WORK/site/docker-compose.yml"
+finds "a token that is not there" 'git_token_file: .*absent: No such file' env DISINTO_GIT_TOKEN_FILE="$WORK/absent" disinto
 finds "no engine" '^finding +engine +connect to .*absent' env DISINTO_DOCKER_HOST="unix://$WORK/absent" disinto
 
 perl -e 'print pack("qq", 3600, 0)' >"$WORK/clock"
 finds "a clock that is wrong" 'this machine is 3[56][0-9][0-9] s ahead of the engine' env CLOCK_FILE="$WORK/clock" LD_PRELOAD="$WORK/clock.so" disinto
 mv "$SERVER" "$SERVER.away"
+wait_for eval '[ "$(api /status | jq .poll.ok)" = false ]'
 finds "no ops repo" '^finding +git +ops repo'
+like "no ops repo: what the dispatcher says of it" "$output" '^finding +dispatcher +poll: '
 mv "$SERVER.away" "$SERVER"
 dispatcher_stop
 sound 'all is mended'
