@@ -88,6 +88,7 @@ static void look_at_status(struct doctor *d, const json_t *status)
 	look_at_part(d, status, "poll", "see `git` below, or the dispatcher's log");
 	look_at_part(d, status, "engine", "see `engine` below; the dispatcher needs the same socket");
 	look_at_part(d, status, "keyring", "see `identity` below");
+	look_at_part(d, status, "reports", "let the token of approval.forge_token_file comment on pull requests and set commit statuses");
 	look_at_part(d, status, "outbox", "results wait in the spool; let the account push to the protected branch");
 	look_at_ledger(d, json_object_get(status, "ledger"));
 	if (d->n_findings == before)
