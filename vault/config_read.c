@@ -185,14 +185,6 @@ int read_socket(const struct config_key *key, const json_t *value, const char *b
 	return 0;
 }
 
-static bool is_branch(const char *s)
-{
-	size_t len = strnlen(s, 257);
-
-	return vault_matches(s, CHARS_ALNUM "_", CHARS_ALNUM "._/-", 256) && !strstr(s, "..") && !strstr(s, "//") && !strstr(s, "/.") &&
-	       !strstr(s, ".lock/") && s[len - 1] != '/' && s[len - 1] != '.' && (len < 5 || strcmp(s + len - 5, ".lock") != 0);
-}
-
 static bool is_dispatcher_id(const char *s)
 {
 	return vault_is_id(s) && strlen(s) <= 32;
@@ -230,25 +222,17 @@ static bool is_approver(const char *s)
 	return *s && strlen(s) <= 256 && !strpbrk(s, " \n\t");
 }
 
-static bool is_repo_name(const char *s)
-{
-	const char *slash = strchr(s, '/');
-
-	return slash && slash > s && strspn(s, CHARS_ALNUM "._-") == (size_t)(slash - s) &&
-	       vault_matches(slash + 1, CHARS_ALNUM "._-", CHARS_ALNUM "._-", 128);
-}
-
 static bool is_host_name(const char *s)
 {
 	return strchr(s, '.') && vault_matches(s, CHARS_ALNUM, CHARS_ALNUM ".-", 253);
 }
 
-const struct check_kind config_branch = {"a branch", is_branch, "letters, digits and . _ / -, as git takes them, at most 256 characters"};
+const struct check_kind config_branch = {"a branch", vault_is_branch, VAULT_BRANCH_RULE};
 const struct check_kind config_dispatcher_id = {"a dispatcher's id", is_dispatcher_id,
                                                 "a-z, 0-9, _ and -, beginning with a letter or digit, at most 32 characters"};
 const struct check_kind config_listen = {"an address", is_listen, "host:port with a port from 0 (any that is free) to 65535, or off"};
 const struct check_kind config_url = {"a URL", is_url, "https://… or http://…, without user, query and fragment"};
 const struct check_kind config_approver = {"an account's name", is_approver, "1 to 256 characters without spaces"};
-const struct check_kind config_repo_name = {"a repository", is_repo_name, "owner/name, of letters, digits and . _ -"};
+const struct check_kind config_repo_name = {"a repository", vault_is_repo, VAULT_REPO_RULE};
 const struct check_kind config_host_name = {"a host's name", is_host_name,
                                             "a name with a dot, without port; names without one and addresses are allowed anyway"};

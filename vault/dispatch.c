@@ -10,31 +10,12 @@
 
 #define TEXT_MAX_BYTES (1u << 20)
 #define TEXT_MAX_DEPTH 8
-#define REPO_MAX 256
-#define BRANCH_MAX 256
 #define PROMPT_MAX_BYTES 10000
 #define HASH_BYTES 4 /* of the hash that stands in an id */
 
 bool dispatch_is_task(const char *s)
 {
 	return vault_matches(s, CHARS_ALNUM "._-", CHARS_ALNUM "._-", DISPATCH_TASK_MAX);
-}
-
-static bool is_repo(const char *s)
-{
-	const char *slash = strchr(s, '/');
-	cleanup_free char *owner = slash ? xasprintf("%.*s", (int)(slash - s), s) : NULL;
-
-	return slash && strlen(s) <= REPO_MAX && vault_matches(owner, CHARS_ALNUM "._-", CHARS_ALNUM "._-", REPO_MAX) &&
-	       vault_matches(slash + 1, CHARS_ALNUM "._-", CHARS_ALNUM "._-", REPO_MAX);
-}
-
-static bool is_branch(const char *s)
-{
-	size_t len = strnlen(s, BRANCH_MAX + 1);
-
-	return vault_matches(s, CHARS_ALNUM "._", CHARS_ALNUM "._/-", BRANCH_MAX) && !strstr(s, "..") && !strstr(s, "//") &&
-	       s[len - 1] != '/' && !(len >= 5 && strcmp(s + len - 5, ".lock") == 0) && !strstr(s, ".lock/");
 }
 
 void dispatch_task_action(const char *task, char ret_id[static VAULT_ID_MAX + 1])
@@ -86,11 +67,10 @@ static int read_task(const json_t *body, const char *fresh, struct dispatch *d, 
 
 	json_reader_init(&r, body, "");
 	const char *task = get(&r, "task_id", dispatch_is_task, "must be " DISPATCH_TASK_RULE, false);
-	const char *repo = get(&r, "repo", is_repo, "must be owner/name, of letters, digits and . _ -", true);
+	const char *repo = get(&r, "repo", vault_is_repo, "must be " VAULT_REPO_RULE, true);
 	const char *prompt = get(&r, "prompt", is_prompt, "must be a text of 1 to 10000 bytes", true);
 	const char *model = get(&r, "model", is_text, "must be a model's name", false);
-	const char *branch =
-	    get(&r, "branch", is_branch, "must be a branch: letters, digits and . _ / -, as git takes them, at most 256 characters", false);
+	const char *branch = get(&r, "branch", vault_is_branch, "must be a branch: " VAULT_BRANCH_RULE, false);
 	if (json_reader_end(&r, err) < 0)
 		return -1;
 	d->task_id = task ? xstrdup(task) : xasprintf("dispatch-%.8s", fresh);

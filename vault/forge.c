@@ -6,6 +6,7 @@
 #include "lib/file.h"
 #include "lib/http.h"
 #include "lib/json.h"
+#include "vault/name.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -17,25 +18,11 @@
 #define PAGES_MAX 40 /* more than that nobody reads */
 #define SAID_MAX 300 /* bytes of the forge's own words in a message */
 
-/* Both parts as a forge writes them. */
-static bool is_repo(const char *s)
-{
-	static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-	size_t owner = strspn(s, chars);
-
-	if (owner == 0 || s[owner] != '/')
-		return false;
-	const char *name = s + owner + 1;
-	size_t len = strspn(name, chars);
-	return len > 0 && name[len] == '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strncmp(s, "./", 2) != 0 &&
-	       strncmp(s, "../", 3) != 0;
-}
-
 int forge_new(const struct forge_options *options, struct forge **ret, struct err *err)
 {
 	cleanup_free char *base = xasprintf("%s", options->url);
 
-	if (!is_repo(options->repo))
+	if (!vault_is_repo(options->repo))
 		return err_set(err, ERR_INVALID, "'%s' is not the name of a repository; owner/name", options->repo);
 	for (size_t n = strlen(base); n > 0 && base[n - 1] == '/'; n--)
 		base[n - 1] = '\0';
@@ -88,7 +75,7 @@ char *forge_repo_of(const char *url)
 	char *owner = strrchr(copy, '/');
 	*name = '/';
 	owner = owner ? owner + 1 : copy;
-	return is_repo(owner) ? xstrdup(owner) : NULL;
+	return vault_is_repo(owner) ? xstrdup(owner) : NULL;
 }
 
 /* "Authorization: token …", wiped by the caller; NULL without a token file. */

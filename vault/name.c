@@ -2,6 +2,9 @@
 #include "lib/buf.h"
 #include <string.h>
 
+#define BRANCH_MAX 256
+#define REPO_MAX 256
+
 bool vault_matches(const char *s, const char *first, const char *rest, size_t max)
 {
 	size_t len = strnlen(s, max + 1);
@@ -27,6 +30,24 @@ bool vault_is_input(const char *s)
 bool vault_is_artifact(const char *s)
 {
 	return vault_matches(s, CHARS_ALNUM "_", CHARS_ALNUM "._+-", VAULT_ARTIFACT_MAX);
+}
+
+bool vault_is_branch(const char *s)
+{
+	size_t len = strnlen(s, BRANCH_MAX + 1);
+
+	return vault_matches(s, CHARS_ALNUM "_", CHARS_ALNUM "._/-", BRANCH_MAX) && !strstr(s, "..") && !strstr(s, "//") &&
+	       !strstr(s, "/.") && !strstr(s, ".lock/") && s[len - 1] != '/' && s[len - 1] != '.' &&
+	       (len < 5 || strcmp(s + len - 5, ".lock") != 0);
+}
+
+bool vault_is_repo(const char *s)
+{
+	static const char chars[] = CHARS_ALNUM "._-";
+	size_t owner = strspn(s, chars), name = s[owner] == '/' ? strspn(s + owner + 1, chars) : 0;
+
+	return owner > 0 && name > 0 && !s[owner + 1 + name] && owner + 1 + name <= REPO_MAX && strcmp(s + owner, "/.") != 0 &&
+	       strcmp(s + owner, "/..") != 0 && strncmp(s, "./", 2) != 0 && strncmp(s, "../", 3) != 0;
 }
 
 bool vault_is_step_variable(const char *s)

@@ -1,5 +1,5 @@
 /*
- * The names of the ops repo: what is an id, a formula, a secret, an input; where each file lives.
+ * The names of the ops repo: what is an id, a formula, a secret, an input; where each file lives. And how branches and other repositories are named.
  */
 #ifndef VAULT_NAME_H
 #define VAULT_NAME_H
@@ -16,6 +16,8 @@
 #define VAULT_SECRET_RULE "A-Z, 0-9 and _, beginning with a letter, at most 64 characters"
 #define VAULT_ARTIFACT_RULE "letters, digits and . _ + -, beginning with a letter, digit or _, at most 128 characters"
 #define VAULT_INPUT_RULE "a-z, 0-9 and _, beginning with a letter, at most 64 characters"
+#define VAULT_BRANCH_RULE "letters, digits and . _ / -, as git takes them, at most 256 characters"
+#define VAULT_REPO_RULE "owner/name, of letters, digits and . _ -"
 
 /*
  * True when s has 1 to max bytes, the first one out of `first` and all of them out of `rest`. What every rule below, and
@@ -31,6 +33,11 @@ bool vault_is_id(const char *s);       /* actions, formulas and steps: [a-z0-9][
 bool vault_is_secret(const char *s);   /* [A-Z][A-Z0-9_]{0,63} */
 bool vault_is_input(const char *s);    /* [a-z][a-z0-9_]{0,63} */
 bool vault_is_artifact(const char *s); /* [A-Za-z0-9_][A-Za-z0-9._+-]{0,127}: a plain file name on every system, and no option */
+
+/* A branch that git takes, of plain characters: what git-check-ref-format(1) refuses is none, nor what a command would take for an option. */
+bool vault_is_branch(const char *s);
+/* A repository of a forge: owner/name, at most 256 characters; neither part is . or .., so that in a path it leads nowhere else. */
+bool vault_is_repo(const char *s);
 
 /* A variable that every step gets from the runner: PATH, HOME, …, INPUT_*, DISINTO_*. A secret of that name can only be a file. */
 bool vault_is_step_variable(const char *s);

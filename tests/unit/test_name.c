@@ -55,6 +55,36 @@ static void secrets(void **state)
 	check_length(vault_is_secret, 'A', 64);
 }
 
+static void branches(void **state)
+{
+	static const char *const good[] = {"main", "_a", "release/1.x", "a-b/c_d", "1", "locks", "a.lock.b"};
+	static const char *const bad[] = {"-a",   "/a",     "a/",       ".a",  "a/.b", "a.",  "a..b",
+	                                  "a//b", "a.lock", "a.lock/b", "a b", "a~1",  "a:b", "@"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		assert_true(vault_is_branch(good[i]));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(vault_is_branch(bad[i]));
+	check_length(vault_is_branch, 'a', 256);
+}
+
+static void repos(void **state)
+{
+	static const char *const good[] = {"o/r", "A-1._/b", "-/-", ".o/.r", "o/..."};
+	static const char *const bad[] = {"",    "o",    "/",   "o/",   "/r",    "o/r/s", "o/r/",
+	                                  "o/.", "o/..", "./r", "../r", "../..", "o/r\n", "o /r"};
+	cleanup_free char *name = long_name('a', 'a', 254), *longest = xasprintf("o/%s", name), *too_long = xasprintf("oo/%s", name);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		assert_true(vault_is_repo(good[i]));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(vault_is_repo(bad[i]));
+	assert_true(vault_is_repo(longest));
+	assert_false(vault_is_repo(too_long));
+}
+
 static void inputs(void **state)
 {
 	static const char *const good[] = {"a", "version", "a1_", "z9"};
@@ -164,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(ids),        cmocka_unit_test(secrets),      cmocka_unit_test(inputs), cmocka_unit_test(artifacts),
 	    cmocka_unit_test(file_kinds), cmocka_unit_test(longest_file), cmocka_unit_test(paths),  cmocka_unit_test(step_variables),
+	    cmocka_unit_test(branches),   cmocka_unit_test(repos),
 	};
 
 	return cmocka_run_group_tests_name("name", tests, NULL, NULL);
