@@ -16,12 +16,19 @@
  * Core never blocks on a send, so every other role may block on one to core, with a deadline.
  *
  * role     room                 power                                       may never
- * parent   parent.c             starting privileges; opens files            parse anything foreign
- * core     core_role.c, core/   the spool; decides everything               reach the network, see a secret
+ * parent   parent.c, below      starting privileges; opens files            parse anything foreign
+ * core     core/, below         the spool; decides everything               reach the network, see a secret
  * git      git/                 the ops repo's credential and clone         see the identity, the Docker socket
  * keyring  keyring/             the age identity, an open descriptor        reach the network, open files
  * engine   engine/              the Docker socket                           see the identity
  * web      web/                 listening sockets, a copy of the state      see secrets, the Docker socket, the git credential
+ *
+ * Files of this folder itself, by whose they are:
+ * parent   main.c parent.c open.c lend.c first_token.c, and confine.c, which is what each role does first
+ * core     core_role.c turns; hear.c makes events of messages, core/ decides, effects.c carries out; spool.c identity.c boot.c transcript.c artifacts.c are what is
+ *          on disk, show.c tokens.c propose.c what web is told and asks, ledger.c leave.c one matter each
+ * both     pulse.c, which of the others hangs
+ * all      messages.c, the table below as code
  *
  * The life of an action, seen from core (core/core.h has the states): git says LANDED; core journals `claimed` with a nonce and says CLAIM; git says
  * CLAIMED; core journals `starting` and says START; engine makes the container and says READY once its runner has checked the task; core sends SECRETS
@@ -122,7 +129,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(FAILED, "failed", ROLE_ENGINE, ROLE_CORE, 0)         /* {id, attempt, refuse, reason}: before GO was sent; nothing ran; the container is removed. refuse: will never work; else wait */ \
 	MSG(REMOVED, "removed", ROLE_ENGINE, ROLE_CORE, 0)       /* {id, attempt} */ \
 	/* web */ \
-	MSG(STATUS, "status", ROLE_CORE, ROLE_WEB, 0)            /* what /status and /healthz show (core_role.c: status_json), at each change */ \
+	MSG(STATUS, "status", ROLE_CORE, ROLE_WEB, 0)            /* what /status and /healthz show (show.c: status), at each change */ \
 	MSG(RUN, "run", ROLE_CORE, ROLE_WEB, 0)                  /* {id, state, …} one row of /actions, at each change; {id, forgotten: true}: it left the spool */ \
 	MSG(WAITING, "waiting", ROLE_CORE, ROLE_WEB, 0)          /* {total, pending}: as in PENDING */ \
 	MSG(ANSWER, "answer", ROLE_CORE, ROLE_WEB, 0)            /* {ask, code, body}: to ASK */ \

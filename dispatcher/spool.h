@@ -1,7 +1,8 @@
 /*
- * The spool (spool.c) and who it belongs to (identity.c): the dispatcher's durable folder. Only core writes it once the roles are forked.
+ * The spool (spool.c) and who it belongs to (identity.c): the dispatcher's durable folder. Only core writes it once the roles are forked (tokens.json: tokens.c,
+ * and the parent before that, first_token.c; boot.log: boot.c).
  *
- *   lock  dispatcher.json  boot.log  api.sock  ops.git/ (the git role's)  runs/<id>/{state.json,log,artifacts/,result.json}
+ *   lock  dispatcher.json  git.json  tokens.json  boot.log  api.sock  ops.git/ (the git role's)  runs/<id>/{state.json,log,artifacts/,result.json}
  *
  * A state is on disk (file and folder synced) before spool_save returns 0.
  */

@@ -1,7 +1,8 @@
 /*
- * The git role: it alone knows the ops repo's address and credential. One thread, one loop (git.c): messages from core, polls
- * (poll.c, history.c, announce.c), results to commit (record.c), claims and done entries to write into the ledger (ledger.h), all on a bare clone (clone.c) that can be
- * thrown away at any time.
+ * The git role: it alone knows the ops repo's address and credential. One loop (git.c): messages from core, polls
+ * (poll.c, history.c, announce.c), results to commit (record.c), claims and done entries to write into the ledger (ledger.h), proposals to make (propose.c) and to look at
+ * (pending.c), all on a bare clone (clone.c) that can be thrown away at any time. What the forge is to do for proposals and results (report.c) a second thread asks of it
+ * (errand.h), which touches nothing of what stands here.
  */
 #ifndef DISPATCHER_GIT_GIT_H
 #define DISPATCHER_GIT_GIT_H
