@@ -219,10 +219,10 @@ $(BUILD)/uncapped/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,'$< (uncapped)')$(CC) $(ALL_CFLAGS) -DOUTPUT_HEAD=SIZE_MAX -DOUTPUT_HEAD_COST=SIZE_MAX -c -o $@ $<
 
-# The site's images, with what is in bin/ where this machine is the Debian of their base, else compiled in the image. BASE: another base image.
+# The site's images, with what is in bin/ where this machine is the Debian of their base, else compiled in the image. BASE: another base image.  DOCKER_BUILD_FLAGS: more for it.
 VERSION = $(shell sed -n 's/^.define DISINTO_VERSION "\(.*\)"/\1/p' vault/version.h)
 BASE ?= docker.io/library/debian:bookworm-slim
-docker_build = docker build --build-arg BASE=$(BASE) $(1) -f templates/$(2)/Dockerfile -t disinto/$(2):$(VERSION) -t disinto/$(2):latest
+docker_build = docker build $(DOCKER_BUILD_FLAGS) --build-arg BASE=$(BASE) $(1) -f templates/$(2)/Dockerfile -t disinto/$(2):$(VERSION) -t disinto/$(2):latest
 images: $(if $(shell grep -x VERSION_CODENAME=bookworm /etc/os-release),all)
 	$(Q)$(call docker_build,$(if $(shell grep -x VERSION_CODENAME=bookworm /etc/os-release),--build-arg PREBUILT=1),edge) .
 	$(Q)$(call docker_build,,agents) .
