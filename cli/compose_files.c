@@ -166,10 +166,12 @@ int compose_write_files(const struct compose_site *site, int dir, unsigned flags
 {
 	struct writer w = {.dir = dir, .flags = flags};
 	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_buf struct buf env = BUF_INIT;
 
 	compose_text(site, &text);
+	compose_env_text(site, &env);
 	if (put(&w, COMPOSE_FILE, text.data, if_ours, err) < 0 || put(&w, COMPOSE_CADDYFILE, compose_caddyfile, never, err) < 0 ||
-	    put(&w, COMPOSE_ENV_EXAMPLE, compose_env_example, always, err) < 0 || make_secrets(&w, site, err) < 0 ||
+	    put(&w, COMPOSE_ENV_EXAMPLE, env.data, always, err) < 0 || make_secrets(&w, site, err) < 0 ||
 	    make_folder(&w, STAGING, 0755, err) < 0)
 		return -1;
 	*ret_left = w.left;

@@ -26,12 +26,12 @@ static void set_line(struct buf *text, const char *name, const char *value)
 	buf_add(text, out.data, out.len);
 }
 
-static int write_env(const struct site *s, int dir, struct err *err)
+static int write_env(const struct site *s, const struct compose_site *model, int dir, struct err *err)
 {
 	cleanup_buf struct buf text = BUF_INIT;
 	cleanup_free char *url = s->domain ? xasprintf("https://%s", s->domain) : NULL;
 
-	buf_adds(&text, compose_env_example);
+	compose_env_text(model, &text);
 	if (s->domain) {
 		set_line(&text, "DOMAIN", s->domain);
 		set_line(&text, "SITE_URL", url);
@@ -52,5 +52,5 @@ int site_write_compose(const struct site *s, const char *config_text, int dir, s
 	compose_inputs_of(&config, &in);
 	if (compose_write_files(&in.site, dir, COMPOSE_QUIET, &left, err) < 0)
 		return -1;
-	return write_env(s, dir, err);
+	return write_env(s, &in.site, dir, err);
 }

@@ -28,7 +28,7 @@ static void check_restart(struct compose_loaded *l, const char *name, const json
 {
 	const json_t *deploy = json_object_get(service, "deploy");
 
-	if (!json_object_get(service, "restart") && !json_object_get(deploy, "restart_policy"))
+	if (!*compose_text_of(service, "restart") && !json_object_get(deploy, "restart_policy"))
 		compose_found(l, "no-restart", name, NULL,
 		              "has no restart policy: it stays down once it ended; say restart: unless-stopped, or \"no\"");
 }

@@ -54,7 +54,7 @@ static bool is_secret_name(const char *name)
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strstr(upper, words[i]))
 			return true;
-	return false;
+	return ends_with(upper, "PASS") || ends_with(upper, "_PWD");
 }
 
 static bool is_secret_value(const char *value)
@@ -79,9 +79,21 @@ static bool has_url_password(const char *text)
 
 static const char *known_credential(const char *text)
 {
-	static const char *const marks[] = {
-	    "AGE-SECRET-KEY-1", "PRIVATE KEY-----", "ghp_", "gho_", "github_pat_", "glpat-", "sk-ant-", "xoxb-", "xoxp-", "AKIA", "npm_",
-	    "dckr_pat_"};
+	static const char *const marks[] = {"AGE-SECRET-KEY-1",
+	                                    "PRIVATE KEY-----",
+	                                    "ghp_",
+	                                    "gho_",
+	                                    "github_pat_",
+	                                    "glpat-",
+	                                    "sk-ant-",
+	                                    "xoxb-",
+	                                    "xoxp-",
+	                                    "AKIA",
+	                                    "npm_",
+	                                    "dckr_pat_",
+	                                    "sk_live_",
+	                                    "sk-proj-",
+	                                    "eyJhbGciOi"};
 
 	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
 		const char *at = strstr(text, marks[i]);

@@ -96,7 +96,8 @@ static bool is_above_socket(const char *path)
 /* By its name: what somebody calls docker.sock most likely is. */
 static bool is_socket_name(const char *path)
 {
-	static const char *const names[] = {"*docker*.sock*", "*containerd*.sock*", "*podman*.sock*", "*crio*.sock*", "*dockershim*.sock*"};
+	static const char *const names[] = {"*docker*.sock*", "*containerd*.sock*", "*podman*.sock*",
+	                                    "*crio*.sock*",   "*dockershim*.sock*", "docker_engine*"};
 	const char *slash = strrchr(path, '/');
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -50,8 +50,9 @@ void compose_text(const struct compose_site *site, struct buf *ret);
 /* Did compose_text() write it, and nobody change it since? */
 bool compose_is_ours(const char *text, size_t len);
 
-/* Caddyfile and .env.example, the same for every site. */
+/* The text of .env.example. */
+void compose_env_text(const struct compose_site *site, struct buf *ret);
+/* The Caddyfile, the same for every site. */
 extern const char compose_caddyfile[];
-extern const char compose_env_example[];
 
 #endif

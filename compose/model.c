@@ -16,7 +16,7 @@ __asm__(".pushsection .rodata\n"
         ".globl compose_caddyfile\n.type compose_caddyfile, %object\ncompose_caddyfile:\n.incbin \"templates/Caddyfile\"\n.byte 0\n"
         ".globl compose_env_example\n.type compose_env_example, %object\ncompose_env_example:\n.incbin \"templates/env.example\"\n.byte 0\n"
         ".popsection\n");
-extern const char compose_template[];
+extern const char compose_template[], compose_env_example[];
 
 /* It is part of the program: a template that can't be read is a broken build. */
 static json_t *read_template(void)
@@ -37,6 +37,17 @@ static void set_version(json_t *service, const char *version)
 	if (mark)
 		json_object_set_new(service, "image",
 		                    json_sprintf("%.*s%s%s", (int)(mark - image), image, version, mark + strlen(VERSION_MARK)));
+}
+
+void compose_env_text(const struct compose_site *site, struct buf *ret)
+{
+	const char *rest = compose_env_example, *mark;
+
+	for (; (mark = strstr(rest, VERSION_MARK)) != NULL; rest = mark + strlen(VERSION_MARK)) {
+		buf_add(ret, rest, (size_t)(mark - rest));
+		buf_adds(ret, site->version);
+	}
+	buf_adds(ret, rest);
 }
 
 /* compose replaces $NAME in values; $$ is a dollar. Caller frees. */

@@ -106,6 +106,31 @@ static void mounts_keep_the_hosts_paths(void **state)
 	                    "{\"ssh\":{\"source\":\"/srv/$$HOME\",\"target\":\"/task/.ssh\"}}");
 }
 
+/* Every image that may be set in .env is one of the model, with the same default; and no secret is asked for there. */
+static void the_example_names_what_the_model_takes(void **state)
+{
+	const struct compose_site site = {.version = "1.2.3"};
+	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_buf struct buf env = BUF_INIT;
+
+	(void)state;
+	compose_text(&site, &text);
+	compose_env_text(&site, &env);
+	for (const char *line = env.data, *end; *line; line = *end ? end + 1 : end) {
+		end = line + strcspn(line, "\n");
+		if (line[0] != '#' || strspn(line + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") < 2 || !memchr(line, '=', (size_t)(end - line)))
+			continue;
+		cleanup_free char *name = xasprintf("%.*s", (int)strcspn(line + 1, "="), line + 1);
+		cleanup_free char *taken =
+		    xasprintf("${%s:-%.*s}", name, (int)(end - line) - (int)strlen(name) - 2, line + strlen(name) + 2);
+		cleanup_free char *named = xasprintf("${%s:-", name);
+
+		if (strcmp(name, "COMPOSE_PROFILES") != 0 && !strstr(text.data, strstr(name, "_IMAGE") ? taken : named))
+			fail_msg("%s", taken);
+	}
+	assert_non_null(strstr(env.data, "#EDGE_IMAGE=disinto/edge:1.2.3\n"));
+}
+
 /* The rest of on_drained stays as it is. */
 static void headers_of_the_last_call_come_along(void **state)
 {
@@ -142,9 +167,13 @@ static void changes_of_others_are_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(only_two_services_have_the_socket),   cmocka_unit_test(agents_do_not_meet_edge),
-	    cmocka_unit_test(files_of_the_configuration),          cmocka_unit_test(mounts_keep_the_hosts_paths),
-	    cmocka_unit_test(headers_of_the_last_call_come_along), cmocka_unit_test(changes_of_others_are_seen),
+	    cmocka_unit_test(only_two_services_have_the_socket),
+	    cmocka_unit_test(agents_do_not_meet_edge),
+	    cmocka_unit_test(files_of_the_configuration),
+	    cmocka_unit_test(mounts_keep_the_hosts_paths),
+	    cmocka_unit_test(the_example_names_what_the_model_takes),
+	    cmocka_unit_test(headers_of_the_last_call_come_along),
+	    cmocka_unit_test(changes_of_others_are_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
