@@ -203,13 +203,15 @@ programs-for-tests: programs-for-torture $(UNIT_TESTS) $(FUZZ_TESTS) $(SAN)/sim 
                     $(SAN)/forge_server
 
 bench: test-deps
-	$(again) all $(BUILD)/bare $(BUILD)/redact $(BUILD)/frames $(BUILD)/clock $(BUILD)/polls $(BUILD)/disinto-runner-uncapped
+	$(again) all $(BUILD)/bare $(BUILD)/redact $(BUILD)/frames $(BUILD)/clock $(BUILD)/load $(BUILD)/polls $(BUILD)/disinto-runner-uncapped
 	$(Q)tests/bench/run $(BUILD)/bare
 $(BUILD)/bare $(BUILD)/redact $(BUILD)/frames: $(BUILD)/%: $(BUILD)/tests/bench/%.o $(BUILD)/libdisinto.a
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
 
 $(BUILD)/polls: $(BUILD)/tests/bench/polls.o $(call obj,$(filter-out %/main.c,$(DISPATCHER_SRC))) $(BUILD)/libdisinto.a
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^ $(LIBS)
+$(BUILD)/load: $(BUILD)/tests/bench/load.o
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LINK) -o $@ $^
 $(BUILD)/clock: tests/bench/clock.c
 	$(call say,LINK,$@)mkdir -p $(@D) && $(CC) $(CFLAGS) -static -o $@ $<
 # The runner without the bound on a run's output, for its throughput.

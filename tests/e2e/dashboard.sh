@@ -3,12 +3,8 @@
 . "$(dirname "$0")/lib.sh"
 MODULES=$ROOT/build/browser
 PICTURES=${PICTURES:-$WORK/pictures}
-mkdir -p "$PICTURES" "$WORK/control" "$MODULES"
-if ! [ -e "$MODULES/installed" ] || ! cmp -s "$ROOT/tests/browser/package.json" "$MODULES/package.json"; then
-	cp "$ROOT/tests/browser/package.json" "$MODULES/"
-	(cd "$MODULES" && npm install --no-audit --no-fund --loglevel=error >"$WORK/npm.log" 2>&1 && touch installed) ||
-		bail "npm can't install the browser driver: $(tail -n 3 "$WORK/npm.log")"
-fi
+mkdir -p "$PICTURES" "$WORK/control"
+"$LIB/browser.sh" >"$WORK/npm.log" 2>&1 || bail "npm can't install the browser driver: $(tail -n 3 "$WORK/npm.log")"
 engine_start
 site http <<<'capacity: 4'
 sed -i 's/^listen: .*/listen: 127.0.0.1:0/; /^identity_file/d' "$CONFIG"
