@@ -16,7 +16,7 @@
 
 #define IDLE_SECONDS 60        /* without a byte, for those whom clients.c sets no deadline */
 #define CONNECTION_BYTES 16384 /* each one's headers and buffers */
-#define NICE 5                 /* answering anybody must not slow what runs */
+#define NICE 10                /* answering anybody must not slow what runs */
 #define END_MS 1000
 #define FOLLOW_MS 100 /* how often logs that are followed are looked at */
 
