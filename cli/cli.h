@@ -174,6 +174,8 @@ int cli_config(const struct args *args, struct config *ret, struct err *err);
  * cli_has_repo says so.
  */
 int cli_site(const struct args *args, struct config *ret, struct err *err);
+/* What commands about one action begin with: its id, and cli_site. 0, or what the command returns. */
+int cli_action(const struct args *args, struct config *ret, struct err *err);
 bool cli_has_repo(const struct config *config);
 /* -1 unless `id` can be an action's. */
 int cli_id(const char *id, struct err *err);

@@ -48,3 +48,10 @@ int cli_id(const char *id, struct err *err)
 		return 0;
 	return err_set(err, ERR_INVALID, "'%s' is no id: %s", id, VAULT_ID_RULE);
 }
+
+int cli_action(const struct args *args, struct config *ret, struct err *err)
+{
+	if (cli_id(args_operand(args, 0), err) < 0)
+		return CLI_USAGE;
+	return cli_site(args, ret, err) < 0 ? CLI_FAILED : 0;
+}

@@ -24,6 +24,14 @@ json_t *runs_result(const struct repo *r, const struct ops_item *item);
 /* The row of /actions as the ops repo alone can tell it. Caller owns. */
 json_t *runs_row(const struct repo *r, const struct ops_item *item);
 
+/* The files of an id, wherever they are, in the archive too. */
+int runs_item(const struct repo *r, const char *id, struct ops_item *ret, bool *ret_archived, struct err *err);
+
+/*
+ * Adds the rows of repo and dispatcher together; one of the two is enough, but a dispatcher that is asked for by its address must answer.
+ */
+int runs_all(const struct config *config, json_t *rows, struct err *err);
+
 /* All states that a row can have, with spaces between them. */
 #define RUNS_STATES "running starting recording queued waiting pending finished"
 /*

@@ -51,6 +51,7 @@ is 'logs -n' "$(disinto logs -n 1 seven)" line
 check 'artifacts -o' disinto artifacts -o "$WORK/out" seven >/dev/null
 is 'artifacts: as it was left' "$(cat "$WORK/out/note.txt")" 'a file'
 like 'status' "$(disinto status)" 'engine'
+says 0 'doctor' '^ok +dispatcher' disinto doctor
 check 'status: ten lines at most' [ "$(disinto status | wc -l)" -le 10 ]
 
 # Proposals go through the dispatcher; landing is somebody else's.
