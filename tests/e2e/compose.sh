@@ -36,6 +36,44 @@ check "and with single sign-on" validate :80
 refute "but not just anything" validate '{'
 rm Caddyfile && render >/dev/null
 
+# The front door with stand-ins behind it, which say what they were asked and try what they can. All of it listens on sockets in a folder.
+cat >"$WORK/Caddyfile.behind" <<-EOT
+	{
+		admin off
+	}
+	http:// {
+		bind unix/$WORK/behind.sock
+		header Set-Cookie "i_like_gitea=mine; Path=/"
+		header Clear-Site-Data "\"cookies\""
+		header Content-Security-Policy "img-src 'self'"
+		respond "host={host} cookie={header.Cookie} authorization={header.Authorization}"
+	}
+EOT
+sed "s|admin off|&\n\tdefault_bind unix/$WORK/front.sock|; s|staging:8080|unix/$WORK/behind.sock|; s|forgejo:3000|unix/$WORK/behind.sock|
+	s|127.0.0.1:8080|unix/$WORK/behind.sock|" Caddyfile >"$WORK/Caddyfile.front"
+for i in behind front; do
+	SITE_ADDRESS=:80 caddy run --adapter caddyfile --config "$WORK/Caddyfile.$i" >"$WORK/caddy-$i.log" 2>&1 &
+	CHILDREN+=($!)
+	wait_for [ -S "$WORK/$i.sock" ]
+done
+front() { # PATH: status, headers and body, as a browser that is logged in
+	curl -si --max-time 60 --unix-socket "$WORK/front.sock" -H 'Cookie: i_like_gitea=yours' -H 'Authorization: Bearer yours' "http://site.example$1"
+}
+# guard: the last `handle` in templates/Caddyfile
+threat_50_what_agents_publish_has_an_origin_of_its_own() { # a page below / has no cookies, storage or tokens of the forge and the dashboard
+	local page
+	page=$(front /index.html)
+	like "staging is sandboxed" "$page" '^Content-Security-Policy: sandbox allow-scripts allow-forms.$'
+	like "on top of what it asks for itself" "$page" "^Content-Security-Policy: img-src 'self'.$"
+	is "it sets and clears no cookie" "$(grep -ciE '^(set-cookie|clear-site-data):' <<<"$page")" 0
+	like "and is shown none" "$page" 'cookie= authorization=$'
+	page=$(front /forge/)
+	like "negative control: the forge is" "$page" 'cookie=i_like_gitea=yours authorization=Bearer yours$'
+	is "and has its own" "$(grep -ciE '^(set-cookie|clear-site-data):' <<<"$page")" 2
+	is "without a sandbox" "$(grep -c sandbox <<<"$page")" 0
+}
+threat_50_what_agents_publish_has_an_origin_of_its_own
+
 # What belongs to the user.
 echo '# mine' >>Caddyfile
 output=$(render)
