@@ -58,11 +58,11 @@ task() { # TASK-ID [JSON to merge]
 }
 
 # 401, 413, 400, 409, 403
-is "without a token" "$(curl -s -o /dev/null -w '%{http_code}' -d "$small" "$TCP/dispatch")" 401
+is "parity_C5 without a token: 401" "$(curl -s -o /dev/null -w '%{http_code}' -d "$small" "$TCP/dispatch")" 401
 head -c 1100000 /dev/zero | tr '\0' x >"$WORK/large"
-is "a body over 1 MiB" "$(ask @"$WORK/large") $(answer .error)" '413 the body is over 1 MiB'
+is "parity_C5 a body over 1 MiB: 413" "$(ask @"$WORK/large") $(answer .error)" '413 the body is over 1 MiB'
 while IFS='|' read -r what body regex; do
-	is "$what: 400" "$(ask "$body")" 400
+	is "parity_C3 $what: 400" "$(ask "$body")" 400
 	like "$what: says so" "$(answer .error)" "$regex"
 done <<'EOT'
 no JSON|{|^the body: 
@@ -78,11 +78,11 @@ an id that is none|{"id": "A.b", "formula": "hello", "context": "c", "secrets": 
 an unknown formula|{"formula": "none", "context": "c", "secrets": []}|vault/formulas/none\.yaml
 an unknown secret|{"formula": "hello", "context": "c", "secrets": ["NONE"]}|vault/secrets/NONE\.age
 EOT
-is "a repository that is not allowed" "$(ask "$(task t '{"repo": "org/other"}')") $(answer .repo)" '403 org/other'
+is "parity_C12 a repository that is not allowed: 403" "$(ask "$(task t '{"repo": "org/other"}')") $(answer .repo)" '403 org/other'
 is "nothing was proposed by any of these" "$(proposals)" 0
 
 # A task
-is "a task is proposed" "$(ask "$(task 'Mend.It 1' | jq '.task_id = "Mend.It_1"')") $(answer '[.task_id, .status, .repo, .url] | @tsv')" \
+is "parity_C4 a task is proposed" "$(ask "$(task 'Mend.It 1' | jq '.task_id = "Mend.It_1"')") $(answer '[.task_id, .status, .repo, .url] | @tsv')" \
 	$'202 Mend.It_1\tproposed\torg/app\thttps://forge.example/org/ops/pulls/1'
 id=$(answer .id)
 like "the action's id is made of the task's" "$id" '^mend-it_1-[0-9a-f]{8}$'
@@ -90,13 +90,13 @@ action=$(on_server show "vault/$id:vault/actions/$id.json")
 is "the action is a full-loop" "$(jq -c '[.formula, .inputs.repo, .inputs.prompt, .inputs.task_id]' <<<"$action")" '["full-loop","org/app","Mend it.","Mend.It_1"]'
 is "with the secrets that the formula names" "$(jq -c .secrets <<<"$action")" '["MODEL_KEY","FORGE_TOKEN"]'
 pull=$(forge_api human GET /pulls/1)
-is "its request" "$(jq -r '[.title, .user.login, .head.ref, .base.ref] | @tsv' <<<"$pull")" "vault: $id	bot	vault/$id	main"
+is "parity_E8 its request" "$(jq -r '[.title, .user.login, .head.ref, .base.ref] | @tsv' <<<"$pull")" "vault: $id	bot	vault/$id	main"
 like "tells the risk" "$(jq -r .body <<<"$pull")" 'tier +high'
 is "has labels" "$(forge_api human GET /labels | jq -r '[.[].name] | sort | join(",")')" 'tier: high,vault'
-is "the same again is the same request" "$(ask "$(task Mend.It_1)") $(answer '[.status, .url] | @tsv')" $'202 proposed\thttps://forge.example/org/ops/pulls/1'
-is "the same id with another content" "$(ask "$(task Mend.It_1 '{"prompt": "Break it."}')") $(answer .task_id)" '409 Mend.It_1'
+is "parity_E8 the same again is the same request" "$(ask "$(task Mend.It_1)") $(answer '[.status, .url] | @tsv')" $'202 proposed\thttps://forge.example/org/ops/pulls/1'
+is "parity_C5 the same id with another content: 409" "$(ask "$(task Mend.It_1 '{"prompt": "Break it."}')") $(answer .task_id)" '409 Mend.It_1'
 is "a task without a name gets one" "$(ask "$(task x | jq 'del(.task_id)')")" 202
-like "of dispatch- and 8 hex digits" "$(answer .task_id)" '^dispatch-[0-9a-f]{8}$'
+like "parity_C4 of dispatch- and 8 hex digits" "$(answer .task_id)" '^dispatch-[0-9a-f]{8}$'
 
 # An action, by many at once
 ask_many() { # N: the codes, of N requests at once with the bodies that `body N` gives
@@ -119,7 +119,7 @@ is "its url is everybody's" "$(jq -r 'select(.url) | .url' "$WORK"/many.* | sort
 body() { jq --arg id "errand-$1" '.id = $id | .formula = "errand"' <<<"$small"; }
 is "one slot: of three at once one lands" "$(ask_many 3)" $'1 202\n2 429'
 is "it is dispatched, without a request" "$(jq -r 'select(.status) | [.status, .url] | @tsv' "$WORK"/many.*)" $'dispatched\t'
-is "429 says how many" "$(jq -c 'select(.max) | [.active, .max]' "$WORK"/many.* | sort -u)" '[1,1]'
+is "parity_C5 429 says how many" "$(jq -c 'select(.max) | [.active, .max]' "$WORK"/many.* | sort -u)" '[1,1]'
 landed=$(jq -r 'select(.status == "dispatched") | .task_id' "$WORK"/many.*)
 check "it is on the protected branch" on_server cat-file -e "main:vault/actions/$landed.json"
 wait_for eval 'api /actions/$landed'
