@@ -75,6 +75,7 @@ await until('what waits is shown with the reason', async () => /waiting-1.*ident
 await until('what a human has to decide is shown with tier and secrets', async () => /pending-1.*high tier.*TOKEN.*<img/s.test(await page.locator('#pending').textContent()));
 check('as text', (await page.locator('#pending img').count()) === 0);
 await until('what was is shown', async () => (await page.locator('.row.item').count()) >= 3);
+check('parity_C10 an API table', (await page.locator('footer table tr').count()) >= 5, await page.locator('footer').innerHTML());
 check('the picture of the day has every run that started', (await page.locator('#day rect').count()) >= 3, await page.locator('#day rect').count());
 await picture(page, 'overview');
 await accessible(page, 'overview');

@@ -251,13 +251,14 @@ function showDay() {
   for (let h = 0; h <= 24; h += 3) {
     const t = begin + h * 3600000;
     picture.append(svg('line', { x1: x(t), x2: x(t), y1: 0, y2: height - 16 }));
-    const label = svg('text', { x: Math.min(x(t) + 2, 965), y: height - 4 });
-    label.textContent = new Date(t).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+    const label = svg('text', h < 24 ? { x: x(t) + 2, y: height - 4 } : { x: 998, y: height - 4, 'text-anchor': 'end' });
+    label.textContent = new Date(t).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
     picture.append(label);
   }
   for (const r of lanes) {
     if (r.lane >= depth) continue;
-    const mark = svg('rect', { x: x(r.from), y: 2 + r.lane * 10, width: Math.max(3, x(r.to) - x(r.from)), height: 7, rx: r.kind === 'succeeded' ? 3 : 0, class: 'mark ' + r.kind });
+    const width = Math.max(6, x(r.to) - x(r.from)); // short ones are still seen, and those of just now are not cut off
+    const mark = svg('rect', { x: Math.min(x(r.from), 1000 - width), y: 2 + r.lane * 10, width, height: 7, rx: r.kind === 'succeeded' ? 3 : 0, class: 'mark ' + r.kind });
     const title = svg('title', {});
     title.textContent = r.id + ': ' + r.kind.replace('_', ' ') + ', ' + duration(r.to - r.from);
     mark.append(title);
