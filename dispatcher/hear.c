@@ -124,15 +124,6 @@ static void hear_engine_state(struct house *h, const struct msg *m)
 		house_tidy(h, json_object_get(m->body, "containers"));
 }
 
-static void hear_log(struct house *h, const struct run *r, const struct msg *m)
-{
-	const json_t *d = json_object_get(m->body, "d");
-
-	(void)h;
-	if (r->transcript && json_is_string(d))
-		transcript_log(r->transcript, json_string_value(d), json_string_length(d));
-}
-
 static void hear_exited(struct house *h, const char *id, const struct msg *m)
 {
 	const json_t *report = json_object_get(m->body, "report"), *code = json_object_get(m->body, "exit_code");
@@ -170,24 +161,62 @@ static void step_simple(struct house *h, enum event_kind kind, const char *id, c
 	house_step(h, &ev);
 }
 
+/* Messages that say no more than that something happened to an action. */
+static bool hear_simple(struct house *h, enum msg_kind kind, const char *id, const struct msg *m)
+{
+	static const struct {
+		enum msg_kind message;
+		enum event_kind event;
+	} simple[] = {
+	    {MSG_GONE, EV_GONE},
+	    {MSG_CANCEL, EV_CANCEL},
+	    {MSG_RECORDED, EV_RECORDED},
+	    {MSG_DECRYPTED, EV_DECRYPTED},
+	    {MSG_NOT_DECRYPTED, EV_NOT_DECRYPTED},
+	    {MSG_READY, EV_READY},
+	    {MSG_DELIVERED, EV_DELIVERED},
+	    {MSG_FAILED, EV_FAILED},
+	};
+
+	for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
+		if (simple[i].message == kind) {
+			step_simple(h, simple[i].event, id, m);
+			return true;
+		}
+	return false;
+}
+
+/* What a run says while it runs; of another attempt than the present one it counts for nothing. */
+static void hear_progress(struct house *h, enum msg_kind kind, struct run *r, const struct msg *m)
+{
+	const json_t *d = json_object_get(m->body, "d");
+
+	if (!r || !r->transcript || r->attempt != number_of(m, "attempt"))
+		return;
+	if (kind == MSG_LOG && json_is_string(d))
+		transcript_log(r->transcript, json_string_value(d), json_string_length(d));
+	if (kind == MSG_OUTPUT)
+		transcript_output(r->transcript, m->body);
+	if (kind == MSG_ARTIFACT)
+		transcript_artifact(r->transcript, json_object_get(m->body, "frame"));
+	if (kind == MSG_STEP) {
+		transcript_step(r->transcript, m->body);
+		house_show_run(h, r);
+	}
+}
+
 /* Messages about one action. */
 static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, struct err *err)
 {
 	const char *id = text_of(m, "id");
-	struct run *r;
 
 	if (!id || !vault_is_id(id))
 		return err_set(err, ERR_INVALID, "'%s' without a valid id", m->kind);
-	r = core_find(h->core, id);
+	if (hear_simple(h, kind, id, m))
+		return 0;
 	switch (kind) {
 	case MSG_LANDED:
 		hear_landed(h, id, m);
-		break;
-	case MSG_GONE:
-		step_simple(h, EV_GONE, id, m);
-		break;
-	case MSG_CANCEL:
-		step_simple(h, EV_CANCEL, id, m);
 		break;
 	case MSG_CLAIMED:
 		house_hear_claim(h, EV_CLAIMED, id, m->body);
@@ -195,44 +224,14 @@ static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, st
 	case MSG_CLAIM_LOST:
 		house_hear_claim(h, EV_CLAIM_LOST, id, m->body);
 		break;
-	case MSG_RECORDED:
-		step_simple(h, EV_RECORDED, id, m);
-		break;
-	case MSG_DECRYPTED:
-		step_simple(h, EV_DECRYPTED, id, m);
-		break;
-	case MSG_NOT_DECRYPTED:
-		step_simple(h, EV_NOT_DECRYPTED, id, m);
-		break;
-	case MSG_READY:
-		step_simple(h, EV_READY, id, m);
-		break;
-	case MSG_DELIVERED:
-		step_simple(h, EV_DELIVERED, id, m);
-		break;
-	case MSG_FAILED:
-		step_simple(h, EV_FAILED, id, m);
-		break;
 	case MSG_EXITED:
 		hear_exited(h, id, m);
 		break;
 	case MSG_LOG:
-		if (r && r->attempt == number_of(m, "attempt"))
-			hear_log(h, r, m);
-		break;
 	case MSG_STEP:
-		if (r && r->transcript && r->attempt == number_of(m, "attempt")) {
-			transcript_step(r->transcript, m->body);
-			house_show_run(h, r);
-		}
-		break;
 	case MSG_OUTPUT:
-		if (r && r->transcript && r->attempt == number_of(m, "attempt"))
-			transcript_output(r->transcript, m->body);
-		break;
 	case MSG_ARTIFACT:
-		if (r && r->transcript && r->attempt == number_of(m, "attempt"))
-			transcript_artifact(r->transcript, json_object_get(m->body, "frame"));
+		hear_progress(h, kind, core_find(h->core, id), m);
 		break;
 	case MSG_REMOVED:
 		json_object_del(h->removing, id);
@@ -264,6 +263,27 @@ static int hear_remember(struct house *h, const struct msg *m, struct err *err)
 	if (spool_save_git(h->args->spool_fd, state, &why) < 0)
 		log_warn("the state of policy can't be written", "error", err_msg(&why), NULL);
 	return 0;
+}
+
+/* How something goes, which web shows. */
+static void hear_state(struct house *h, enum msg_kind kind, const struct msg *m)
+{
+	bool ok = flag_of(m, "ok");
+	const char *reason = ok ? NULL : text_of(m, "reason");
+	json_int_t waiting = json_integer_value(json_object_get(m->body, "waiting"));
+
+	if (kind == MSG_RECORD_STATE) {
+		h->outbox_ok = ok;
+		set_heard(&h->outbox_reason, reason);
+		h->outbox_waiting = waiting;
+	} else if (kind == MSG_REPORT_STATE) {
+		h->reports_ok = ok;
+		set_heard(&h->reports_reason, reason);
+		h->reports_waiting = waiting;
+	} else {
+		h->keyring_ok = ok;
+		set_heard(&h->keyring_reason, reason);
+	}
 }
 
 static void hear_role(struct house *h, enum msg_kind kind, struct msg *m)
@@ -329,18 +349,9 @@ int house_hear(struct house *h, enum role from, struct msg *m, struct err *err)
 		hear_polled(h, m);
 		return 0;
 	case MSG_RECORD_STATE:
-		h->outbox_ok = flag_of(m, "ok");
-		set_heard(&h->outbox_reason, h->outbox_ok ? NULL : text_of(m, "reason"));
-		h->outbox_waiting = json_integer_value(json_object_get(m->body, "waiting"));
-		return 0;
 	case MSG_REPORT_STATE:
-		h->reports_ok = flag_of(m, "ok");
-		set_heard(&h->reports_reason, h->reports_ok ? NULL : text_of(m, "reason"));
-		h->reports_waiting = json_integer_value(json_object_get(m->body, "waiting"));
-		return 0;
 	case MSG_KEYRING_STATE:
-		h->keyring_ok = flag_of(m, "ok");
-		set_heard(&h->keyring_reason, h->keyring_ok ? NULL : text_of(m, "reason"));
+		hear_state(h, kind, m);
 		return 0;
 	case MSG_ENGINE_STATE:
 		hear_engine_state(h, m);
