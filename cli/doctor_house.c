@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define LOG_MAX_BYTES (16 << 20) /* of one run, as the runner lets through */
-#define TOKENS_FILE_MAX (1 << 20)
 
 #define AS_ROOT "run doctor as the user of the dispatcher, or as root"
 
@@ -126,7 +125,7 @@ void doctor_spool(struct doctor *d)
 /* Keys to the API, of the file that only the dispatcher writes. */
 void doctor_tokens(struct doctor *d)
 {
-	cleanup_free char *path = path_join(d->config.spool, "tokens.json");
+	cleanup_free char *path = path_join(d->config.spool, TOKENS_FILE);
 	cleanup_buf struct buf text = BUF_INIT;
 	cleanup_json json_t *list = NULL;
 	cleanup_err struct err why = ERR_INIT;
@@ -138,7 +137,7 @@ void doctor_tokens(struct doctor *d)
 		doctor_ok(d, "tokens", "there are none, so that nobody is let in over TCP");
 		return;
 	}
-	if (file_read(path, TOKENS_FILE_MAX, &text, &why) < 0) {
+	if (file_read(path, TOKENS_FILE_MAX_BYTES, &text, &why) < 0) {
 		doctor_note(d, "tokens", "%s can't be read by this user; " AS_ROOT, path);
 		return;
 	}

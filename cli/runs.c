@@ -7,11 +7,11 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "vault/result.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define RESULT_MAX (1u << 20)
 #define NO_DISPATCHER "no dispatcher runs"
 
 /* What the ops repo says */
@@ -27,7 +27,7 @@ static json_t *read_json(const struct repo *r, const struct ops_file *file, size
 
 json_t *runs_result(const struct repo *r, const struct ops_item *item)
 {
-	json_t *result = read_json(r, &item->result, RESULT_MAX);
+	json_t *result = read_json(r, &item->result, RESULT_MAX_BYTES);
 
 	if (json_is_object(result))
 		return result;

@@ -14,8 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_NAME "tokens.json"
-
 static int save(const struct role_args *args, const char *hash, struct err *err)
 {
 	cleanup_json json_t *list = json_array();
@@ -25,11 +23,11 @@ static int save(const struct role_args *args, const char *hash, struct err *err)
 		return -1;
 	cleanup_json json_t *file = json_pack("{s:O}", "tokens", list);
 	cleanup_free char *text = json_pretty(file);
-	if (file_write_at(args->spool_fd, FILE_NAME, text, strlen(text), 0600, err) < 0)
+	if (file_write_at(args->spool_fd, TOKENS_FILE, text, strlen(text), 0600, err) < 0)
 		return -1;
 	if (args->config->separation == SEPARATION_REQUIRED &&
-	    fchownat(args->spool_fd, FILE_NAME, role_uid(ROLE_CORE), role_uid(ROLE_CORE), AT_SYMLINK_NOFOLLOW) < 0)
-		return err_set(err, ERR_FAIL, FILE_NAME ": can't be handed to core");
+	    fchownat(args->spool_fd, TOKENS_FILE, role_uid(ROLE_CORE), role_uid(ROLE_CORE), AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set(err, ERR_FAIL, TOKENS_FILE ": can't be handed to core");
 	return 0;
 }
 
@@ -38,7 +36,7 @@ int first_token(const struct role_args *args, int terminal, struct err *err)
 	char text[TOKEN_TEXT_MAX], hex[65];
 	uint8_t hash[32];
 
-	if (args->listen_fd < 0 || faccessat(args->spool_fd, FILE_NAME, F_OK, 0) == 0)
+	if (args->listen_fd < 0 || faccessat(args->spool_fd, TOKENS_FILE, F_OK, 0) == 0)
 		return 0;
 	if (!isatty(terminal)) {
 		log_info("no API token yet: make one with `disinto token add NAME --scope read`", NULL);

@@ -9,20 +9,17 @@
 
 #include <string.h>
 
-#define FILE_NAME "tokens.json"
-#define FILE_MAX (TOKENS_MAX * 512)
-
 /* A file that can't be read opens nothing to anybody; it is mended by a person, or by adding a token, which begins a new list. */
 void house_load_tokens(struct house *h)
 {
 	cleanup_buf struct buf text = BUF_INIT;
 	cleanup_err struct err err = ERR_INIT;
 
-	if (file_read_at(h->args->spool_fd, FILE_NAME, FILE_MAX, &text, &err) == 0 &&
+	if (file_read_at(h->args->spool_fd, TOKENS_FILE, TOKENS_FILE_MAX_BYTES, &text, &err) == 0 &&
 	    tokens_parse(text.data, text.len, &h->tokens, &err) == 0)
 		return;
 	if (err.code != ERR_NOT_FOUND)
-		log_error("no API token counts", "file", FILE_NAME, "reason", err_msg(&err), NULL);
+		log_error("no API token counts", "file", TOKENS_FILE, "reason", err_msg(&err), NULL);
 	h->tokens = json_array();
 }
 
@@ -36,7 +33,7 @@ static int save(const struct house *h, const json_t *list, struct err *err)
 	cleanup_json json_t *file = json_pack("{s:O}", "tokens", list);
 	cleanup_free char *text = json_pretty(file);
 
-	return file_write_at(h->args->spool_fd, FILE_NAME, text, strlen(text), 0600, err);
+	return file_write_at(h->args->spool_fd, TOKENS_FILE, text, strlen(text), 0600, err);
 }
 
 static int change(json_t *list, const char *op, const json_t *body, struct err *err)

@@ -57,7 +57,7 @@ static void read_approval(struct json_reader *top, struct audit_evidence *e)
 	json_reader_init(&r, object, "");
 	e->has_approval = true;
 	e->approval = (enum approval_mode)json_get_enum(&r, "mode", modes, true, 0);
-	e->by = json_get_string(&r, "by", 0, AUDIT_RESULT_MAX, false, NULL);
+	e->by = json_get_string(&r, "by", 0, RESULT_MAX_BYTES, false, NULL);
 	e->approval_commit = get_oid(&r, "commit");
 	if (r.err.code)
 		json_reader_fail(top, "approval", "%s", err_msg(&r.err));

@@ -10,8 +10,6 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#define AUDIT_RESULT_MAX 1048576 /* bytes; the dispatcher's own have less than a tenth */
-
 /* An object id, or null. */
 struct audit_oid {
 	bool there;

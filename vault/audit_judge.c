@@ -89,7 +89,7 @@ static int read_result(struct trial *t, struct err *err)
 		FOUND(t, AUDIT_MALFORMED_RESULT, "it is no plain file");
 		return 0;
 	}
-	if (git_repo_blob(t->j->h->repo, &t->result->blob, AUDIT_RESULT_MAX, &text, &why) < 0 ||
+	if (git_repo_blob(t->j->h->repo, &t->result->blob, RESULT_MAX_BYTES, &text, &why) < 0 ||
 	    audit_evidence_parse(t->id, text.data, text.len, &t->said, &why) < 0) {
 		if (why.code == ERR_INVALID) {
 			FOUND(t, AUDIT_MALFORMED_RESULT, "%s", err_msg(&why));

@@ -220,7 +220,7 @@ int audit_ledger_judge(struct audit_judge *j, const struct audit_event *results,
 	if (!l || first == results + n || (l->has_origin && first->at <= l->origin && !has_entry(j, &l->done, first->name)))
 		return 0;
 	/* One that is none was found by others already; so it is here only whether it has entries. */
-	if (git_repo_blob(j->h->repo, &first->blob, AUDIT_RESULT_MAX, &text, NULL) < 0 ||
+	if (git_repo_blob(j->h->repo, &first->blob, RESULT_MAX_BYTES, &text, NULL) < 0 ||
 	    audit_evidence_parse(first->name, text.data, text.len, &said, NULL) < 0) {
 		if (!has_entry(j, &l->done, first->name))
 			audit_found(j, AUDIT_NOT_IN_LEDGER, first->name, first->at, "it has no done entry");

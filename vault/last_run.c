@@ -6,10 +6,9 @@
 
 #include "lib/cleanup.h"
 #include "vault/check.h"
+#include "vault/result.h"
 #include <stdlib.h>
 #include <string.h>
-
-#define RESULT_MAX (1u << 20)
 
 /* Finding it */
 
@@ -21,7 +20,7 @@ static json_t *read_run(git_repository *git, const git_oid *blob, const char *fo
 	const char *name;
 
 	/* Most results are of other formulas, and reading JSON is most of the work. */
-	if (git_repo_blob(git, blob, RESULT_MAX, &text, NULL) < 0 || !memmem(text.data, text.len, formula, strlen(formula)))
+	if (git_repo_blob(git, blob, RESULT_MAX_BYTES, &text, NULL) < 0 || !memmem(text.data, text.len, formula, strlen(formula)))
 		return NULL;
 	result = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
 	name = json_text(json_object_get(result, "formula"), "name");

@@ -14,6 +14,7 @@ const char *outcome_name(enum outcome o);
 int outcome_parse(const char *name, enum outcome *ret); /* -1: no such outcome */
 
 #define RESULT_LOG_TAIL 4096
+#define RESULT_MAX_BYTES (1u << 20) /* of a file that is read as one; the dispatcher's own have less than a tenth */
 #define EXIT_TIMED_OUT 124
 #define EXIT_CANCELLED 130
 

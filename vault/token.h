@@ -23,6 +23,8 @@ int scope_parse(const char *name, enum scope *ret); /* -1: not one that a token 
 #define TOKEN_TEXT_MAX 64 /* of the text, with its final NUL */
 #define TOKEN_NAME_RULE "1 to 32 of a-z, 0-9, _ and -"
 #define TOKENS_MAX 256
+#define TOKENS_FILE "tokens.json" /* in the spool */
+#define TOKENS_FILE_MAX_BYTES (TOKENS_MAX * 512)
 
 int token_is_name(const char *s);
 /* A fresh token, and the hash that is kept of it. The caller wipes the text. */
