@@ -2,6 +2,7 @@
 #include "runner/progress.h"
 
 #include "lib/cleanup.h"
+#include "lib/json.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,11 +38,6 @@ bool progress_cost(const struct progress *p, double *ret)
 	if (p->has_cost)
 		*ret = p->cost;
 	return p->has_cost;
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-	return json_string_value(json_object_get(object, key));
 }
 
 /* Without what ends a line, or the line would grow by what it only quotes. */
@@ -99,12 +95,12 @@ static void show_tool_use(const struct progress *p, const json_t *block, struct 
 {
 	static const char *const telling[] = {"command", "file_path", "path", "pattern", "url", "query", "description", "prompt"};
 	const json_t *input = json_object_get(block, "input");
-	const char *name = text_of(block, "name");
+	const char *name = json_text(block, "name");
 	char *whole cleanup_free = NULL;
 	const char *shown = NULL;
 
 	for (size_t i = 0; !shown && i < sizeof(telling) / sizeof(telling[0]); i++)
-		shown = text_of(input, telling[i]);
+		shown = json_text(input, telling[i]);
 	if (!shown && input) {
 		whole = json_dumps(input, JSON_COMPACT | JSON_ENCODE_ANY);
 		shown = whole;
@@ -122,7 +118,7 @@ static void show_tool_result(const struct progress *p, const json_t *block, stru
 	const json_t *part;
 
 	json_array_foreach (content, i, part) {
-		const char *s = text_of(part, "text");
+		const char *s = json_text(part, "text");
 		buf_adds(&text, s ? s : "");
 	}
 	buf_adds(out, json_is_true(json_object_get(block, "is_error")) ? "[error] " : "[result] ");
@@ -131,8 +127,8 @@ static void show_tool_result(const struct progress *p, const json_t *block, stru
 
 static void show_block(const struct progress *p, const json_t *block, struct buf *out)
 {
-	const char *type = text_of(block, "type");
-	const char *text = text_of(block, "text");
+	const char *type = json_text(block, "type");
+	const char *text = json_text(block, "text");
 
 	if (!type)
 		return;
@@ -158,9 +154,9 @@ static void show_message(struct progress *p, const json_t *event, struct buf *ou
 
 static void show_system(struct progress *p, const json_t *event, struct buf *out)
 {
-	const char *subtype = text_of(event, "subtype");
-	const char *version = text_of(event, "claude_code_version");
-	const char *model = text_of(event, "model");
+	const char *subtype = json_text(event, "subtype");
+	const char *version = json_text(event, "claude_code_version");
+	const char *model = json_text(event, "model");
 
 	(void)p;
 	if (subtype && strcmp(subtype, "init") == 0)
@@ -174,8 +170,8 @@ static void show_result(struct progress *p, const json_t *event, struct buf *out
 	const json_t *cost = json_object_get(event, "total_cost_usd");
 	const json_t *turns = json_object_get(event, "num_turns");
 	const json_t *ms = json_object_get(event, "duration_ms");
-	const char *subtype = text_of(event, "subtype");
-	const char *text = text_of(event, "result");
+	const char *subtype = json_text(event, "subtype");
+	const char *text = json_text(event, "result");
 	bool failed = json_is_true(json_object_get(event, "is_error"));
 
 	if (json_is_number(cost) && isfinite(json_number_value(cost)) && json_number_value(cost) >= 0) {
@@ -215,7 +211,7 @@ static void show_event(struct progress *p, const char *type, const json_t *event
 static void show_line(struct progress *p, struct buf *out)
 {
 	json_t *event cleanup_json = json_loadb(p->line.data, p->line.len, 0, NULL);
-	const char *type = text_of(event, "type");
+	const char *type = json_text(event, "type");
 
 	if (type) {
 		show_event(p, type, event, out);
