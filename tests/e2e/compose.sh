@@ -46,11 +46,11 @@ cat >"$WORK/Caddyfile.behind" <<-EOT
 		header Set-Cookie "i_like_gitea=mine; Path=/"
 		header Clear-Site-Data "\"cookies\""
 		header Content-Security-Policy "img-src 'self'"
-		respond "host={host} cookie={header.Cookie} authorization={header.Authorization}"
+		respond "uri={uri} host={host} cookie={header.Cookie} authorization={header.Authorization}"
 	}
 EOT
 sed "s|admin off|&\n\tdefault_bind unix/$WORK/front.sock|; s|staging:8080|unix/$WORK/behind.sock|; s|forgejo:3000|unix/$WORK/behind.sock|
-	s|127.0.0.1:8080|unix/$WORK/behind.sock|" Caddyfile >"$WORK/Caddyfile.front"
+	s|woodpecker:8000|unix/$WORK/behind.sock|; s|127.0.0.1:8080|unix/$WORK/behind.sock|" Caddyfile >"$WORK/Caddyfile.front"
 for i in behind front; do
 	SITE_ADDRESS=:80 caddy run --adapter caddyfile --config "$WORK/Caddyfile.$i" >"$WORK/caddy-$i.log" 2>&1 &
 	CHILDREN+=($!)
@@ -73,6 +73,29 @@ threat_50_what_agents_publish_has_an_origin_of_its_own() { # a page below / has 
 	is "without a sandbox" "$(grep -c sandbox <<<"$page")" 0
 }
 threat_50_what_agents_publish_has_an_origin_of_its_own
+asked() { # PATH: what the stand-in was asked for
+	front "$1" | sed -n 's/.*uri=\([^ ]*\) host=\([^ ]*\).*/\1 \2/p'
+}
+like "/disinto/ is the dispatcher" "$(asked '/disinto/actions/a?b=1')" '^/actions/a\?b=1 '
+is "/forge/ is the forge" "$(asked /forge/org/ops)" '/org/ops site.example'
+is "/ci/ is Woodpecker, which knows its path" "$(asked /ci/repos)" '/ci/repos site.example'
+page=$(front /disinto)
+like "/disinto leads to /disinto/" "$page" '^Location: /disinto/'
+for header in 'X-Content-Type-Options: nosniff' 'Strict-Transport-Security: max-age=' 'X-Frame-Options: ' 'Referrer-Policy: '; do
+	like "a header: $header" "$page" "^$header"
+done
+refute "and none that names the program" grep -qi '^server:' <<<"$page"
+runner() { # PATH
+	curl -si --max-time 60 --unix-socket "$WORK/front.sock" "http://edge$1"
+}
+like "runner's own door leads to the dispatcher" "$(runner /disinto/status)" 'uri=/status '
+like "and nowhere else" "$(runner /forge/)" '^HTTP/1.1 404'
+wait_for grep -q '"host":"edge"' "$WORK/caddy-front.log"
+is "the log is JSON" "$(jq -c 'select(.logger // "" | startswith("http.log.access")) | .request.host' "$WORK/caddy-front.log" | sort -u | tr '\n' ' ')" \
+	'"edge" "site.example" '
+refute "and has no token" grep -q 'Bearer yours' "$WORK/caddy-front.log"
+kill "${CHILDREN[-2]}" && wait "${CHILDREN[-2]}" 2>/dev/null
+like "what is down is said" "$(front /)" '^502 Bad Gateway: nothing answers here'
 
 # What belongs to the user.
 echo '# mine' >>Caddyfile
