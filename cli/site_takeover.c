@@ -88,10 +88,12 @@ static json_t *usable_secrets(struct takeover *t, const json_t *files)
 		cleanup_free char *name = xasprintf("%.*s", (int)json_string_length(file) - 4, json_string_value(file));
 		cleanup_free char *where = xasprintf("secrets/%s", json_string_value(file));
 
-		if (vault_is_secret(name) && json_array_size(usable) < MAX_SECRETS)
-			json_array_append(usable, file);
-		else
+		if (!vault_is_secret(name))
 			add_line(t->left, where, "no name of a secret: " VAULT_SECRET_RULE);
+		else if (json_array_size(usable) == MAX_SECRETS)
+			add_line(t->left, where, "so many are not taken at once; `disinto secrets migrate` takes the rest");
+		else
+			json_array_append(usable, file);
 	}
 	return usable;
 }
