@@ -240,9 +240,10 @@ compile_commands.json: Makefile $(filter-out build/%,$(SOURCES))
 			'$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -c '"$$f"; comma=,; done; printf '\n]\n'; } >$@
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/disinto
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/disinto/docs
 	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 0644 README.md LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/disinto
+	install -m 0644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/disinto
+	install -m 0644 $(wildcard docs/*.md docs/*.yaml) $(DESTDIR)$(PREFIX)/share/doc/disinto/docs
 	install -D -m 0644 cli/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/disinto
 	ln -sf disinto $(DESTDIR)$(PREFIX)/share/bash-completion/completions/disinto-dispatcher
 ifeq ($(shell command -v scdoc),)
