@@ -96,6 +96,20 @@ static void check_privileged(struct compose_loaded *l, const char *name, const j
 				              "has a hook that runs privileged, which is as good as root on this machine");
 }
 
+/* What others than compose and Docker do for it: a build with more rights than its container's, a program of this machine. */
+static void check_helpers(struct compose_loaded *l, const char *name, const json_t *service)
+{
+	cleanup_json json_t *entitlements = compose_listed(json_object_get(json_object_get(service, "build"), "entitlements"));
+	const json_t *entry;
+	size_t i;
+
+	json_array_foreach (entitlements, i, entry)
+		compose_found(l, "privileged", name, "build", "is built with %s, a way out of its container",
+		              json_is_string(entry) ? json_string_value(entry) : "an entitlement");
+	if (json_object_get(service, "provider"))
+		compose_found(l, "unresolved", name, "provider", "is run by a program of this machine: what that does can't be judged");
+}
+
 /* Namespaces of the machine, or of another container. */
 static void check_namespaces(struct compose_loaded *l, const char *name, const json_t *service)
 {
@@ -139,6 +153,7 @@ static void check_capabilities(struct compose_loaded *l, const char *name, const
 static void check_service(struct compose_loaded *l, const char *name, const json_t *service)
 {
 	check_privileged(l, name, service);
+	check_helpers(l, name, service);
 	check_namespaces(l, name, service);
 	check_capabilities(l, name, service);
 	compose_check_devices(l, name, service);

@@ -58,8 +58,8 @@ static char *follow(const char *path, int left)
 	return xstrdup(path);
 }
 
-/* /var/run is a link to /run on every machine this is meant for. Caller frees. */
-static char *canonical(const char *path)
+/* /var/run is a link to /run on every machine this is meant for. */
+char *compose_canonical(const char *path)
 {
 	cleanup_free char *absolute = path[0] == '/' ? xstrdup(path) : realpath(".", NULL);
 	cleanup_free char *whole = path[0] == '/' || !absolute ? xstrdup(path) : xasprintf("%s/%s", absolute, path);
@@ -116,11 +116,11 @@ static bool is_same_file(const char *path, const char *socket)
 
 static bool leads_to_socket(const char *path)
 {
-	cleanup_free char *real = canonical(path);
+	cleanup_free char *real = compose_canonical(path);
 	const char *host = getenv("DOCKER_HOST");
 
 	if (host && strncmp(host, "unix://", 7) == 0) {
-		cleanup_free char *named = canonical(host + 7);
+		cleanup_free char *named = compose_canonical(host + 7);
 
 		if (path_is_in(named, real) || is_same_file(real, named))
 			return true;
@@ -135,7 +135,7 @@ static bool is_host_folder(const char *path)
 	                                    "/bin", "/sbin", "/home", "/var", "/opt",  "/srv",  "/var/lib", "/var/spool"};
 	static const char *const below[] = {"/var/lib/docker", "/var/lib/containerd", "/etc/cron.d",
 	                                    "/var/spool/cron", "/root/.ssh",          "/etc/docker"};
-	cleanup_free char *real = canonical(path);
+	cleanup_free char *real = compose_canonical(path);
 
 	for (size_t i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
 		if (strcmp(real, exact[i]) == 0)
@@ -146,8 +146,7 @@ static bool is_host_folder(const char *path)
 	return false;
 }
 
-/* The place on the machine that a volume of a service shows: a bind's source, or what a named volume is bound to. NULL: none. Borrowed. */
-static const char *place_of(const struct compose_loaded *l, const json_t *volume)
+const char *compose_place_of(const struct compose_loaded *l, const json_t *volume)
 {
 	const char *source = json_string_value(json_object_get(volume, "source"));
 
@@ -165,7 +164,7 @@ static const char *own_way(const struct compose_loaded *l, const json_t *service
 
 	*ret_key = "volumes";
 	json_array_foreach (json_object_get(service, "volumes"), k, entry) {
-		const char *place = place_of(l, entry), *target = compose_text_of(entry, "target");
+		const char *place = compose_place_of(l, entry), *target = compose_text_of(entry, "target");
 
 		if ((place && leads_to_socket(place)) || is_socket_name(target))
 			return place ? place : target;
@@ -229,15 +228,30 @@ static void check_variables(struct compose_loaded *l, const char *name, const js
 	}
 }
 
+/* The machine's memory or one of its disks, under whatever name. */
+static bool is_disk(const char *device)
+{
+	static const char *const strong[] = {"/dev",          "/dev/mem",    "/dev/kmem",  "/dev/port",   "/dev/sd*",
+	                                     "/dev/hd*",      "/dev/vd*",    "/dev/xvd*",  "/dev/nvme*",  "/dev/dm-*",
+	                                     "/dev/mapper/*", "/dev/disk/*", "/dev/loop*", "/dev/mmcblk*"};
+	cleanup_free char *clean = device[0] == '/' ? path_clean(device) : xstrdup(device);
+	cleanup_free char *real = device[0] == '/' ? compose_canonical(device) : xstrdup(device);
+
+	for (size_t i = 0; i < sizeof(strong) / sizeof(strong[0]); i++)
+		if (fnmatch(strong[i], clean, 0) == 0 || fnmatch(strong[i], real, 0) == 0)
+			return true;
+	return false;
+}
+
 static void check_folders(struct compose_loaded *l, const char *name, const json_t *service)
 {
 	const json_t *entry;
 	size_t i;
 
 	json_array_foreach (json_object_get(service, "volumes"), i, entry) {
-		const char *place = place_of(l, entry);
+		const char *place = compose_place_of(l, entry);
 
-		if (place && is_host_folder(place))
+		if (place && (is_host_folder(place) || is_disk(place)))
 			compose_found(l, "host-folder", name, "volumes", "has the machine's own %s, through which one becomes root there",
 			              place);
 	}
@@ -246,7 +260,7 @@ static void check_folders(struct compose_loaded *l, const char *name, const json
 /* edge and the CI's agent have the socket by intent; but the socket, and no folder or link that holds more. */
 static bool is_plain_socket(const char *place)
 {
-	cleanup_free char *real = canonical(place);
+	cleanup_free char *real = compose_canonical(place);
 	struct stat st;
 
 	return is_socket_name(place) && !(stat(real, &st) == 0 && S_ISDIR(st.st_mode));
@@ -270,9 +284,6 @@ void compose_check_reach(struct compose_loaded *l, const char *name, const json_
 
 void compose_check_devices(struct compose_loaded *l, const char *name, const json_t *service)
 {
-	static const char *const strong[] = {"/dev",          "/dev/mem",    "/dev/kmem",  "/dev/port",   "/dev/sd*",
-	                                     "/dev/hd*",      "/dev/vd*",    "/dev/xvd*",  "/dev/nvme*",  "/dev/dm-*",
-	                                     "/dev/mapper/*", "/dev/disk/*", "/dev/loop*", "/dev/mmcblk*"};
 	const json_t *entry;
 	size_t i;
 
@@ -280,10 +291,9 @@ void compose_check_devices(struct compose_loaded *l, const char *name, const jso
 		const char *text = json_is_object(entry) ? compose_text_of(entry, "source") : json_string_value(entry);
 		cleanup_free char *device = xasprintf("%.*s", (int)strcspn(text ? text : "", ":"), text ? text : "");
 
-		for (size_t k = 0; k < sizeof(strong) / sizeof(strong[0]); k++)
-			if (fnmatch(strong[k], device, 0) == 0)
-				compose_found(l, "host-folder", name, "devices",
-				              "has the machine's device %s, through which one becomes root there", device);
+		if (is_disk(device))
+			compose_found(l, "host-folder", name, "devices",
+			              "has the machine's device %s, through which one becomes root there", device);
 	}
 	if (json_array_size(json_object_get(service, "device_cgroup_rules")) > 0)
 		compose_found(l, "capability", name, "device_cgroup_rules", "may open devices of the machine by their numbers");

@@ -6,6 +6,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -217,29 +218,81 @@ static void add_others(const struct source *s)
 
 static int add_file(struct compose_loaded *l, const char *path, const char *base, struct err *err);
 
-static void include_file(const struct source *s, const json_t *file)
+static void include_fails(const struct source *s, const char *what, const char *why)
 {
-	cleanup_free char *shown = json_is_string(file) ? compose_substitute(json_string_value(file), s->l->env, NULL) : NULL;
-	cleanup_free char *path = shown ? path_join(s->folder, shown) : NULL;
-	cleanup_err struct err why = ERR_INIT;
+	cleanup_free char *message = xasprintf("includes %s, which can't be judged: %s", what, why);
 
-	if (path && add_file(s->l, path, NULL, &why) == 0)
-		return;
-	cleanup_free char *message = xasprintf("includes %s, which can't be read: %s", path ? path : "something", err_msg(&why));
 	compose_found_at(s->l, "unresolved", NULL, s->path, message);
+}
+
+/* A path that an include names, from the including file's folder. Caller frees. NULL: it is none. */
+static char *include_path(const struct source *s, const json_t *value)
+{
+	cleanup_free char *shown = json_is_string(value) ? compose_substitute(json_string_value(value), s->l->env, NULL) : NULL;
+
+	return shown ? path_join(s->folder, shown) : NULL;
+}
+
+/* The variables of an included project: its own, and over them those of the one that includes it. Caller owns. */
+static json_t *include_env(const struct source *s, const json_t *entry, const char *folder)
+{
+	cleanup_free char *usual = xasprintf("%s/.env", folder);
+	const json_t *named = json_object_get(entry, "env_file"), *file;
+	cleanup_json json_t *list = compose_listed(named);
+	json_t *env = json_object();
+	size_t i;
+
+	if (!named)
+		json_array_append_new(list, json_string(usual));
+	json_array_foreach (list, i, file) {
+		cleanup_free char *path = named ? include_path(s, file) : xstrdup(usual);
+		cleanup_err struct err why = ERR_INIT;
+
+		if (!path ||
+		    (strcmp(path, "/dev/null") != 0 && compose_read_env(path, env, &why) < 0 && (named || why.code != ERR_NOT_FOUND)))
+			include_fails(s, path ? path : "an env_file", path ? err_msg(&why) : "it is no path");
+	}
+	json_object_update(env, s->l->env);
+	return env;
+}
+
+/* The files of one entry, which belong together: their paths begin in project_directory, else in the first one's folder. */
+static void include_files(const struct source *s, const json_t *entry, const json_t *files)
+{
+	cleanup_free char *first = include_path(s, json_array_get(files, 0));
+	cleanup_free char *named = include_path(s, json_object_get(entry, "project_directory"));
+	cleanup_free char *folder = named ? xstrdup(named) : folder_of(first ? first : "");
+	cleanup_json json_t *env = include_env(s, entry, folder);
+	json_t *outer = s->l->env;
+	const json_t *file;
+	size_t i;
+
+	json_array_foreach (files, i, file) {
+		cleanup_free char *path = include_path(s, file);
+		cleanup_err struct err why = ERR_INIT;
+
+		s->l->env = env;
+		if (!path || add_file(s->l, path, folder, &why) < 0)
+			include_fails(s, path ? path : "something", path ? err_msg(&why) : "it is no path");
+		s->l->env = outer;
+	}
 }
 
 static void add_included(const struct source *s)
 {
 	cleanup_json json_t *list = compose_listed(json_object_get(s->document.tree, "include"));
-	const json_t *entry, *file;
-	size_t i, k;
+	const json_t *entry;
+	const char *key;
+	json_t *value;
+	size_t i;
 
 	json_array_foreach (list, i, entry) {
 		cleanup_json json_t *files = compose_listed(json_is_object(entry) ? json_object_get(entry, "path") : entry);
 
-		json_array_foreach (files, k, file)
-			include_file(s, file);
+		json_object_foreach ((json_t *)entry, key, value)
+			if (strcmp(key, "path") != 0 && strcmp(key, "project_directory") != 0 && strcmp(key, "env_file") != 0)
+				include_fails(s, "something with a key that is not known", key);
+		include_files(s, entry, files);
 	}
 }
 
@@ -274,6 +327,35 @@ static char *override_of(const char *file)
 	return NULL;
 }
 
+static const char *variable(const struct compose_loaded *l, const char *name)
+{
+	const char *value = getenv(name);
+
+	return value ? value : json_string_value(json_object_get(l->env, name));
+}
+
+/* The files that COMPOSE_FILE names, beside the one that is there anyway: compose takes them where none is named, and so does `disinto up`. */
+static void add_listed(struct compose_loaded *l, const char *folder, const char *first)
+{
+	const char *list = variable(l, "COMPOSE_FILE"), *separator = variable(l, "COMPOSE_PATH_SEPARATOR");
+	const char *end;
+
+	separator = separator && *separator ? separator : ":";
+	for (; list && *list; list = *end ? end + strlen(separator) : end) {
+		end = strstr(list, separator);
+		end = end ? end : list + strlen(list);
+		cleanup_free char *name = xasprintf("%.*s", (int)(end - list), list);
+		cleanup_free char *path = path_join(folder, name);
+		cleanup_free char *usual = path_join(folder, strrchr(first, '/') ? strrchr(first, '/') + 1 : first);
+		cleanup_err struct err why = ERR_INIT;
+
+		if (!*name || strcmp(path, usual) == 0 || add_file(l, path, folder, &why) == 0)
+			continue;
+		cleanup_free char *message = xasprintf("COMPOSE_FILE names %s, which can't be read: %s", path, err_msg(&why));
+		compose_found_at(l, "unresolved", NULL, first, message);
+	}
+}
+
 int compose_load(const char *const *files, size_t n, struct compose_loaded *ret, struct err *err)
 {
 	cleanup_free char *folder = folder_of(files[0]);
@@ -287,7 +369,11 @@ int compose_load(const char *const *files, size_t n, struct compose_loaded *ret,
 	for (size_t i = 0; i < n; i++)
 		if (add_file(ret, files[i], folder, err) < 0)
 			return -1;
-	return override ? add_file(ret, override, folder, err) : 0;
+	if (override && add_file(ret, override, folder, err) < 0)
+		return -1;
+	if (n == 1)
+		add_listed(ret, folder, files[0]);
+	return 0;
 }
 
 void compose_loaded_free(struct compose_loaded *l)

@@ -12,12 +12,12 @@
 
 struct compose_loaded {
 	json_t *
-	    services; /* name -> service; environment is a map, volumes are objects {source, target, bind: true or false} with absolute sources */
+	    services; /* name -> service; environment and networks are maps, volumes are objects {source, target, bind: true or false} with absolute sources */
 	json_t *volumes;  /* of the outermost level, as they stand there */
 	json_t *files;    /* secrets and configs: name -> absolute path, for those that come from a file */
 	json_t *where;    /* "services.edge.volumes" -> "docker-compose.yml:12" */
 	json_t *findings; /* what was seen on the way */
-	json_t *env;      /* of .env */
+	json_t *env;      /* of .env; while an included project is read, its own */
 	size_t n_files;
 };
 #define COMPOSE_LOADED_INIT \

@@ -80,6 +80,22 @@ static json_t *environment_of(const json_t *value)
 	return map;
 }
 
+/* A list of names as a map, which is how compose puts a list and a map together. */
+static void name_networks(json_t *service)
+{
+	const json_t *list = json_object_get(service, "networks"), *item;
+	json_t *map;
+	size_t i;
+
+	if (!json_is_array(list))
+		return;
+	map = json_object();
+	json_array_foreach (list, i, item)
+		if (json_is_string(item))
+			json_object_set_new(map, json_string_value(item), json_null());
+	json_object_set_new(service, "networks", map);
+}
+
 /* The variables of env_file, under those that the service names itself. */
 static void add_env_files(const struct compose_surroundings *around, const char *name, json_t *service, json_t *environment)
 {
@@ -174,6 +190,7 @@ void compose_normalise(const struct compose_surroundings *around, const char *na
 	json_object_del(replaced, "env_file");
 	json_object_set(replaced, "environment", environment);
 	json_object_set(replaced, "volumes", volumes);
+	name_networks(replaced);
 	json_object_clear(service);
 	json_object_update(service, replaced);
 }

@@ -8,6 +8,7 @@
 #define ENV_MAX (1024 * 1024)
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 #define MAX_NESTING 16
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 struct replacing {
 	const json_t *env;
@@ -119,42 +120,105 @@ char *compose_literal(const char *value)
 	return buf_steal(&out);
 }
 
-/* NAME=VALUE of one line into the object. */
-static void read_line(char *line, json_t *ret)
+/* The end of a value whose quote was opened before s: the same quote, not escaped where escapes count. NULL: nowhere. */
+static char *closing_quote(char *s, char quote)
 {
-	char *name = line + strspn(line, " \t"), *value, *end;
+	for (; *s && *s != quote; s++)
+		if (*s == '\\' && s[1] && quote == '"')
+			s++;
+	return *s ? s : NULL;
+}
 
-	if (strncmp(name, "export ", 7) == 0)
-		name += 7 + strspn(name + 7, " ");
-	value = strchr(name, '=');
-	if (*name == '#' || !value || value == name)
-		return;
-	*value++ = '\0';
-	value += strspn(value, " \t");
-	end = value + strlen(value);
-	while (end > value && strchr(" \t\r", end[-1]))
-		*--end = '\0';
-	if ((*value == '"' || *value == '\'') && end > value + 1 && end[-1] == *value) {
-		end[-1] = '\0';
-		value++;
+/* What backslashes stand for between double quotes, in place. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++) {
+		if (*s == '\\' && s[1] && strchr("nrt\\\"", s[1])) {
+			s++;
+			*to++ = *s == 'n' ? '\n' : *s == 'r' ? '\r' : *s == 't' ? '\t' : *s;
+		} else {
+			*to++ = *s;
+		}
 	}
-	json_object_set_new(ret, name, json_string(value));
+	*to = '\0';
+}
+
+/* Without quotes a value ends with its line, or with the blank before a '#'. Cuts it there. */
+static void cut_plain(char *value)
+{
+	char *end = value;
+
+	while (*end && !(*end == '#' && end > value && strchr(" \t", end[-1])))
+		end++;
+	while (end > value && strchr(" \t\r", end[-1]))
+		end--;
+	*end = '\0';
+}
+
+/* The value at s, cut out of the text; it may go over several lines in quotes. Returns what comes after it. */
+static char *read_value(char *s, const json_t *known, json_t **ret)
+{
+	char quote = *s == '"' || *s == '\'' ? *s : '\0', *end = quote ? closing_quote(s + 1, quote) : NULL;
+	cleanup_free char *replaced = NULL;
+	char *rest;
+
+	if (!end) {
+		quote = '\0';
+		end = s + strcspn(s, "\n");
+	}
+	rest = end + (*end != '\0');
+	*end = '\0';
+	if (quote) {
+		s++;
+		rest += strcspn(rest, "\n");
+	} else {
+		cut_plain(s);
+	}
+	if (quote == '"')
+		unescape(s);
+	if (quote != '\'')
+		replaced = compose_substitute(s, known, NULL);
+	*ret = json_string(replaced ? replaced : s);
+	return rest;
+}
+
+/* NAME=VALUE, or NAME: VALUE, at s into the object. Returns where the next line begins. */
+static char *read_variable(char *s, json_t *ret)
+{
+	size_t export, n;
+	char *name, *next;
+	json_t *value;
+
+	s += strspn(s, " \t\r\n");
+	export = strncmp(s, "export", 6) == 0 ? strspn(s + 6, " \t") : 0;
+	s += export ? 6 + export : 0;
+	n = strcspn(s, "=:\n");
+	if (*s == '#' || n == 0 || !s[n] || s[n] == '\n')
+		return s + strcspn(s, "\n");
+	next = s + n + 1;
+	next += strspn(next, " \t");
+	name = s;
+	while (n > 0 && strchr(" \t", name[n - 1]))
+		n--;
+	next = read_value(next, ret, &value);
+	name[n] = '\0';
+	json_object_set_new(ret, name, value);
+	return next;
 }
 
 int compose_read_env(const char *path, json_t *ret, struct err *err)
 {
 	cleanup_buf struct buf text = BUF_INIT;
-	char *line, *rest;
+	char *at;
 
 	if (file_read(path, ENV_MAX, &text, err) < 0)
 		return -1;
-	if (text.len == 0)
-		return 0;
-	for (line = text.data; line; line = rest) {
-		rest = strchr(line, '\n');
-		if (rest)
-			*rest++ = '\0';
-		read_line(line, ret);
-	}
+	if (strlen(text.data) != text.len)
+		return err_set(err, ERR_INVALID, "%s: holds a NUL byte", path);
+	at = text.data + (strncmp(text.data, BYTE_ORDER_MARK, 3) == 0 ? 3 : 0);
+	while (*at)
+		at = read_variable(at, ret);
 	return 0;
 }

@@ -8,7 +8,10 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Appends NAME=VALUE lines (.env, env_file) to the object; comments, `export` and quotes as compose has them. ERR_NOT_FOUND: no such file. */
+/*
+ * Appends what .env or an env_file sets to the object: NAME=VALUE or NAME: VALUE, `export`, comments (also behind a value), quotes over several lines, and
+ * variables in values, but for those in single quotes. ERR_NOT_FOUND: no such file.
+ */
 int compose_read_env(const char *path, json_t *ret, struct err *err);
 
 /*

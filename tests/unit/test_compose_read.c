@@ -3,6 +3,7 @@
 #include "compose/variables.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/file.h"
 #include "lib/json.h"
 
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -182,6 +184,39 @@ static void the_environment_wins(void **state)
 	assert_string_equal(got, "process");
 }
 
+static void files_of_variables(void **state)
+{
+	static const char text[] = "\xef\xbb\xbf" /* a byte order mark */
+	                           "A=/run # a comment\r\n"
+	                           "# B=no\n"
+	                           "export B = ${A}/$A\n"
+	                           "C='$A # \\n'\n"
+	                           "D=\"a\\n\\\"$A\nsecond # line\" # comment\n"
+	                           "E: e\n"
+	                           "F=\n"
+	                           "G\n"
+	                           "H=a#b\n"
+	                           "I='open\n"
+	                           "A=last";
+	char path[] = "/tmp/disinto-env-XXXXXX";
+	int fd = mkstemp(path);
+	cleanup_json json_t *env = json_object();
+	cleanup_free char *got = NULL;
+
+	(void)state;
+	assert_true(fd >= 0);
+	for (const char *name = "ABCDEFGHI"; *name; name++)
+		unsetenv((char[]){*name, '\0'});
+	assert_int_equal(fd_write_all(fd, text, strlen(text), NULL), 0);
+	close(fd);
+	assert_int_equal(compose_read_env(path, env, NULL), 0);
+	unlink(path);
+	got = json_compact(env);
+	assert_string_equal(got,
+	                    "{\"A\":\"last\",\"B\":\"/run//run\",\"C\":\"$A # \\\\n\",\"D\":\"a\\n\\\"/run\\nsecond # line\",\"E\":\"e\","
+	                    "\"F\":\"\",\"H\":\"a#b\",\"I\":\"'open\"}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +229,7 @@ int main(void)
 	    cmocka_unit_test(variables),
 	    cmocka_unit_test(variables_that_are_not_set),
 	    cmocka_unit_test(the_environment_wins),
+	    cmocka_unit_test(files_of_variables),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
