@@ -16,6 +16,7 @@
 #define LOCAL_REFS "refs/disinto/"
 #define PUSH_ATTEMPTS 12 /* each lost one means that somebody else got in */
 #define PUSH_PAUSE_US 20000
+#define EACH_MS 30000 /* for proposals that are fetched one by one */
 
 static int cache_dir(char **ret, struct err *err)
 {
@@ -96,23 +97,78 @@ static bool have(const struct repo *r, const char *local, const git_oid *oid)
 	return git_reference_name_to_id(&ours, r->git, local) == 0 && git_oid_equal(&ours, oid);
 }
 
-static int fetch_new(struct repo *r, const struct git_refs *refs, struct err *err)
+/* A reference of the server, as far as it is new here. 1: fetched, 0: there was nothing to do. */
+static int fetch_one(struct repo *r, const struct git_place *place, const struct git_ref *ref, struct err *err)
+{
+	cleanup_free char *local = local_name(ref->name);
+	const struct git_fetch_spec specs[] = {{ref->name, local}, {NULL, NULL}};
+
+	if (have(r, local, &ref->oid))
+		return 0;
+	return git_fetch(r->git, place, specs, err) < 0 ? -1 : 1;
+}
+
+/* All proposals that are new here, at one go. */
+static int fetch_proposals(struct repo *r, const struct git_place *place, const struct git_refs *refs, struct err *err)
 {
 	cleanup_free struct git_fetch_spec *specs = xcalloc(refs->n + 1, sizeof(*specs));
-	cleanup_free char **locals = xcalloc(refs->n + 1, sizeof(*locals));
 	size_t n = 0;
-	int code = 0;
+	int rc = 0;
 
 	for (size_t i = 0; i < refs->n; i++) {
-		locals[i] = local_name(refs->v[i].name);
-		if (!have(r, locals[i], &refs->v[i].oid))
-			specs[n++] = (struct git_fetch_spec){refs->v[i].name, locals[i]};
+		cleanup_free char *local = local_name(refs->v[i].name);
+		if (!have(r, local, &refs->v[i].oid))
+			specs[n++] = (struct git_fetch_spec){refs->v[i].name, steal_ptr(&local)};
 	}
 	if (n > 0)
-		code = git_fetch(r->git, &r->place, specs, err);
-	for (size_t i = 0; i < refs->n; i++)
-		free(locals[i]);
-	return code;
+		rc = git_fetch(r->git, place, specs, err);
+	for (size_t i = 0; i < n; i++)
+		free((char *)(uintptr_t)specs[i].dst);
+	return rc;
+}
+
+/*
+ * Anybody may push a branch of a proposal: one that brings too much, or comes too slowly, takes neither the others away nor all of the time. It is told, and stays a
+ * branch whose content is not known.
+ */
+static int fetch_each(struct repo *r, const struct git_place *place, const struct git_refs *refs, struct err *err)
+{
+	int64_t end = now_mono_ms() + EACH_MS;
+
+	for (size_t i = 0; i < refs->n; i++) {
+		cleanup_err struct err why = ERR_INIT;
+
+		if (now_mono_ms() >= end) {
+			note("the ops repo's proposals come so slowly that not all were read; the next command reads on");
+			return 0;
+		}
+		if (fetch_one(r, place, &refs->v[i], &why) >= 0)
+			continue;
+		if (why.code == ERR_UNREACHABLE) {
+			err_move(err, &why);
+			return -1;
+		}
+		note("%s can't be fetched: %s; whoever may push there can delete it", refs->v[i].name + strlen("refs/heads/"),
+		     err_msg(&why));
+	}
+	return 0;
+}
+
+/* The tip first, which counts for everything. */
+static int fetch_new(struct repo *r, const struct git_refs *refs, struct err *err)
+{
+	struct git_place bounded = r->place;
+	cleanup_err struct err why = ERR_INIT;
+	const struct git_ref *tip = NULL;
+
+	for (size_t i = 0; i < refs->n && !tip; i++)
+		tip = strcmp(refs->v[i].name, r->branch_ref) == 0 ? &refs->v[i] : NULL;
+	if (tip && fetch_one(r, &r->place, tip, err) < 0)
+		return -1;
+	ops_bound(&bounded);
+	if (fetch_proposals(r, &bounded, refs, &why) == 0)
+		return 0;
+	return fetch_each(r, &bounded, refs, err);
 }
 
 int repo_sync(struct repo *r, struct err *err)

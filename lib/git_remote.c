@@ -70,6 +70,8 @@ int git_session_fail(struct git_session *s, struct err *err)
 	git_error_set_str(GIT_ERROR_NET, err_msg(err));
 	if (s->err.code == ERR_NONE)
 		err_move(&s->err, err);
+	else
+		err_clear(err);
 	return -1;
 }
 
@@ -115,15 +117,35 @@ int git_session_sideband(const char *text, int len, void *session)
 	return 0;
 }
 
+/* Called while bytes come, and then for each delta that is resolved, when nothing is read any more and no other deadline is looked at. */
 static int on_progress(const git_indexer_progress *stats, void *session)
 {
 	struct git_session *s = session;
 	cleanup_err struct err err = ERR_INIT;
+	int ms;
 
+	if (git_session_wait_ms(s, &ms, &err) < 0)
+		return git_session_fail(s, &err);
 	if (!s->place->max_bytes || stats->received_bytes <= s->place->max_bytes)
 		return 0;
 	err_set(&err, ERR_INVALID, "%s: brings more than %zu bytes", s->address.shown, s->place->max_bytes);
 	return git_session_fail(s, &err);
+}
+
+/* What libgit2 bounds for a whole process only. */
+struct pack_bounds {
+	size_t object, objects;
+};
+
+static struct pack_bounds bounds_set(struct pack_bounds wanted)
+{
+	struct pack_bounds before = {0, 0};
+
+	git_libgit2_opts(GIT_OPT_GET_PACK_MAX_OBJECT_SIZE, &before.object);
+	git_libgit2_opts(GIT_OPT_GET_PACK_MAX_OBJECTS, &before.objects);
+	git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECT_SIZE, wanted.object ? wanted.object : before.object);
+	git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECTS, wanted.objects ? wanted.objects : before.objects);
+	return before;
 }
 
 /* libgit2 leaves a ref that the server does not have out without a word. */
@@ -144,6 +166,19 @@ static int all_there(git_remote *remote, const struct git_fetch_spec *specs, str
 	return 0;
 }
 
+/* What git_remote_fetch() does, but for the error: hanging up after one can fail too, and would be told in its place. */
+static int fetch(git_remote *remote, struct git_session *s, const git_strarray *refspecs, const git_fetch_options *options)
+{
+	int rc = git_remote_connect(remote, GIT_DIRECTION_FETCH, &options->callbacks, NULL, NULL);
+
+	if (rc == 0)
+		rc = git_remote_download(remote, refspecs, options);
+	if (rc < 0 && s->err.code == ERR_NONE)
+		git_err(&s->err, rc, "%s", s->address.shown);
+	git_remote_disconnect(remote);
+	return rc < 0 ? rc : git_remote_update_tips(remote, &options->callbacks, 0, options->download_tags, "fetch");
+}
+
 int git_fetch(git_repository *repo, const struct git_place *place, const struct git_fetch_spec *specs, struct err *err)
 {
 	cleanup_git_session struct git_session s = {.place = NULL};
@@ -162,9 +197,10 @@ int git_fetch(git_repository *repo, const struct git_place *place, const struct 
 	options.callbacks.transfer_progress = on_progress;
 	options.callbacks.payload = &s;
 	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
-	options.update_fetchhead = 0;
 	CRASH_POINT("fetch");
-	int rc = git_remote_fetch(remote, &refspecs, &options, "fetch");
+	struct pack_bounds before = bounds_set((struct pack_bounds){place->max_object, place->max_objects});
+	int rc = fetch(remote, &s, &refspecs, &options);
+	bounds_set(before);
 	CRASH_POINT("fetched");
 	for (size_t i = 0; i < refspecs.count; i++)
 		free(refspecs.strings[i]);

@@ -26,6 +26,8 @@ struct git_place {
 	int stall_ms;            /* deadline of silence in mid-transfer; 0: 30000 */
 	int total_ms;            /* deadline of one whole operation; 0: 300000 */
 	size_t max_bytes;        /* of what a fetch may bring; 0: whatever there is */
+	size_t max_object;       /* bytes of an object that a fetch brings as a delta, and of what it is a delta of; 0: whatever there is */
+	size_t max_objects;      /* that a fetch may bring; 0: whatever there is */
 };
 
 /* Starts libgit2 and curl with our options (fsync, few windows, nobody's git configuration). Once in each process, after fork. */

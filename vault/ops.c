@@ -16,6 +16,15 @@ void ops_place(const struct config *config, struct git_place *ret)
 	};
 }
 
+/* Some hundred proposals at once fit, each of a file and the folders above it. What is resolved of deltas is held in memory, several objects at a time. */
+void ops_bound(struct git_place *place)
+{
+	place->total_ms = 10000;
+	place->max_bytes = 8 << 20;
+	place->max_object = 8 << 20;
+	place->max_objects = 1 << 16;
+}
+
 /* One side of a comparison: a walk over a folder's entries, which come sorted. A NULL tree has none. */
 struct side {
 	const git_tree *tree;

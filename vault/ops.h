@@ -24,6 +24,8 @@
 
 /* The place that the configuration names (ops_repo, git_token_file, known_hosts_file, ssh_key_file, ca_file). Borrows from it. */
 void ops_place(const struct config *config, struct git_place *ret);
+/* For fetches of what anybody may have pushed: bounds time, and size as it comes and unpacked. */
+void ops_bound(struct git_place *place);
 
 /* One file of vault/actions; `oid` and `mode` mean something only if it is there. Whether the mode is allowed is up to the reader. */
 struct ops_file {

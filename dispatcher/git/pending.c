@@ -11,11 +11,9 @@
 
 #include <string.h>
 
-#define SHOWN_MAX 500  /* the rest is counted */
-#define LOOK_MAX 16    /* at one go */
-#define FETCH_MAX 64   /* likewise */
-#define FETCH_MS 10000 /* deadline of a fetch of proposals */
-#define FETCH_BYTES (8u << 20)
+#define SHOWN_MAX 500      /* the rest is counted */
+#define LOOK_MAX 16        /* at one go */
+#define FETCH_MAX 64       /* likewise */
 #define AGAIN_MS 5000      /* after a fetch that failed */
 #define JUDGE_ALL_MS 60000 /* how often all are judged anew while the tip moves */
 #define PULLS_FIRST_MS 3000
@@ -193,8 +191,7 @@ struct git_place pending_place(const struct git_state *g)
 {
 	struct git_place place = g->place;
 
-	place.total_ms = FETCH_MS;
-	place.max_bytes = FETCH_BYTES;
+	ops_bound(&place);
 	return place;
 }
 

@@ -170,6 +170,16 @@ like "validate: a formula" "$output" '^bad +vault/formulas/bad\.yaml: .*steps'
 like "validate: a misnamed file" "$output" '^bad +vault/actions/Not\.An\.Id\.json: misnamed'
 is "validate --json" "$(disinto validate --json | jq -c '[.[] | select(.ok | not) | .path] | sort')" \
 	'["vault/actions/Not.An.Id.json","vault/actions/wrong.json","vault/formulas/bad.yaml"]'
+# A branch of some kilobytes that unpacks to more than anybody needs: it alone is left out.
+big=$(head -c 16777216 /dev/zero | on_server hash-object -w --stdin)
+near=$(head -c 16777215 /dev/zero | on_server hash-object -w --stdin)
+tree=$(printf '100644 blob %s\ta\n100644 blob %s\tb\n' "$big" "$near" | on_server mktree)
+on_server update-ref refs/heads/vault/big-1 "$(on_server -c user.name=x -c user.email=x@x commit-tree -m big "$tree")"
+on_server repack -qadf
+action small-2 hello && commit small && git -C "$OPS" push -q origin HEAD:refs/heads/vault/small-2
+is "pending: beside a branch that unpacks to much" "$(disinto pending --json 2>"$WORK/errors" | jq -r '.[] | select(.id == "small-2") | .id')" small-2
+like "pending: that one is named" "$(cat "$WORK/errors")" 'vault/big-1 can.t be fetched: .*overly large object'
+
 cd "$OPS" || exit 1
 is "validate: files of a checkout" "$(disinto validate vault/actions/deploy-1.json vault/formulas/hello.yaml | grep -v '^  ')" \
 	$'ok   vault/actions/deploy-1.json\nok   vault/formulas/hello.yaml'

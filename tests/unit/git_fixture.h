@@ -146,6 +146,18 @@ static inline git_oid land(git_repository *repo, const char *path, const char *t
 	return oid;
 }
 
+/* A branch with two files of zeros, of which the server sends one as a delta of the other: some kilobytes on the wire. */
+static inline git_oid large_delta(struct fixture *f, const char *ref, size_t size)
+{
+	cleanup_free char *text = xcalloc(1, size);
+	const struct git_change changes[] = {{"a", text, size}, {"b", text, size - 1}};
+	git_oid tip = commit_on(f->repo, NULL, changes, 2, "large");
+
+	set_ref(f->repo, ref, &tip);
+	assert_int_equal(RUN(NULL, "git", "-C", f->repo_path, "repack", "-qadf"), 0);
+	return tip;
+}
+
 static inline void write_file(const char *path, const char *text, mode_t mode)
 {
 	struct err err = ERR_INIT;

@@ -299,6 +299,30 @@ static void test_broken_answers(void **state)
 	}
 }
 
+/* guard: bounds_set() before the fetch (the first two), and after it (the last) */
+static void test_unpacked_size_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	struct git_place place = {.url = f->repo_path, .max_bytes = 1 << 20, .max_object = 1 << 20};
+	git_repository *clone = new_clone(f, "clone");
+	git_oid tip = large_delta(f, "refs/heads/main", 4 << 20), got;
+
+	assert_int_equal(git_fetch(clone, &place, main_to_seen, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "overly large object"));
+	err_clear(&err);
+	place.max_object = 0;
+	place.max_objects = 3; /* there are four */
+	assert_int_equal(git_fetch(clone, &place, main_to_seen, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "too many objects"));
+	err_clear(&err);
+	place.max_objects = 0;
+	assert_ok(git_fetch(clone, &place, main_to_seen, &err), &err);
+	assert_int_equal(git_reference_name_to_id(&got, clone, "refs/disinto/main"), 0);
+	assert_true(git_oid_equal(&got, &tip));
+	git_repository_free(clone);
+}
+
 static void install_hook(struct fixture *f, const char *name, const char *script)
 {
 	cleanup_free char *path = xasprintf("%s/hooks/%s", f->repo_path, name);
@@ -440,6 +464,7 @@ int main(void)
 	    cmocka_unit_test(test_addresses),
 	    cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_broken_answers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_unpacked_size_is_bounded, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_declining_hook, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_slow_hook_is_unknown, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_post_receive_finishes, setup, teardown),
