@@ -148,7 +148,7 @@ wait_for eval '[ -n "$(pending by-weight .id)" ]'
 like "pending: what is too large is not fetched" "$(pending by-weight .problem)" 'more than 8388608 bytes'
 tree=$(printf 'x' | on_server hash-object -w --stdin)
 tree=$(for i in {0..9}; do printf '100644 blob %s\tf%s\n' "$tree" "$i"; done | on_server mktree)
-for depth in {1..12}; do tree=$(for i in {0..9}; do printf '040000 tree %s\td%s\n' "$tree" "$i"; done | on_server mktree); done
+for _ in {1..12}; do tree=$(for i in {0..9}; do printf '040000 tree %s\td%s\n' "$tree" "$i"; done | on_server mktree); done
 tree=$({ on_server ls-tree main; printf '040000 tree %s\tzz\n' "$tree"; } | on_server mktree)
 on_server update-ref refs/heads/vault/bomb "$(on_server commit-tree -p main -m bomb "$tree")"
 check "pending: a tree that no walk comes to the end of" wait_for eval '[ -n "$(pending bomb .id)" ]'
