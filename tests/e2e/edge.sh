@@ -92,11 +92,14 @@ size() { stat -c %s "$("$LIB/runner-image.sh" build "$1")"; }
 added=$((($(size edge) - $(size base)) / 1000000))
 echo "# the edge image adds $added MB to its base"
 check "the image adds at most 90 MB" [ $added -le 90 ]
+mkdir "$WORK/context"
+sed -n 's/^!//p' "$ROOT/.dockerignore" | tar -C "$ROOT" -c -T - | tar -C "$WORK/context" -x
+check "what it is built from is all that compiling needs" eval 'make -n -s -C "$WORK/context" all >/dev/null'
 
 # --- it starts before the git server does, says so, and goes on when that is there
 check "docker-compose up" dc up -d edge
 check "disinto status answers inside" wait_for edge disinto status
-check "it says what it waits for" wait_for status_says 'git'
+check "it says what it waits for" wait_for status_says 'poll +not ok .*git'
 is "it is not healthy meanwhile" "$(edge /usr/lib/disinto/health >/dev/null && echo healthy)" ''
 dc up -d git
 finished first
@@ -171,12 +174,13 @@ addresses=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}
 reach='for at in $0; do for port in 80 443 8080; do
 	curl -so /dev/null --connect-timeout 4 "http://$at:$port/" && echo "$at:$port" & done; done; wait'
 check "agents start" dc --profile agents up -d agents
-check "agents have git" docker exec site_agents_1 git --version >/dev/null
+check "agents have git" docker exec site_agents_1 test -x /usr/bin/git
 is "they reach no port of edge" "$(docker exec site_agents_1 sh -c "$reach" "edge $addresses")" ''
 like "negative control: from the network of the command line one does" "$(docker run --rm --network site_control disinto/agents sh -c "$reach" "edge $addresses")" \
 	'^edge:80$'
-like "the open front door asks them for a token too" "$(docker exec site_agents_1 sh -c \
-	'curl -s -o /dev/null -w "%{http_code}" "http://$(ip route 2>/dev/null | sed -n "s/^default via \([0-9.]*\).*/\1/p"):80/disinto/actions"')" '^(401|000)$'
+gateway=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}' site_agents_1)
+like "the open front door, if they get there, asks them for a token" "$(docker exec site_agents_1 \
+	curl -s -o /dev/null --connect-timeout 4 -w '%{http_code}' "http://$gateway:80/disinto/actions")" '^(401|000)$'
 is "no socket of an engine is there" "$(docker exec site_agents_1 find / -xdev -name '*.sock' 2>/dev/null)" ''
 refute "nor a way to Docker" docker exec site_agents_1 perl -e "$knock" /var/run/docker.sock
 is "one credential, their own" "$(docker exec site_agents_1 ls /run/secrets)" forge_token

@@ -49,7 +49,7 @@ load() { # ARCHIVE
 # What Docker builds a kind from: its folder, or for what holds the programs the part of the tree that .dockerignore lets through.
 context() { # KIND
 	case $1 in
-	edge) tar -C "$root" --exclude='*.d' -c Makefile bin cli compose dispatcher lib runner templates vault ;;
+	edge) tar -C "$root" --exclude='*.d' -c Makefile bin cli compose dispatcher docs lib runner templates vault ;;
 	agents) tar -C "$root" -c templates/agents ;;
 	*) tar -C "$root/templates/runner" -c . ;;
 	esac
