@@ -51,6 +51,7 @@ void compose_inputs_of(const struct config *c, struct compose_inputs *ret)
 	                                  .inputs = ret->list,
 	                                  .n_inputs = n,
 	                                  .repo = ret->repo,
+	                                  .hosts = c->allowed_hosts,
 	                                  .mounts = c->mounts,
 	                                  .on_drained = c->on_drained};
 }

@@ -38,6 +38,7 @@ struct compose_site {
 	const struct compose_input *inputs;
 	size_t n_inputs;
 	const char *repo;         /* the ops repo, where it is a folder of this machine: path as in inputs; else NULL */
+	const json_t *hosts;      /* the configuration's allowed_hosts, to which DOMAIN is added; NULL or empty: none */
 	const json_t *mounts;     /* the configuration's, with the host's absolute paths; NULL or empty: none */
 	const json_t *on_drained; /* the configuration's, or NULL; its headers_file is among the inputs */
 };

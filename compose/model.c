@@ -96,6 +96,16 @@ static void set_map(json_t *edge, const char *variable, const json_t *map)
 	json_object_set_new(json_object_get(edge, "environment"), variable, json_string(value));
 }
 
+/* The front door passes on the name that it was asked by: the configuration's names, and DOMAIN. */
+static void add_hosts(json_t *edge, const json_t *hosts)
+{
+	cleanup_free char *text = json_compact(hosts);
+
+	if (json_array_size(hosts) > 0)
+		json_object_set_new(json_object_get(edge, "environment"), "DISINTO_ALLOWED_HOSTS",
+		                    json_sprintf("%.*s,${DOMAIN:-}]", (int)strlen(text) - 1, text));
+}
+
 static void add_drained(json_t *edge, const json_t *on_drained)
 {
 	cleanup_json json_t *inside = json_deep_copy(on_drained);
@@ -134,6 +144,8 @@ json_t *compose_model(const struct compose_site *site)
 		add_input(tree, edge, &site->inputs[i]);
 	if (site->repo)
 		add_repo(edge, site->repo);
+	if (site->hosts)
+		add_hosts(edge, site->hosts);
 	/* The engine looks for a mount's source on the host; a relative one would begin inside of the container. */
 	if (json_object_size(site->mounts) > 0)
 		set_map(edge, "DISINTO_MOUNTS", site->mounts);

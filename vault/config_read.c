@@ -224,7 +224,7 @@ static bool is_approver(const char *s)
 
 static bool is_host_name(const char *s)
 {
-	return strchr(s, '.') && vault_matches(s, CHARS_ALNUM, CHARS_ALNUM ".-", 253);
+	return vault_matches(s, CHARS_ALNUM, CHARS_ALNUM ".-", 253);
 }
 
 const struct check_kind config_branch = {"a branch", vault_is_branch, VAULT_BRANCH_RULE};
@@ -235,4 +235,4 @@ const struct check_kind config_url = {"a URL", is_url, "https://â€¦ or http://â€
 const struct check_kind config_approver = {"an account's name", is_approver, "1 to 256 characters without spaces"};
 const struct check_kind config_repo_name = {"a repository", vault_is_repo, VAULT_REPO_RULE};
 const struct check_kind config_host_name = {"a host's name", is_host_name,
-                                            "a name with a dot, without port; names without one and addresses are allowed anyway"};
+                                            "a name without port; those without a dot and addresses are allowed anyway"};

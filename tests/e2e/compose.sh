@@ -76,7 +76,7 @@ threat_50_what_agents_publish_has_an_origin_of_its_own
 asked() { # PATH: what the stand-in was asked for
 	front "$1" | sed -n 's/.*uri=\([^ ]*\) host=\([^ ]*\).*/\1 \2/p'
 }
-like "/disinto/ is the dispatcher" "$(asked '/disinto/actions/a?b=1')" '^/actions/a\?b=1 '
+is "/disinto/ is the dispatcher, by the name that was asked" "$(asked '/disinto/actions/a?b=1')" '/actions/a?b=1 site.example'
 is "/forge/ is the forge" "$(asked /forge/org/ops)" '/org/ops site.example'
 is "/ci/ is Woodpecker, which knows its path" "$(asked /ci/repos)" '/ci/repos site.example'
 page=$(front /disinto)
@@ -96,6 +96,11 @@ is "the log is JSON" "$(jq -c 'select(.logger // "" | startswith("http.log.acces
 refute "and has no token" grep -q 'Bearer yours' "$WORK/caddy-front.log"
 kill "${CHILDREN[-2]}" && wait "${CHILDREN[-2]}" 2>/dev/null
 like "what is down is said" "$(front /)" '^502 Bad Gateway: nothing answers here'
+
+# guard: DISINTO_ALLOWED_HOSTS in templates/compose.yaml
+allowed() { docker-compose config | sed -n 's/^ *DISINTO_ALLOWED_HOSTS: //p' | tr -d "'\""; }
+is "without DOMAIN it has no name" "$(allowed)" '[]'
+is "DOMAIN is its name" "$(DOMAIN=site.example allowed)" '[site.example]'
 
 # What belongs to the user.
 echo '# mine' >>Caddyfile

@@ -67,7 +67,7 @@ cat >"$SITE/docker-compose.override.yml" <<-EOT
 	version: "2.4"
 	services:
 	  edge:
-	    environment: {DISINTO_OPS_REPO: "git://git/ops.git"}
+	    environment: {DISINTO_OPS_REPO: "git://git/ops.git", DISINTO_ALLOWED_HOSTS: "[site.example]"}
 	  git:
 	    image: disinto/agents
 	    restart: unless-stopped
@@ -110,6 +110,8 @@ check "now it is healthy" wait_for healthy
 token=$(edge disinto token add operator --scope operate 2>/dev/null)
 like "the dashboard through Caddy" "$(front /disinto/)" '<title>[^<]*disinto'
 is "healthz through Caddy" "$(front -o /dev/null -w '%{http_code}' /disinto/healthz)" 200
+is "but by no name that a stranger may have pointed here" "$(front -H 'Host: stranger.example' -o /dev/null -w '%{http_code}' /disinto/healthz)" 421
+is "negative control: by one of its own" "$(front -H 'Host: site.example' -o /dev/null -w '%{http_code}' /disinto/healthz)" 200
 is "without a token no API" "$(front -o /dev/null -w '%{http_code}' /disinto/actions)" 401
 is "with one there is" "$(state first)" finished
 

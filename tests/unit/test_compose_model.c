@@ -93,6 +93,20 @@ static void files_of_the_configuration(void **state)
 	assert_null(json_object_get(service(model, "agents"), "x-every"));
 }
 
+/* Behind the front door the dispatcher is asked by the site's own name, too. */
+static void the_sites_names_are_allowed(void **state)
+{
+	cleanup_json json_t *hosts = json_pack("[s, s]", "a.example", "b.example");
+	const struct compose_site plain = {.version = "1"}, named = {.version = "1", .hosts = hosts};
+	cleanup_json json_t *without = compose_model(&plain), *with = compose_model(&named);
+	const json_t *env = json_object_get(service(without, "edge"), "environment");
+
+	(void)state;
+	assert_string_equal(json_string_value(json_object_get(env, "DISINTO_ALLOWED_HOSTS")), "[${DOMAIN:-}]");
+	env = json_object_get(service(with, "edge"), "environment");
+	assert_string_equal(json_string_value(json_object_get(env, "DISINTO_ALLOWED_HOSTS")), "[\"a.example\",\"b.example\",${DOMAIN:-}]");
+}
+
 /* The engine looks for a mount's source on the host. */
 static void mounts_keep_the_hosts_paths(void **state)
 {
@@ -167,13 +181,10 @@ static void changes_of_others_are_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(only_two_services_have_the_socket),
-	    cmocka_unit_test(agents_do_not_meet_edge),
-	    cmocka_unit_test(files_of_the_configuration),
-	    cmocka_unit_test(mounts_keep_the_hosts_paths),
-	    cmocka_unit_test(the_example_names_what_the_model_takes),
-	    cmocka_unit_test(headers_of_the_last_call_come_along),
-	    cmocka_unit_test(changes_of_others_are_seen),
+	    cmocka_unit_test(only_two_services_have_the_socket),   cmocka_unit_test(agents_do_not_meet_edge),
+	    cmocka_unit_test(files_of_the_configuration),          cmocka_unit_test(the_sites_names_are_allowed),
+	    cmocka_unit_test(mounts_keep_the_hosts_paths),         cmocka_unit_test(the_example_names_what_the_model_takes),
+	    cmocka_unit_test(headers_of_the_last_call_come_along), cmocka_unit_test(changes_of_others_are_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
