@@ -34,14 +34,17 @@ static bool is_known(const struct web *w, const char *id)
 	return json_object_get(w->rows, id) != NULL;
 }
 
-char *web_id(const struct web *w, const char *name)
+char *web_id(const struct web *w, const char *name, char **ret_other)
 {
 	char id[VAULT_ID_MAX + 1];
 
-	if (vault_is_id(name) && is_known(w, name))
-		return xstrdup(name);
 	if (!dispatch_is_task(name)) /* every id is one */
 		return NULL;
 	dispatch_task_action(name, id);
+	if (vault_is_id(name) && is_known(w, name)) {
+		if (ret_other && strcmp(id, name) != 0 && is_known(w, id))
+			*ret_other = xstrdup(id);
+		return xstrdup(name);
+	}
 	return xstrdup(vault_is_id(name) && !is_known(w, id) ? name : id);
 }

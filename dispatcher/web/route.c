@@ -273,9 +273,11 @@ static bool take(struct request *q, const char *name, size_t name_len, const cha
 	bool artifact = strncmp(name, "artifact", name_len) == 0, token = strncmp(name, "token", name_len) == 0;
 	char **to = artifact ? &q->artifact : &q->id, *taken = NULL;
 
-	if (!artifact && !token)
-		taken = web_id(q->web, text);
-	else if (artifact ? vault_is_artifact(text) : token_is_name(text))
+	if (!artifact && !token) {
+		free(q->other);
+		q->other = NULL;
+		taken = web_id(q->web, text, &q->other);
+	} else if (artifact ? vault_is_artifact(text) : token_is_name(text))
 		taken = xstrdup(text);
 	if (taken) {
 		free(*to);
@@ -308,8 +310,9 @@ static const struct route *find_route(struct request *q, const char *method, con
 		/* What a row that did not fit in the end has taken. */
 		free(q->id);
 		free(q->artifact);
+		free(q->other);
 		free(q->called);
-		q->id = q->artifact = q->called = NULL;
+		q->id = q->artifact = q->other = q->called = NULL;
 	}
 	return NULL;
 }
@@ -341,6 +344,22 @@ static enum MHD_Result too_narrow(struct request *q, enum scope has)
 	                            json_sprintf("the token's scope is %s; this needs %s", scope_name(has), scope_name(q->route->scope))));
 }
 
+/* Under /workers a task's name comes before all else for those who dispatched it; nothing else may be meant by it. The command line means ids. */
+static bool is_ambiguous(const struct request *q)
+{
+	return q->other && strncmp(q->route->template, "/workers/", 9) == 0 && !is_local(q);
+}
+
+static enum MHD_Result ambiguous(struct request *q)
+{
+	return reply_json(
+	    q, 409,
+	    json_pack("{s:o}", "error",
+	              json_sprintf("'%s' is an action, and the name of the task whose action is %s; ask for that id, or for the "
+	                           "other one on the dispatcher's own machine",
+	                           q->id, q->other)));
+}
+
 /* Who may not know which paths there are hears of none. */
 static enum MHD_Result begin(struct request *q)
 {
@@ -359,6 +378,8 @@ static enum MHD_Result begin(struct request *q)
 		return web_error(q, 404, "not found");
 	if (has < q->route->scope)
 		return too_narrow(q, has);
+	if (is_ambiguous(q))
+		return ambiguous(q);
 	return q->route->fn(q, q->route->op);
 }
 
@@ -401,6 +422,7 @@ void web_request_done(void *web, struct MHD_Connection *c, void **state, enum MH
 	free(q->scope);
 	free(q->piece);
 	free(q->id);
+	free(q->other);
 	free(q->called);
 	free(q->artifact);
 	free(q);

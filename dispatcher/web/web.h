@@ -42,6 +42,7 @@ struct request {
 	bool follow, wants_footer;
 	long lines;     /* the last so many, 0: all */
 	char *id;       /* of the action, or a token's name; NULL: about none */
+	char *other;    /* the id of the task of this name, where an action has that very name as well; else NULL */
 	char *called;   /* the task whose action that is, as its client calls it; NULL: by its id */
 	char *artifact; /* a file of this name, instead of a log; NULL: none */
 	char *scope;    /* of a token that is being made; NULL: none */
@@ -163,8 +164,11 @@ struct MHD_Response *web_page(const char *name);
 
 /* dispatch.c: POST /dispatch */
 enum MHD_Result web_dispatch(struct request *q, const char *op);
-/* The id that a path names: an action's, or that of the task of this name (vault/dispatch.h). NULL: neither. Caller frees. */
-char *web_id(const struct web *w, const char *name);
+/*
+ * The id that a path names: an action's, or that of the task of this name (vault/dispatch.h). NULL: neither. Caller frees. *ret_other: where both are known, the
+ * task's (caller frees), else untouched.
+ */
+char *web_id(const struct web *w, const char *name, char **ret_other);
 
 /* artifacts.c */
 struct MHD_Response *web_artifact_response(struct request *q);

@@ -145,6 +145,23 @@ static void *answer_token(void *arg)
 	return json_incref(m.body);
 }
 
+/* guard: is_ambiguous in dispatcher/web/route.c */
+static void test_name_of_an_action_and_of_a_task_is_told_so(void **state)
+{
+	struct site *s = *state;
+	cleanup_free char *said = NULL;
+
+	tell_tokens(s, "t", "operate");
+	tell_run(s, "done", "running", NULL);
+	tell_run(s, "done-a4c3ed04", "running", NULL); /* the action of the task "done" */
+	wait_for_row(s, "\"done-a4c3ed04\"");
+	assert_int_equal(call(s, "DELETE", "/workers/done", "Bearer t", NULL, 0, &said), 409);
+	assert_non_null(strstr(said, "'done' is an action"));
+	assert_non_null(strstr(said, "done-a4c3ed04; ask for that id"));
+	assert_int_equal(get(s, "/workers/done/logs", "Bearer t"), 409);
+	assert_int_equal(get(s, "/workers/done/logs", "Bearer x"), 401);
+}
+
 static void test_token_is_made_here_and_core_gets_its_hash(void **state)
 {
 	struct site *s = *state;
@@ -235,6 +252,7 @@ int main(void)
 	    T(test_threat_48_wrong_tokens),
 	    T(test_scopes_are_nested),
 	    T(test_body_that_is_too_large_is_told_so_after_the_key),
+	    T(test_name_of_an_action_and_of_a_task_is_told_so),
 	    T(test_token_is_made_here_and_core_gets_its_hash),
 	    T(test_list_of_tokens_has_no_hashes),
 	    T(test_signed_webhook_makes_core_poll),
