@@ -93,12 +93,12 @@ void client_enters(struct MHD_Connection *connection, enum phase phase)
 		enter(k, phase);
 }
 
-bool client_is_crowded(struct MHD_Connection *connection)
+bool client_is_crowded(struct MHD_Connection *connection, enum scope scope)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	const struct client *k = info ? info->socket_context : NULL;
 
-	return k && k->of->n_keyed > CLIENTS_KEYED;
+	return k && k->of->n_keyed > CLIENTS_KEYED - (scope < SCOPE_OPERATE ? CLIENTS_OPERATE : 0);
 }
 
 int clients_expire(struct clients *c)

@@ -372,8 +372,10 @@ static enum MHD_Result begin(struct request *q)
 		return web_error(q, 401, "unauthorized");
 	if (q->received > BODY_MAX)
 		return web_error(q, 413, "the body is over 1 MiB");
-	if (q->crowded || client_is_crowded(q->connection))
+	if (q->crowded || client_is_crowded(q->connection, has)) {
+		client_enters(q->connection, PHASE_ANSWER); /* the refused take no place */
 		return web_error(q, 503, "too much is asked at once; ask again");
+	}
 	if (!q->route)
 		return web_error(q, 404, "not found");
 	if (has < q->route->scope)

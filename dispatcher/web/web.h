@@ -93,16 +93,17 @@ struct clients {
 	struct client_queue in[N_PHASES]; /* each the longest first */
 	unsigned n, n_keyed;
 };
-#define CLIENTS_MAX 512  /* connections, of each address */
-#define CLIENTS_MANY 384 /* from here on each new one takes the place of another */
-#define CLIENTS_KEYED 256
+#define CLIENTS_MAX 512       /* connections, of each address */
+#define CLIENTS_MANY 384      /* from here on each new one takes the place of another */
+#define CLIENTS_KEYED 256     /* with a key, at a time; of these */
+#define CLIENTS_OPERATE 64    /* are kept for those who may operate */
 #define BODIES_MAX (8u << 20) /* bytes of bodies that are kept at a time */
 
 void clients_init(struct clients *c);
 void client_notify(void *clients, struct MHD_Connection *connection, void **socket, enum MHD_ConnectionNotificationCode code);
 void client_enters(struct MHD_Connection *connection, enum phase phase);
-/* So many with a key are being answered that no more are. */
-bool client_is_crowded(struct MHD_Connection *connection);
+/* So many with a key are being answered that no more of this scope are. */
+bool client_is_crowded(struct MHD_Connection *connection, enum scope scope);
 /* Sends those away whose time is over. Milliseconds until the next one's is; -1: nobody's. */
 int clients_expire(struct clients *c);
 

@@ -297,6 +297,53 @@ static void test_threat_46_trickling(void **state)
 	assert_well(s);
 }
 
+/* Opens a stream with this token and leaves it; the status, 0 for none. */
+static int sleep_with(struct site *s, const char *token, int *ret_fd)
+{
+	cleanup_free char *text = xasprintf("GET /events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\n\r\n", token);
+	char status[13] = "";
+
+	*ret_fd = connect_tcp(s);
+	assert_int_equal(fd_write_all(*ret_fd, text, strlen(text), NULL), 0);
+	for (size_t n = 0; n + 1 < sizeof status;) {
+		ssize_t got = receive(*ret_fd, status + n, sizeof status - 1 - n);
+
+		if (got <= 0)
+			return 0;
+		n += (size_t)got;
+	}
+	return atoi(status + strlen("HTTP/1.1 "));
+}
+
+/* guard: CLIENTS_OPERATE in client_is_crowded, dispatcher/web/clients.c */
+static void test_threat_46_sleeping_readers_leave_room_for_operators(void **state)
+{
+	struct site *s = *state;
+	static int fds[300];
+	uint8_t hash[32];
+	char hex[2][65];
+	int status, operator;
+
+	for (int i = 0; i < 2; i++) {
+		token_hash(i ? "do" : "see", i ? 2 : 3, hash);
+		sodium_bin2hex(hex[i], sizeof hex[i], hash, sizeof hash);
+	}
+	tell(s,
+	     msg_new(MSG_TOKENS, "{s:[{s:s, s:s, s:s}, {s:s, s:s, s:s}]}", "tokens", "name", "see", "scope", "read", "sha256", hex[0],
+	             "name", "do", "scope", "operate", "sha256", hex[1]),
+	     -1);
+	tell_run(s, "heard", "queued", NULL);
+	wait_for_row(s, "heard"); /* the message before it was heard, too */
+	status = sleep_with(s, "see", &fds[0]);
+	assert_int_equal(status, 200);
+	for (int i = 1; i < 300; i++)
+		status = sleep_with(s, "see", &fds[i]);
+	assert_int_equal(status, 503);
+	assert_int_equal(sleep_with(s, "do", &operator), 200);
+	close(operator);
+	close_all(fds, 300);
+}
+
 /* Bodies of those who have no key are kept up to a bound, all together; what is asked with a key has room. */
 static void test_threat_46_many_bodies_take_no_memory(void **state)
 {
@@ -496,6 +543,7 @@ int main(void)
 	    T(test_threat_46_two_thousand_slow_bodies),
 	    T(test_threat_46_two_thousand_who_were_answered_and_stay),
 	    T(test_threat_46_trickling),
+	    T(test_threat_46_sleeping_readers_leave_room_for_operators),
 	    T(test_threat_46_many_bodies_take_no_memory),
 	    T(test_threat_46_slow_readers_of_a_log),
 	    T(test_threat_50_other_sites_pages_ask_in_vain),
