@@ -15,6 +15,7 @@
 #define LOOK_MAX 16        /* at one go */
 #define FETCH_MAX 64       /* likewise */
 #define AGAIN_MS 5000      /* after a fetch that failed */
+#define QUICK_MS 250       /* a fetch that takes longer is followed by a pause of eight times as long */
 #define JUDGE_ALL_MS 60000 /* how often all are judged anew while the tip moves */
 #define PULLS_FIRST_MS 3000
 #define PULLS_MOST_MS 300000
@@ -27,6 +28,7 @@ struct pending {
 	bool moved;    /* rows may be out of date */
 	bool single;   /* a fetch of many failed: one at a time, to see which it is */
 	int64_t look_at_ms, judge_all_at_ms;
+	int64_t fetch_at_ms; /* not before: fetches of proposals get a share of the loop's time, however slow their branches are */
 	size_t total;
 	char *said;
 	/* of requests at the forge */
@@ -116,6 +118,8 @@ int64_t pending_at_ms(const struct git_state *g)
 
 	if (!can_look(g))
 		return INT64_MAX;
+	if (at < p->fetch_at_ms)
+		at = p->fetch_at_ms;
 	return wants_pulls(g) && p->pulls_at_ms < at ? p->pulls_at_ms : at;
 }
 
@@ -208,7 +212,10 @@ static int fetch(struct git_state *g, const json_t *ids, size_t n)
 		specs[i] = (struct git_fetch_spec){xasprintf(PROPOSAL_REFS "%s", id), xasprintf(PROPOSED_REFS "%s", id)};
 	}
 	git_alive(g);
+	int64_t begun = now_mono_ms();
 	int rc = git_fetch(g->repo, &place, specs, &why);
+	int64_t end = now_mono_ms(), took = end - begun;
+	p->fetch_at_ms = took > QUICK_MS ? end + 8 * took : end;
 	g->additions++;
 	for (size_t i = 0; i < n; i++) {
 		free((char *)(uintptr_t)specs[i].src);
@@ -266,6 +273,8 @@ static int look_at(struct git_state *g, const json_t *ids)
 	size_t n = json_array_size(missing), most = p->single ? 1 : FETCH_MAX;
 	if (n == 0)
 		return 1;
+	if (now_mono_ms() < p->fetch_at_ms)
+		return 0;
 	return fetch(g, missing, n < most ? n : most);
 }
 
