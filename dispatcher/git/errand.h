@@ -9,6 +9,8 @@
 #include "vault/proposal.h"
 #include "vault/report.h"
 
+#include <git2.h>
+
 #include <sys/queue.h>
 
 enum errand_kind {
@@ -25,6 +27,7 @@ struct errand {
 	int64_t ask; /* of the question that it answers */
 	struct proposal_request request;
 	struct report report;
+	git_oid head;  /* of the branch, when its proposal was to be withdrawn */
 	bool last_try; /* of a report: without a comment, where the forge still knows no request that brought the action */
 	/* what came of it */
 	int rc;

@@ -208,7 +208,8 @@ void pending_look(struct git_state *g);
 void pending_set(struct git_state *g, const char *id, const git_oid *head);
 /* Where what anybody may have pushed is fetched from: bounded in time and size. */
 struct git_place pending_place(const struct git_state *g);
-bool pending_has(const struct git_state *g, const char *id);
+/* Where a proposal's branch was seen last; false: there is none. */
+bool pending_head(const struct git_state *g, const char *id, git_oid *ret);
 /* Takes on what the forge says of their requests. */
 void pending_pulls(struct git_state *g, const struct errand *errand);
 void pending_pull(struct git_state *g, const struct forge_pull *pull);

@@ -341,9 +341,9 @@ void pending_look(struct git_state *g)
 		say(g);
 }
 
-bool pending_has(const struct git_state *g, const char *id)
+bool pending_head(const struct git_state *g, const char *id, git_oid *ret)
 {
-	return json_object_get(g->pending->heads, id) != NULL;
+	return head_of(g->pending, id, ret);
 }
 
 void pending_set(struct git_state *g, const char *id, const git_oid *head)

@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "vault/candidate.h"
 #include "vault/check.h"
 #include "vault/proposal.h"
 
@@ -335,28 +336,53 @@ void propose_withdraw(struct git_state *g, const char *id, int64_t ask)
 	TAILQ_INSERT_TAIL(&g->proposing, p, link);
 }
 
-static void remove_branch(struct git_state *g, const char *id, int64_t ask)
+/* Whether the branch stands where people were shown it. What else it holds nobody decided upon. */
+static int check_head(struct git_state *g, const char *ref, const git_oid *shown, struct err *err)
+{
+	__attribute__((cleanup(git_refs_free))) struct git_refs refs = {NULL, 0};
+	const char *const prefixes[] = {ref, NULL};
+
+	git_alive(g);
+	if (git_poller_refs(g->poller, prefixes, &refs, err) < 0)
+		return err_wrap(err, "the git server");
+	const git_oid *head = git_refs_find(&refs, ref);
+	if (head && !git_oid_equal(head, shown))
+		return err_set(err, ERR_EXISTS, "somebody pushed to its branch meanwhile; look at it again");
+	return head ? 0 : err_set(err, ERR_NOT_FOUND, "its branch is gone; it has landed or was withdrawn");
+}
+
+/* Between the last look at the tip and the deletion it may have landed: then it runs, whatever became of its branch. */
+static void remove_branch(struct git_state *g, const char *id, const git_oid *shown, int64_t ask)
 {
 	cleanup_free char *ref = xasprintf(PROPOSAL_REFS "%s", id);
 	cleanup_err struct err why = ERR_INIT;
 
-	git_alive(g);
-	bool gone = git_push_ref(g->repo, &g->place, NULL, ref, &why) == GIT_PUSH_WON;
+	bool gone = check_head(g, ref, shown, &why) == 0 && git_push_ref(g->repo, &g->place, NULL, ref, &why) == GIT_PUSH_WON;
 	if (gone) {
 		log_info("a proposal was withdrawn", "id", id, NULL);
 		pending_set(g, id, NULL);
 	}
-	say_decided(g, ask, gone ? NULL : err_msg(&why));
+	poll_now(g);
+	const struct judging by = {.git = g->repo, .tip = g->tip};
+	if (g->repo && g->has_tip && candidate_has_landed(&by, id))
+		say_decided(g, ask, "it has landed meanwhile; ask again to cancel its run");
+	else
+		say_decided(g, ask, gone ? NULL : err_msg(&why));
 }
 
 static void withdraw(struct git_state *g, const char *id, int64_t ask)
 {
-	if (!g->repo || !pending_has(g, id))
+	git_oid shown;
+
+	if (!g->repo || !pending_head(g, id, &shown)) {
 		say_decided(g, ask, "there is no such proposal any more");
-	else if (g->args->config->approval.forge_url)
-		errands_send(g->errands, errand_new(ERRAND_CLOSE, id, ask));
-	else
-		remove_branch(g, id, ask);
+	} else if (g->args->config->approval.forge_url) {
+		struct errand *errand = errand_new(ERRAND_CLOSE, id, ask);
+		errand->head = shown;
+		errands_send(g->errands, errand);
+	} else {
+		remove_branch(g, id, &shown, ask);
+	}
 }
 
 void propose_closed(struct git_state *g, const struct errand *errand)
@@ -366,7 +392,7 @@ void propose_closed(struct git_state *g, const struct errand *errand)
 	else if (!g->repo)
 		say_decided(g, errand->ask, "the ops repo is being read anew; try again");
 	else
-		remove_branch(g, errand->id, errand->ask);
+		remove_branch(g, errand->id, &errand->head, errand->ask);
 }
 
 void propose_next(struct git_state *g)
