@@ -32,6 +32,7 @@ int forge_new(const struct forge_options *options, struct forge **ret, struct er
 	f->url = xstrdup(base);
 	f->repo = xstrdup(options->repo);
 	f->token_file = options->token_file ? xstrdup(options->token_file) : NULL;
+	f->base = options->base ? xstrdup(options->base) : NULL;
 	*ret = f;
 	return 0;
 }
@@ -44,6 +45,7 @@ void forge_free(struct forge *f)
 	free(f->url);
 	free(f->repo);
 	free(f->token_file);
+	free(f->base);
 	free(f);
 }
 

@@ -19,6 +19,7 @@ struct forge;
 struct forge_options {
 	const char *url;        /* "https://forge.example", with a path if it lives under one; no final slash needed */
 	const char *repo;       /* "owner/name" */
+	const char *base;       /* branch that open requests are looked for of; NULL: any */
 	const char *token_file; /* read at each use, so that it can be rotated; or NULL */
 	const char *ca_file;    /* or NULL */
 };
@@ -77,9 +78,9 @@ struct forge_pulls {
 };
 void forge_pulls_free(struct forge_pulls *p);
 
-/* All that are open. */
+/* All open ones of the repository's own branches into the base: a fork may have a branch of the same name, and so may another base a request. */
 int forge_open_pulls(struct forge *f, struct forge_pulls *ret, struct err *err);
-/* The open one of that branch. ERR_NOT_FOUND: there is none. */
+/* The open one of that branch, likewise. ERR_NOT_FOUND: there is none. */
 int forge_pull_of_branch(struct forge *f, const char *branch, struct forge_pull *ret, struct err *err);
 
 struct forge_request {

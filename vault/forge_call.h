@@ -9,6 +9,7 @@
 struct forge {
 	struct http_client *http;
 	char *url, *repo, *token_file;
+	char *base; /* NULL: any */
 };
 
 /*

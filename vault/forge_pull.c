@@ -70,11 +70,27 @@ int forge_pull_of_commit(struct forge *f, const char *commit, struct forge_pull 
 	return 0;
 }
 
+/* Of the repository's own branches, and into the branch that counts: anybody may open one from a fork, or into another. */
+static bool is_own(const struct forge *f, const json_t *o)
+{
+	const char *base = forge_text(o, "base", "ref");
+	const json_t *from = json_object_get(json_object_get(o, "head"), "repo_id");
+
+	return is_pull(o) && json_is_integer(from) && json_equal(from, json_object_get(json_object_get(o, "base"), "repo_id")) &&
+	       (!f->base || (base && strcmp(base, f->base) == 0));
+}
+
+struct own_pulls {
+	const struct forge *forge;
+	struct forge_pulls *all;
+};
+
 static bool on_pull(const json_t *element, void *arg)
 {
-	struct forge_pulls *all = arg;
+	const struct own_pulls *own = arg;
+	struct forge_pulls *all = own->all;
 
-	if (!is_pull(element))
+	if (!is_own(own->forge, element))
 		return false;
 	all->v = xrealloc(all->v, (all->n + 1) * sizeof(*all->v));
 	all->v[all->n++] = read_pull(element);
@@ -86,7 +102,8 @@ int forge_open_pulls(struct forge *f, struct forge_pulls *ret, struct err *err)
 	struct forge_pulls all __attribute__((cleanup(forge_pulls_free))) = {0};
 	cleanup_free char *path = xasprintf("/repos/%s/pulls?state=open", f->repo);
 
-	if (forge_each(f, path, on_pull, &all, err) < 0)
+	struct own_pulls own = {f, &all};
+	if (forge_each(f, path, on_pull, &own, err) < 0)
 		return -1;
 	*ret = all;
 	all = (struct forge_pulls){0};
@@ -94,20 +111,18 @@ int forge_open_pulls(struct forge *f, struct forge_pulls *ret, struct err *err)
 }
 
 struct wanted_pull {
+	const struct forge *forge;
 	const char *branch;
 	struct forge_pull *ret;
 	bool found;
 };
 
-/* Of the repository's own branches: a fork may have one of the same name. */
 static bool is_wanted(const json_t *element, void *arg)
 {
 	struct wanted_pull *w = arg;
-	const json_t *head = json_object_get(element, "head"), *base = json_object_get(element, "base");
 	const char *branch = forge_text(element, "head", "ref");
 
-	w->found = is_pull(element) && branch && strcmp(branch, w->branch) == 0 &&
-	           json_equal(json_object_get(head, "repo_id"), json_object_get(base, "repo_id"));
+	w->found = is_own(w->forge, element) && branch && strcmp(branch, w->branch) == 0;
 	if (w->found)
 		*w->ret = read_pull(element);
 	return w->found;
@@ -115,7 +130,7 @@ static bool is_wanted(const json_t *element, void *arg)
 
 int forge_pull_of_branch(struct forge *f, const char *branch, struct forge_pull *ret, struct err *err)
 {
-	struct wanted_pull w = {branch, ret, false};
+	struct wanted_pull w = {f, branch, ret, false};
 	cleanup_free char *path = xasprintf("/repos/%s/pulls?state=open", f->repo);
 
 	if (forge_each(f, path, is_wanted, &w, err) < 0)

@@ -109,6 +109,10 @@ int forge_of_config(const struct config *config, struct forge **ret, struct err 
 	if (!repo)
 		return err_set(err, ERR_INVALID, "%s: ops_repo: '%s' names no owner/name of the forge at %s", config->file,
 		               config->ops_repo, config->approval.forge_url);
-	const struct forge_options options = {config->approval.forge_url, repo, config->approval.forge_token_file, config->ca_file};
+	const struct forge_options options = {.url = config->approval.forge_url,
+	                                      .repo = repo,
+	                                      .base = config->branch,
+	                                      .token_file = config->approval.forge_token_file,
+	                                      .ca_file = config->ca_file};
 	return forge_new(&options, ret, err);
 }

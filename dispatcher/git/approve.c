@@ -63,7 +63,11 @@ static int open_forge(struct git_state *g, struct err *err)
 	repo = forge_repo_of(config->ops_repo);
 	if (!repo)
 		return err_set(err, ERR_FAIL, "ops_repo: '%s' names no owner/name of a forge", config->ops_repo);
-	const struct forge_options options = {config->approval.forge_url, repo, config->approval.forge_token_file, config->ca_file};
+	const struct forge_options options = {.url = config->approval.forge_url,
+	                                      .repo = repo,
+	                                      .base = config->branch,
+	                                      .token_file = config->approval.forge_token_file,
+	                                      .ca_file = config->ca_file};
 	return forge_new(&options, &g->forge, err);
 }
 

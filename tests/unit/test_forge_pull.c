@@ -30,7 +30,7 @@ static int setup(void **state)
 	if (!s->fake)
 		return -1;
 	*state = s;
-	return forge_new(&(struct forge_options){.url = fake_forge_url(s->fake), .repo = "org/ops"}, &s->forge, NULL);
+	return forge_new(&(struct forge_options){.url = fake_forge_url(s->fake), .repo = "org/ops", .base = "main"}, &s->forge, NULL);
 }
 
 static int teardown(void **state)
@@ -90,6 +90,24 @@ static void test_open_request_is_returned_as_it_is(void **state)
 	assert_int_equal(p.number, 7); /* 6 is a fork's branch of the same name */
 	cleanup_json json_t *body = fake_forge_body(s->fake, "POST", PULLS);
 	assert_null(body);
+}
+
+/* guard: is_own() in on_pull(); and both of its conditions */
+static void test_requests_of_others_are_not_ours(void **state)
+{
+	struct site *s = *state;
+	struct forge_pulls all __attribute__((cleanup(forge_pulls_free))) = {0};
+	struct forge_pull p __attribute__((cleanup(forge_pull_free))) = {0};
+	json_t *elsewhere = pull_json(6, "vault/a", 1);
+
+	json_object_set_new(json_object_get(elsewhere, "base"), "ref", json_string("other"));
+	fake_forge_answer(s->fake, "GET", PULLS, 200,
+	                  json_pack("[o, o, o]", pull_json(5, "vault/a", 2), elsewhere, pull_json(7, "vault/a", 1)));
+	assert_int_equal(forge_open_pulls(s->forge, &all, NULL), 0);
+	assert_int_equal(all.n, 1);
+	assert_int_equal(all.v[0].number, 7);
+	assert_int_equal(forge_pull_of_branch(s->forge, "vault/a", &p, NULL), 0);
+	assert_int_equal(p.number, 7);
 }
 
 static void test_labels_are_no_condition(void **state)
@@ -226,6 +244,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_request_is_opened_with_labels, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_open_request_is_returned_as_it_is, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_requests_of_others_are_not_ours, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_labels_are_no_condition, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_refusal_has_the_forges_own_words, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_approval_and_merge_name_the_head, setup, teardown),
