@@ -22,6 +22,7 @@ struct fake_forge {
 	char *token, *url, *violation;
 	fake_forge_fn fn; /* or NULL */
 	void *arg;
+	bool endless; /* lists have no last page */
 };
 
 /* A request as it comes in. */
@@ -184,7 +185,7 @@ static char *answer_text(struct fake_forge *f, struct MHD_Connection *c, const s
 		*ret_status = answer ? (unsigned)json_integer_value(json_object_get(answer, "status")) : 404;
 	if (!made && !answer)
 		return xstrdup("{\"message\":\"not found\"}");
-	if (json_is_array(body) && is_later_page(c))
+	if (json_is_array(body) && is_later_page(c) && !f->endless)
 		return xstrdup("[]");
 	return json_dumps(body, JSON_ENCODE_ANY);
 }
@@ -276,6 +277,13 @@ void fake_forge_stop(struct fake_forge *f)
 const char *fake_forge_url(const struct fake_forge *f)
 {
 	return f->url;
+}
+
+void fake_forge_endless(struct fake_forge *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->endless = true;
+	pthread_mutex_unlock(&f->lock);
 }
 
 void fake_forge_answer(struct fake_forge *f, const char *method, const char *path, unsigned status, json_t *body)

@@ -19,6 +19,9 @@ const char *fake_forge_url(const struct fake_forge *f);
 /* What the path (without /api/v1 and query) answers from now on. Takes the body. */
 void fake_forge_answer(struct fake_forge *f, const char *method, const char *path, unsigned status, json_t *body);
 
+/* From now on each page of a list is as full as the first. */
+void fake_forge_endless(struct fake_forge *f);
+
 /*
  * A forge that remembers: asked about every call before the answers above; NULL: it has none, else the body (owned by the caller) and *ret_status. Called by the
  * server's thread, one call at a time. `token` is what came with the call, "" without one.

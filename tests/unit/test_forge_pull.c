@@ -178,6 +178,20 @@ static void test_comment_and_status_are_made_once(void **state)
 	assert_string_equal(json_string_value(json_object_get(posted, "state")), "pending");
 }
 
+/* guard: ERR_FAIL in forge_set_status() */
+static void test_status_among_too_many(void **state)
+{
+	struct site *s = *state;
+	static const char statuses[] = "/repos/org/ops/statuses/" HEAD;
+
+	fake_forge_answer(s->fake, "GET", statuses, 200, json_pack("[{s:s, s:s}]", "context", "other", "status", "success"));
+	fake_forge_answer(s->fake, "POST", statuses, 201, json_object());
+	fake_forge_endless(s->fake);
+	assert_int_equal(forge_set_status(s->forge, HEAD, "disinto", "success", "it ran", NULL), 0);
+	cleanup_json json_t *posted = fake_forge_body(s->fake, "POST", statuses);
+	assert_string_equal(json_string_value(json_object_get(posted, "state")), "success");
+}
+
 static void test_protection_is_made_where_there_is_none(void **state)
 {
 	struct site *s = *state;
@@ -249,6 +263,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_refusal_has_the_forges_own_words, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_approval_and_merge_name_the_head, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_comment_and_status_are_made_once, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_status_among_too_many, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_protection_is_made_where_there_is_none, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_each_weakened_field_is_found, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_branch_without_requests_takes_none, setup, teardown),
