@@ -75,7 +75,9 @@ static void send_proposal(struct house *h, json_int_t ask, const char *id, const
 /* In this order: how many, then which id, then which repository. */
 void house_propose(struct house *h, json_int_t ask, const json_t *body)
 {
-	const char *id = json_text(body, "id"), *task = json_text(body, "task_id"), *repo = json_text(body, "repo");
+	const char *id = json_text(body, "id"), *task = json_text(body, "task_id");
+	/* The one that the action would be run on, whatever web says of it beside. */
+	const char *repo = json_text(json_object_get(json_object_get(body, "action"), "inputs"), "repo");
 	const struct config *config = h->args->config;
 	bool slot = false;
 
