@@ -19,6 +19,16 @@ static const char *secrets_text(const struct judged *j, struct buf *buf)
 	return buf->len > 0 ? buf->data : "-";
 }
 
+/* NULL of candidate_row() is what cannot be said in JSON. */
+static json_t *row_of(const struct judging *by, const char *id, const git_oid *head)
+{
+	json_t *row = candidate_row(by, id, head);
+
+	return row ? row
+	           : json_pack("{s:s, s:s, s:s, s:[]}", "id", id, "head", git_oid_tostr_s(head), "problem", "it holds what is no text",
+	                       "secrets");
+}
+
 json_t *pending_rows(const struct repo *r)
 {
 	const struct judging by = repo_judging(r);
@@ -29,7 +39,7 @@ json_t *pending_rows(const struct repo *r)
 		const char *id = name + strlen(PROPOSAL_REFS);
 
 		if (strncmp(name, PROPOSAL_REFS, strlen(PROPOSAL_REFS)) == 0 && vault_is_id(id) && !candidate_has_landed(&by, id))
-			json_array_append_new(rows, candidate_row(&by, id, &r->refs.v[i].oid));
+			json_array_append_new(rows, row_of(&by, id, &r->refs.v[i].oid));
 	}
 	return rows;
 }

@@ -180,6 +180,14 @@ action small-2 hello && commit small && git -C "$OPS" push -q origin HEAD:refs/h
 is "pending: beside a branch that unpacks to much" "$(disinto pending --json 2>"$WORK/errors" | jq -r '.[] | select(.id == "small-2") | .id')" small-2
 like "pending: that one is named" "$(cat "$WORK/errors")" 'vault/big-1 can.t be fetched: .*overly large object'
 
+# A name that is no text does not take the whole proposal out of sight.
+blob=$(echo '{}' | on_server hash-object -w --stdin)
+on_server read-tree --index-output="$WORK/raw.index" main
+GIT_INDEX_FILE=$WORK/raw.index on_server update-index --add --cacheinfo 100644 "$blob" $'vault/actions/x\377.json'
+tree=$(GIT_INDEX_FILE=$WORK/raw.index on_server write-tree)
+on_server update-ref refs/heads/vault/raw-3 "$(on_server -c user.name=x -c user.email=x@x commit-tree -p main -m raw "$tree")"
+like "pending: what is no text" "$(disinto pending --json 2>/dev/null | jq -r '.[] | select(.id == "raw-3") | .problem')" 'it holds what is no text'
+
 cd "$OPS" || exit 1
 is "validate: files of a checkout" "$(disinto validate vault/actions/deploy-1.json vault/formulas/hello.yaml | grep -v '^  ')" \
 	$'ok   vault/actions/deploy-1.json\nok   vault/formulas/hello.yaml'
