@@ -12,6 +12,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int save(const struct role_args *args, const char *hash, struct err *err)
@@ -31,14 +32,22 @@ static int save(const struct role_args *args, const char *hash, struct err *err)
 	return 0;
 }
 
-int first_token(const struct role_args *args, int terminal, struct err *err)
+/* A container that was given a terminal has it as its console, and the engine keeps in a log what is written there; so do others with a machine's. */
+static bool is_watched(int terminal, const char *console)
+{
+	struct stat its, log;
+
+	return isatty(terminal) && fstat(terminal, &its) == 0 && !(stat(console, &log) == 0 && its.st_rdev == log.st_rdev);
+}
+
+int first_token(const struct role_args *args, int terminal, const char *console, struct err *err)
 {
 	char text[TOKEN_TEXT_MAX], hex[65];
 	uint8_t hash[32];
 
 	if (args->listen_fd < 0 || faccessat(args->spool_fd, TOKENS_FILE, F_OK, 0) == 0)
 		return 0;
-	if (!isatty(terminal)) {
+	if (!is_watched(terminal, console)) {
 		log_info("no API token yet: make one with `disinto token add NAME --scope read`", NULL);
 		return 0;
 	}

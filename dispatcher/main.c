@@ -92,7 +92,7 @@ int main(int argc, char **argv)
 		prctl(PR_SET_PDEATHSIG, SIGTERM); /* `disinto run` without a daemon: ends with it */
 	if (open_all(&args, &id, &err) < 0)
 		return fail(&err);
-	if (first_token(&args, STDERR_FILENO, &err) < 0)
+	if (first_token(&args, STDERR_FILENO, "/dev/console", &err) < 0)
 		return fail(&err);
 	log_info("dispatcher started", "version", DISINTO_VERSION, "id", id, "ops_repo", config.ops_repo, "spool", config.spool, NULL);
 	if (separation_note(&config))

@@ -29,8 +29,8 @@ int open_again(struct config *config, struct role_args *args, struct err *err);
 
 /*
  * Where the API is served over TCP and the spool has no list of tokens yet: makes one with the scope operate and writes it to `terminal`, once; if that is no terminal,
- * where it would stay in somebody's log, makes none. -1: the spool can't be written.
+ * or the one at the path `console`, where it would stay in somebody's log, makes none. -1: the spool can't be written.
  */
-int first_token(const struct role_args *args, int terminal, struct err *err);
+int first_token(const struct role_args *args, int terminal, const char *console, struct err *err);
 
 #endif
