@@ -164,8 +164,7 @@ void core_incarnated(struct core *c, const struct event *ev)
 		return;
 	}
 	c->incarnated = c->git_up;
-	TAILQ_FOREACH(r, &c->open, link)
-	{
+	TAILQ_FOREACH (r, &c->open, link) {
 		bool asks = r->state == RUN_BIDDING || r->state == RUN_CONFIRMING || r->state == RUN_RECORDING || r->reclaiming;
 		if (asks && !core_holds_claim(c, r))
 			core_claim(c, r);

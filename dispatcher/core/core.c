@@ -292,8 +292,7 @@ static void core_role_up(struct core *c, const struct event *ev)
 	c->git_up |= ev->role_git;
 	c->keyring_up |= ev->role_keyring;
 	c->engine_up |= ev->role_engine;
-	TAILQ_FOREACH(r, &c->open, link)
-	{
+	TAILQ_FOREACH (r, &c->open, link) {
 		if (ev->role_engine && r->state == RUN_GOING)
 			core_follow(c, r);
 		if (ev->role_git && r->state == RUN_RECORDING && core_holds_claim(c, r))
@@ -309,9 +308,9 @@ static void core_role_down(struct core *c, const struct event *ev)
 		c->git_up = c->incarnated = false;
 	if (ev->role_keyring) {
 		c->keyring_up = false;
-		TAILQ_FOREACH(r, &c->open, link)
-		if (r->state == RUN_DELIVERING && !r->decrypted)
-			core_fault(c, r, false, "the keyring role ended while it decrypted");
+		TAILQ_FOREACH (r, &c->open, link)
+			if (r->state == RUN_DELIVERING && !r->decrypted)
+				core_fault(c, r, false, "the keyring role ended while it decrypted");
 	}
 	if (ev->role_engine) {
 		c->engine_up = c->engine_ok = false;
@@ -483,8 +482,7 @@ int64_t core_next_ms(const struct core *c)
 	const struct run *r;
 	int64_t next = c->disk_retry_ms ? c->disk_retry_ms : -1;
 
-	TAILQ_FOREACH(r, &c->open, link)
-	{
+	TAILQ_FOREACH (r, &c->open, link) {
 		if (r->retry_ms && (next < 0 || r->retry_ms < next))
 			next = r->retry_ms;
 		if (r->deadline_ms && (next < 0 || r->deadline_ms < next))
@@ -508,8 +506,8 @@ static int count(const struct core *c, enum run_state from, enum run_state to)
 	const struct run *r;
 	int n = 0;
 
-	TAILQ_FOREACH(r, &c->open, link)
-	n += r->state >= from && r->state <= to;
+	TAILQ_FOREACH (r, &c->open, link)
+		n += r->state >= from && r->state <= to;
 	return n;
 }
 

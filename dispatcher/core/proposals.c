@@ -26,9 +26,9 @@ static struct proposal_place *find(const struct proposals *p, const char *id)
 {
 	struct proposal_place *place;
 
-	TAILQ_FOREACH(place, &p->places, link)
-	if (strcmp(place->id, id) == 0)
-		return place;
+	TAILQ_FOREACH (place, &p->places, link)
+		if (strcmp(place->id, id) == 0)
+			return place;
 	return NULL;
 }
 
@@ -37,8 +37,8 @@ int proposals_count(const struct proposals *p)
 	const struct proposal_place *place;
 	int n = p->pending;
 
-	TAILQ_FOREACH(place, &p->places, link)
-	n += !place->landed;
+	TAILQ_FOREACH (place, &p->places, link)
+		n += !place->landed;
 	return n;
 }
 
@@ -47,8 +47,8 @@ int proposals_slots(const struct proposals *p)
 	const struct proposal_place *place;
 	int n = 0;
 
-	TAILQ_FOREACH(place, &p->places, link)
-	n += place->slot;
+	TAILQ_FOREACH (place, &p->places, link)
+		n += place->slot;
 	return n;
 }
 
@@ -73,9 +73,9 @@ bool proposals_answered(struct proposals *p, int64_t ask, bool landed, int64_t n
 {
 	struct proposal_place *place;
 
-	TAILQ_FOREACH(place, &p->places, link)
-	if (place->ask == ask && !place->landed)
-		break;
+	TAILQ_FOREACH (place, &p->places, link)
+		if (place->ask == ask && !place->landed)
+			break;
 	if (!place)
 		return false;
 	place->landed = landed && place->slot;
@@ -99,9 +99,9 @@ int proposals_expire(struct proposals *p, bool all, int64_t now_ms, int64_t *ret
 {
 	struct proposal_place *place;
 
-	TAILQ_FOREACH(place, &p->places, link)
-	if (place->deadline_ms <= now_ms || (all && !place->landed))
-		break;
+	TAILQ_FOREACH (place, &p->places, link)
+		if (place->deadline_ms <= now_ms || (all && !place->landed))
+			break;
 	if (!place)
 		return 0;
 	*ret = place->landed ? -1 : place->ask;
@@ -114,8 +114,8 @@ int64_t proposals_next_ms(const struct proposals *p)
 	const struct proposal_place *place;
 	int64_t next = -1;
 
-	TAILQ_FOREACH(place, &p->places, link)
-	if (next < 0 || place->deadline_ms < next)
-		next = place->deadline_ms;
+	TAILQ_FOREACH (place, &p->places, link)
+		if (next < 0 || place->deadline_ms < next)
+			next = place->deadline_ms;
 	return next;
 }

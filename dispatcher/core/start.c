@@ -206,8 +206,7 @@ void core_schedule(struct core *c)
 
 	if (core_hold(c))
 		return;
-	TAILQ_FOREACH(r, &c->open, link)
-	{
+	TAILQ_FOREACH (r, &c->open, link) {
 		if (c->active >= c->options.capacity)
 			return;
 		if (r->state != RUN_QUEUED || r->reclaiming || core_claim_due_ms(c, r) > c->mono_ms)

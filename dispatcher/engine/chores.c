@@ -34,8 +34,7 @@ static struct removal *take_due(struct engine *e, int64_t *ret_next_ms)
 	struct removal *r;
 	int64_t now = now_mono_ms();
 	*ret_next_ms = -1;
-	STAILQ_FOREACH(r, &e->removals, link)
-	{
+	STAILQ_FOREACH (r, &e->removals, link) {
 		if (r->due_ms <= now) {
 			STAILQ_REMOVE(&e->removals, r, removal, link);
 			return r;

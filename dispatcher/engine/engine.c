@@ -133,9 +133,9 @@ void engine_forget_shared(struct engine *e)
 static struct job *find_job(struct engine *e, const char *id, int attempt)
 {
 	struct job *j;
-	LIST_FOREACH(j, &e->jobs, link)
-	if (j->attempt == attempt && strcmp(j->id, id) == 0)
-		return j;
+	LIST_FOREACH (j, &e->jobs, link)
+		if (j->attempt == attempt && strcmp(j->id, id) == 0)
+			return j;
 	return NULL;
 }
 
@@ -275,8 +275,8 @@ static void close_engine(struct engine *e)
 	pthread_mutex_lock(&e->lock);
 	e->stopping = true;
 	eventfd_write(e->stop_fd, 1);
-	LIST_FOREACH(j, &e->jobs, link)
-	job_wake(j);
+	LIST_FOREACH (j, &e->jobs, link)
+		job_wake(j);
 	pthread_cond_broadcast(&e->changed);
 	while (e->threads > 0 && pthread_cond_timedwait(&e->changed, &e->lock, &deadline) != ETIMEDOUT)
 		;

@@ -90,8 +90,7 @@ static bool runs(const json_t *own, const char *name)
 static void tell_jobs(struct engine *e, const json_t *own, int64_t began_ms)
 {
 	struct job *j;
-	LIST_FOREACH(j, &e->jobs, link)
-	{
+	LIST_FOREACH (j, &e->jobs, link) {
 		if (!j->running_since_ms || j->running_since_ms >= began_ms || runs(own, j->name))
 			continue;
 		j->died = j->ended = true;
@@ -135,11 +134,11 @@ static void on_event(struct watch *w)
 	if (!name)
 		return;
 	pthread_mutex_lock(&e->lock);
-	LIST_FOREACH(j, &e->jobs, link)
-	if (j->running_since_ms && strcmp(j->name, name) == 0) {
-		j->died = true;
-		job_wake(j);
-	}
+	LIST_FOREACH (j, &e->jobs, link)
+		if (j->running_since_ms && strcmp(j->name, name) == 0) {
+			j->died = true;
+			job_wake(j);
+		}
 	pthread_mutex_unlock(&e->lock);
 }
 

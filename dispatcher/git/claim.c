@@ -47,9 +47,9 @@ bool ledger_has(const struct git_state *g, enum ledger_kind kind, const char *id
 {
 	const struct ledger_entry *e;
 
-	TAILQ_FOREACH(e, &g->ledger.entries, link)
-	if (e->kind == kind && strcmp(e->id, id) == 0)
-		return true;
+	TAILQ_FOREACH (e, &g->ledger.entries, link)
+		if (e->kind == kind && strcmp(e->id, id) == 0)
+			return true;
 	return false;
 }
 
@@ -482,9 +482,9 @@ static int push_once(struct git_state *g, struct err *err)
 		commit = g->ledger.doubt.commit;
 		return push(g, &commit, err);
 	}
-	TAILQ_FOREACH(e, &g->ledger.entries, link)
-	if (must_confirm(g, e) && ledger_read_again(g, err) < 0)
-		return -1;
+	TAILQ_FOREACH (e, &g->ledger.entries, link)
+		if (must_confirm(g, e) && ledger_read_again(g, err) < 0)
+			return -1;
 	if (fill(g, &d, err) < 0)
 		return -1;
 	if (d.n == 0)
@@ -537,8 +537,7 @@ int64_t ledger_push_at_ms(const struct git_state *g)
 	const struct ledger_entry *e, *first = TAILQ_FIRST(&l->entries);
 	size_t claims = 0, orders = 0;
 
-	TAILQ_FOREACH(e, &l->entries, link)
-	{
+	TAILQ_FOREACH (e, &l->entries, link) {
 		claims += e->kind == LEDGER_CLAIM;
 		orders += e->kind != LEDGER_CLAIM && e->kind != LEDGER_FINISH;
 	}

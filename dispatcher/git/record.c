@@ -87,9 +87,9 @@ int record_add(struct git_state *g, const char *id, const char *text, int64_t as
 bool record_has(const struct git_state *g, const char *id)
 {
 	const struct result_file *r;
-	TAILQ_FOREACH(r, &g->outbox, link)
-	if (strcmp(r->id, id) == 0)
-		return true;
+	TAILQ_FOREACH (r, &g->outbox, link)
+		if (strcmp(r->id, id) == 0)
+			return true;
 	return ledger_has(g, LEDGER_FINISH, id);
 }
 
@@ -99,9 +99,9 @@ static const char *trouble_of(const struct git_state *g)
 	const struct result_file *r;
 	if (g->push_trouble || g->ledger.push_trouble)
 		return g->push_trouble ? g->push_trouble : g->ledger.push_trouble;
-	TAILQ_FOREACH(r, &g->outbox, link)
-	if (r->blocked)
-		return r->blocked;
+	TAILQ_FOREACH (r, &g->outbox, link)
+		if (r->blocked)
+			return r->blocked;
 	return NULL;
 }
 
@@ -113,8 +113,8 @@ void record_say_state(struct git_state *g)
 
 	if (trouble ? g->trouble_said && strcmp(trouble, g->trouble_said) == 0 : !g->trouble_said)
 		return;
-	TAILQ_FOREACH(e, &g->ledger.entries, link)
-	waiting += e->kind == LEDGER_FINISH;
+	TAILQ_FOREACH (e, &g->ledger.entries, link)
+		waiting += e->kind == LEDGER_FINISH;
 	cleanup_free char *reason = clean_text(trouble);
 	if (reason)
 		log_warn("results or claims can't be recorded", "reason", reason, NULL);
@@ -283,8 +283,7 @@ static int build(struct git_state *g, git_oid *ret, size_t *ret_n, struct err *e
 	const char *first = NULL;
 	size_t n = 0;
 
-	TAILQ_FOREACH(r, &g->outbox, link)
-	{
+	TAILQ_FOREACH (r, &g->outbox, link) {
 		r->sent = !r->blocked && n < BATCH_MAX;
 		if (!r->sent)
 			continue;
@@ -311,9 +310,9 @@ static int won(struct git_state *g, const git_oid *commit, struct err *err)
 	g->doubt.on = false;
 	if (clone_set_tip(g, TIP_REF, commit, err) < 0)
 		return -1;
-	TAILQ_FOREACH(r, &g->outbox, link) /* all at once: they are remembered with the first */
-	if (r->sent)
-		report_add(g, r->id);
+	TAILQ_FOREACH (r, &g->outbox, link) /* all at once: they are remembered with the first */
+		if (r->sent)
+			report_add(g, r->id);
 	for (r = TAILQ_FIRST(&g->outbox); r; r = next) {
 		next = TAILQ_NEXT(r, link);
 		if (r->sent)
@@ -333,8 +332,7 @@ static void doubt(struct git_state *g, const git_oid *commit)
 	struct result_file *r;
 
 	g->doubt = (struct doubt){.on = true, .commit = *commit, .base = g->tip};
-	TAILQ_FOREACH(r, &g->outbox, link)
-	{
+	TAILQ_FOREACH (r, &g->outbox, link) {
 		if (!r->sent)
 			continue;
 		r->in_doubt = true;
@@ -381,9 +379,9 @@ static int push_once(struct git_state *g, struct err *err)
 static bool may_push(const struct git_state *g)
 {
 	const struct result_file *r;
-	TAILQ_FOREACH(r, &g->outbox, link)
-	if (!r->blocked)
-		return true;
+	TAILQ_FOREACH (r, &g->outbox, link)
+		if (!r->blocked)
+			return true;
 	return false;
 }
 

@@ -50,9 +50,9 @@ static void wake_readers(struct web *w)
 {
 	struct request *q;
 
-	LIST_FOREACH(q, &w->requests, link)
-	if (q->events)
-		wake(q);
+	LIST_FOREACH (q, &w->requests, link)
+		if (q->events)
+			wake(q);
 }
 
 void web_event(struct web *w, const char *type, const json_t *data)
@@ -160,17 +160,17 @@ int web_beat(struct web *w)
 	int64_t now = now_mono_ms(), left = w->events.beat_at_ms - now;
 	bool any = false;
 
-	LIST_FOREACH(q, &w->requests, link)
-	any |= q->events;
+	LIST_FOREACH (q, &w->requests, link)
+		any |= q->events;
 	if (!any)
 		return -1;
 	if (left > 0)
 		return (int)left;
 	w->events.beat_at_ms = now + BEAT_MS;
-	LIST_FOREACH(q, &w->requests, link)
-	if (q->events) {
-		q->beat = true;
-		wake(q);
-	}
+	LIST_FOREACH (q, &w->requests, link)
+		if (q->events) {
+			q->beat = true;
+			wake(q);
+		}
 	return BEAT_MS;
 }

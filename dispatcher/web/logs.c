@@ -114,8 +114,7 @@ int web_wake_followers(struct web *w)
 	struct stat st;
 	int asleep = 0;
 
-	LIST_FOREACH(q, &w->requests, link)
-	{
+	LIST_FOREACH (q, &w->requests, link) {
 		if (!q->asleep || q->log_fd < 0)
 			continue;
 		if ((fstat(q->log_fd, &st) == 0 && st.st_size > q->at) || web_log_is_whole(w, q->id)) {

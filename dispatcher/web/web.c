@@ -24,9 +24,9 @@ static struct request *find(struct web *w, json_int_t ask)
 {
 	struct request *q;
 
-	LIST_FOREACH(q, &w->requests, link)
-	if (q->ask == ask && q->code == 0 && q->log_fd < 0)
-		return q;
+	LIST_FOREACH (q, &w->requests, link)
+		if (q->ask == ask && q->code == 0 && q->log_fd < 0)
+			return q;
 	return NULL;
 }
 
@@ -43,11 +43,11 @@ static void ask_for_logs(struct web *w, const char *id)
 {
 	struct request *q;
 
-	LIST_FOREACH(q, &w->requests, link)
-	if (q->wants_logs && strcmp(q->id, id) == 0 && web_has_log(w, id)) {
-		q->wants_logs = false;
-		web_ask(q, "logs");
-	}
+	LIST_FOREACH (q, &w->requests, link)
+		if (q->wants_logs && strcmp(q->id, id) == 0 && web_has_log(w, id)) {
+			q->wants_logs = false;
+			web_ask(q, "logs");
+		}
 }
 
 static void hear_run(struct web *w, struct msg *m)
@@ -258,9 +258,9 @@ static bool owes_answers(const struct web *w)
 {
 	const struct request *q;
 
-	LIST_FOREACH(q, &w->requests, link)
-	if (q->code)
-		return true;
+	LIST_FOREACH (q, &w->requests, link)
+		if (q->code)
+			return true;
 	return false;
 }
 

@@ -135,8 +135,7 @@ static int some_container(struct world *w, struct dispatcher *d)
 
 	if (w->n_actions <= 64)
 		return pick(w, w->n_actions);
-	TAILQ_FOREACH(r, core_open_runs(d->core), link)
-	{
+	TAILQ_FOREACH (r, core_open_runs(d->core), link) {
 		if (r->state >= RUN_STARTING && r->state <= RUN_GOING)
 			found[n++] = r;
 		if (n == 16 || ++looked == 256)
