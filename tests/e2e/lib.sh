@@ -319,6 +319,10 @@ finished() { # ID
 	wait_for has_result "$1" || echo "# $1 has no result"
 }
 
+recorded() { # ID: its result is on the server, and the ledger says so too, which may come half a second later
+	wait_for grep -q "msg=\"result is on the server\" id=$1\$" "$LOG" || echo "# the result of $1 is not recorded"
+}
+
 # --- the dispatcher
 
 dispatcher_start() { # [ARGUMENT…]

@@ -113,5 +113,6 @@ is "misnamed files stay listed" "$(api /status | jq -c '.misnamed | sort')" '["v
 action later hello '{"inputs": {"name": "later"}}'
 land
 finished later
+recorded later
 is "what landed afterwards ran" "$(field later .outcome)" succeeded
 like "verify has no doubts about refusals" "$(disinto verify --config "$CONFIG" 2>/dev/null)" ' results, 0 findings$'

@@ -103,6 +103,7 @@ land
 action after quick
 land
 finished after
+recorded after
 is "what landed after that ran" "$(field after .outcome)" succeeded
 dispatcher_kill
 rm -rf "$SPOOL" # even without the spool's memory
@@ -110,6 +111,7 @@ action later quick
 land
 dispatcher_start
 finished later
+recorded later
 is "a deleted result does not run again" "$(marks quick-1) $(marks quick-2)" '1 1'
 refute "nor does it get another result" has_result quick-1
 
