@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 		fputs(usage, asked ? stdout : stderr);
 		return asked ? 0 : 2;
 	}
-	json_set_alloc_funcs(malloc, wipe_and_free);
+	json_set_alloc_funcs(xmalloc, wipe_and_free);
 	if (prepare(&r, &err) < 0)
 		not_run(&err, &end);
 	else
