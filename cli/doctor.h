@@ -7,6 +7,7 @@
 
 #include "cli/api.h"
 #include "cli/repo.h"
+#include "lib/docker.h"
 #include "vault/age.h"
 #include "vault/config.h"
 #include <jansson.h>
@@ -17,9 +18,10 @@ enum doctor_state { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_FINDING };
 struct doctor {
 	struct config config; /* CONFIG_INIT where only a dispatcher elsewhere is looked at */
 	struct repo repo;
-	bool has_repo;              /* the ops repo was read */
-	struct age_identities *ids; /* NULL: none could be read */
-	json_t *rows;               /* [{check, state, what, do}] */
+	bool has_repo;                          /* the ops repo was read */
+	struct age_identities *ids;             /* NULL: none could be read */
+	char engine_prefix[DOCKER_PREFIX_SIZE]; /* of paths of the engine's API; "": it has not answered */
+	json_t *rows;                           /* [{check, state, what, do}] */
 	size_t n_findings;
 };
 

@@ -1,10 +1,11 @@
 /*
- * What doctor looks at on the Docker Engine (API 1.41).
+ * What doctor looks at on the Docker Engine.
  */
 #include "cli/cli.h"
 #include "cli/doctor.h"
 #include "cli/secrets.h"
 #include "lib/cleanup.h"
+#include "lib/docker.h"
 #include "lib/file.h"
 #include "lib/http.h"
 #include "vault/redact.h"
@@ -16,10 +17,11 @@
 #define CLOCK_BOUND_S 30
 #define SHOWN_MAX 5 /* secrets that are named for one container */
 
-/* GET. 0: it was answered by 200, with the text and, where asked for, the JSON. */
+/* GET of a path without the API's version. 0: it was answered by 200, with the text and, where asked for, the JSON. */
 static int get(const struct doctor *d, const char *path, struct buf *text, json_t **ret, struct err *err)
 {
-	const struct http_request request = {.method = "GET", .path = path, .timeout_ms = CALL_MS, .wake_fd = -1};
+	cleanup_free char *whole = xasprintf("%s%s", d->engine_prefix, path);
+	const struct http_request request = {.method = "GET", .path = whole, .timeout_ms = CALL_MS, .wake_fd = -1};
 	cleanup_http_response struct http_response response = HTTP_RESPONSE_INIT;
 	cleanup_http_client struct http_client *http =
 	    http_client_new(&(struct http_options){.unix_socket = d->config.docker_host, .base_url = "http://docker"});
@@ -53,7 +55,7 @@ static void look_at_limits(struct doctor *d, const json_t *info)
 static void look_at_image(struct doctor *d)
 {
 	cleanup_free char *name = http_escape(d->config.runner_image);
-	cleanup_free char *path = xasprintf("/v1.41/images/%s/json", name);
+	cleanup_free char *path = xasprintf("/images/%s/json", name);
 	cleanup_err struct err why = ERR_INIT;
 
 	if (get(d, path, NULL, NULL, &why) == 0)
@@ -70,7 +72,9 @@ void doctor_engine(struct doctor *d)
 	cleanup_json json_t *info = NULL;
 	cleanup_err struct err why = ERR_INIT;
 
-	if (get(d, "/version", NULL, &version, &why) < 0 || get(d, "/v1.41/info", NULL, &info, &why) < 0) {
+	if (get(d, "/version", NULL, &version, &why) == 0)
+		docker_prefix(version, d->engine_prefix);
+	if (!version || get(d, "/info", NULL, &info, &why) < 0) {
 		doctor_finding(d, "engine", mend, "%s", err_msg(&why));
 		return;
 	}
@@ -87,7 +91,7 @@ static bool engine_clock(const struct doctor *d, int64_t *ret_ahead)
 	cleanup_json json_t *info = NULL;
 	struct tm tm = {0};
 
-	if (get(d, "/v1.41/info", NULL, &info, NULL) < 0 || !text_of(info, "SystemTime"))
+	if (get(d, "/info", NULL, &info, NULL) < 0 || !text_of(info, "SystemTime"))
 		return false;
 	const char *end = strptime(text_of(info, "SystemTime"), "%Y-%m-%dT%H:%M:%S", &tm);
 	long offset = 0;
@@ -202,7 +206,7 @@ static void look_at_environment(struct doctor *d, const char *container, const j
 static void look_at_container(struct doctor *d, const struct redactor *secrets, const json_t *listed)
 {
 	const char *id = text_of(listed, "Id"), *name = json_string_value(json_array_get(json_object_get(listed, "Names"), 0));
-	cleanup_free char *path = xasprintf("/v1.41/containers/%s/json", id ? id : "");
+	cleanup_free char *path = xasprintf("/containers/%s/json", id ? id : "");
 	cleanup_buf struct buf text = BUF_INIT;
 	cleanup_json json_t *all = NULL;
 
@@ -220,7 +224,7 @@ void doctor_inspect(struct doctor *d)
 	const json_t *one;
 	size_t i, n = 0, before = d->n_findings;
 
-	if (get(d, "/v1.41/containers/json?all=1", NULL, &list, NULL) < 0)
+	if (get(d, "/containers/json?all=1", NULL, &list, NULL) < 0)
 		return; /* the engine's finding */
 	if (!d->ids || !d->has_repo) {
 		doctor_note(d, "inspect", "without identity and ops repo there are no values to look for in docker inspect");

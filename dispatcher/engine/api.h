@@ -4,6 +4,7 @@
 #ifndef DISPATCHER_ENGINE_API_H
 #define DISPATCHER_ENGINE_API_H
 
+#include "lib/docker.h"
 #include "lib/err.h"
 #include "lib/http.h"
 #include <jansson.h>
@@ -14,8 +15,8 @@
 
 struct api {
 	struct http_client *http;
-	char prefix[16]; /* of every path: "/v1.41" */
-	int call_ms;     /* deadline of one call; API_CALL_MS after api_open */
+	char prefix[DOCKER_PREFIX_SIZE]; /* of every path */
+	int call_ms;                     /* deadline of one call; API_CALL_MS after api_open */
 };
 
 /* A deadline, which tests shorten (DISINTO_TEST_ENGINE_MS, where the program is built for them). */

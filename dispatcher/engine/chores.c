@@ -18,27 +18,38 @@ static void removal_free(struct removal *r)
 	free(r);
 }
 
+/* Core asks again at each list that shows the container. Under the lock. */
+static bool is_asked_for(const struct engine *e, const char *name)
+{
+	const struct removal *r;
+	STAILQ_FOREACH (r, &e->removals, link)
+		if (strcmp(r->name, name) == 0)
+			return true;
+	return false;
+}
+
 void chores_remove(struct engine *e, const char *id, int attempt, const char *name)
 {
-	struct removal *r = xcalloc(1, sizeof(*r));
-	*r = (struct removal){.id = xstrdup(id), .name = xstrdup(name), .attempt = attempt};
+	struct removal *r;
 	pthread_mutex_lock(&e->lock);
-	STAILQ_INSERT_TAIL(&e->removals, r, link);
-	pthread_cond_broadcast(&e->changed);
+	if (!is_asked_for(e, name)) {
+		r = xcalloc(1, sizeof(*r));
+		*r = (struct removal){.id = xstrdup(id), .name = xstrdup(name), .attempt = attempt};
+		STAILQ_INSERT_TAIL(&e->removals, r, link);
+		pthread_cond_broadcast(&e->changed);
+	}
 	pthread_mutex_unlock(&e->lock);
 }
 
-/* The first that is due, or when the next one will be (-1: never). Under the lock. */
+/* The first that is due, or when the next one will be (-1: never). It stays in the queue, so that nobody asks for it twice. Under the lock. */
 static struct removal *take_due(struct engine *e, int64_t *ret_next_ms)
 {
 	struct removal *r;
 	int64_t now = now_mono_ms();
 	*ret_next_ms = -1;
 	STAILQ_FOREACH (r, &e->removals, link) {
-		if (r->due_ms <= now) {
-			STAILQ_REMOVE(&e->removals, r, removal, link);
+		if (r->due_ms <= now)
 			return r;
-		}
 		if (*ret_next_ms < 0 || r->due_ms < *ret_next_ms)
 			*ret_next_ms = r->due_ms;
 	}
@@ -65,8 +76,8 @@ static struct removal *wait_due(struct engine *e)
 	return r;
 }
 
-/* Back into the queue, with growing distance and one line for all of its failures. */
-static void try_later(struct engine *e, struct removal *r, const struct err *why)
+/* With growing distance, and one line for all of its failures. */
+static void try_later(struct removal *r, const struct err *why)
 {
 	int64_t delay = RETRY_FIRST_MS;
 	for (int i = 0; i < r->failures && delay < RETRY_MAX_MS; i++)
@@ -74,9 +85,15 @@ static void try_later(struct engine *e, struct removal *r, const struct err *why
 	if (r->failures++ == 0)
 		log_warn("a container can't be removed; trying again", "container", r->name, "reason", err_msg(why), NULL);
 	r->due_ms = now_mono_ms() + delay;
+}
+
+static void removed(struct engine *e, struct removal *r)
+{
+	engine_send(e, msg_new(MSG_REMOVED, "{s:s, s:i}", "id", r->id, "attempt", r->attempt));
 	pthread_mutex_lock(&e->lock);
-	STAILQ_INSERT_TAIL(&e->removals, r, link);
+	STAILQ_REMOVE(&e->removals, r, removal, link);
 	pthread_mutex_unlock(&e->lock);
+	removal_free(r);
 }
 
 void *remover_thread(void *arg)
@@ -86,14 +103,13 @@ void *remover_thread(void *arg)
 	struct removal *r;
 	while ((r = wait_due(e))) {
 		cleanup_err struct err why = ERR_INIT;
-		if (!a.http && engine_wait_up(e, -1, NULL) == 0)
+		bool up = engine_wait_up(e, -1, NULL) == 0;
+		if (up)
 			engine_api(e, &a);
-		if (a.http && api_remove(&a, r->name, &why) == 0) {
-			engine_send(e, msg_new(MSG_REMOVED, "{s:s, s:i}", "id", r->id, "attempt", r->attempt));
-			removal_free(r);
-		} else {
-			try_later(e, r, &why);
-		}
+		if (up && api_remove(&a, r->name, &why) == 0)
+			removed(e, r);
+		else
+			try_later(r, &why);
 	}
 	engine_thread_ends(e);
 	return NULL;

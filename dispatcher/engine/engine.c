@@ -105,7 +105,10 @@ int engine_wait_up(struct engine *e, int ms, struct err *err)
 void engine_api(struct engine *e, struct api *ret)
 {
 	pthread_mutex_lock(&e->lock);
-	api_open(ret, e->args->config->docker_host, e->prefix);
+	if (!ret->http)
+		api_open(ret, e->args->config->docker_host, e->prefix);
+	else
+		snprintf(ret->prefix, sizeof(ret->prefix), "%s", e->prefix);
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -248,7 +251,8 @@ static int dispatch(struct engine *e, struct msg *m, struct err *err)
 static int open_engine(struct engine *e, const struct role_args *args, struct err *err)
 {
 	pthread_condattr_t attr;
-	*e = (struct engine){.args = args, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .prefix = "/v1.41"};
+	*e = (struct engine){.args = args, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	docker_prefix(NULL, e->prefix);
 	e->socket_group = engine_socket_group(e);
 	LIST_INIT(&e->jobs);
 	STAILQ_INIT(&e->removals);

@@ -88,8 +88,8 @@ struct engine {
 	struct removal_queue removals;
 	enum engine_state state;
 	char *down_reason;
-	char *arch;      /* of the engine's machine, as images name it */
-	char prefix[16]; /* "/v1.41" */
+	char *arch;                      /* of the engine's machine, as images name it */
+	char prefix[DOCKER_PREFIX_SIZE]; /* agreed on with the engine that answered last */
 
 	pthread_mutex_t prepare_lock; /* makes what all containers share, one thread at a time */
 	bool volume_ready;
@@ -111,7 +111,7 @@ void engine_thread_ends(struct engine *e);
  * ERR_UNREACHABLE with the reason when it is down, ERR_FAIL when the role ends.
  */
 int engine_wait_up(struct engine *e, int ms, struct err *err);
-/* A client for the engine, in the API version that was agreed on. */
+/* A client for the engine, in the API version that was agreed on; one that is open stays open, and follows a change of the version. */
 void engine_api(struct engine *e, struct api *ret);
 /* Waits, but not longer than the role lives. false: it ends. */
 bool engine_pause(struct engine *e, int ms);

@@ -100,8 +100,7 @@ static bool begin_round(struct job *j)
 	struct engine *e = j->engine;
 	if (engine_wait_up(e, -1, NULL) < 0)
 		return false;
-	if (!j->api.http)
-		engine_api(e, &j->api);
+	engine_api(e, &j->api);
 	pthread_mutex_lock(&e->lock);
 	j->ended = false;
 	pthread_mutex_unlock(&e->lock);

@@ -2,6 +2,7 @@
 #include "dispatcher/engine/engine.h"
 
 #include "lib/cleanup.h"
+#include "lib/docker.h"
 #include "lib/file.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -15,7 +16,6 @@
 #define BACKOFF_MAX_MS 5000
 #define CALM_MS 1000 /* an event stream that ends at once is not opened again at once */
 #define EVENT_MAX 65536
-#define API_WANTED_MINOR 41
 
 struct watch {
 	struct engine *engine;
@@ -25,16 +25,6 @@ struct watch {
 	char *prefix;    /* of their names */
 	struct buf line; /* event that is not whole yet */
 };
-
-/* Engines drop old API versions: what we are written for, else the oldest that this one has. */
-static void agree_on_prefix(const json_t *version, char *ret, size_t size)
-{
-	const char *min = json_string_value(json_object_get(version, "MinAPIVersion"));
-	int major = 1, minor = 0;
-	if (!min || sscanf(min, "%d.%d", &major, &minor) != 2 || major != 1 || minor < API_WANTED_MINOR)
-		minor = API_WANTED_MINOR;
-	snprintf(ret, size, "/v1.%d", minor);
-}
 
 /* A new engine, or the same after a silence. */
 static int greet(struct watch *w, struct err *err)
@@ -46,7 +36,7 @@ static int greet(struct watch *w, struct err *err)
 		return -1;
 	const char *arch = json_string_value(json_object_get(version, "Arch"));
 	const char *number = json_string_value(json_object_get(version, "Version"));
-	agree_on_prefix(version, w->api.prefix, sizeof(w->api.prefix));
+	docker_prefix(version, w->api.prefix);
 	pthread_mutex_lock(&e->lock);
 	free(e->arch);
 	e->arch = arch ? xstrdup(arch) : NULL;

@@ -357,6 +357,40 @@ static void test_threat_37_wrong_platform(void **state)
 	expect_not_ready(true, "made for linux/s390x");
 }
 
+/* An engine that dropped our version of its API is spoken to in the oldest that it has. guard: docker_prefix in lib/docker.c */
+static void test_newer_api(void **state)
+{
+	(void)state;
+	static const struct answer rows[] = {
+	    SAYS("/version", OK "{\"Version\": \"fake\", \"MinAPIVersion\": \"1.44\", \"Arch\": \"amd64\"}"),
+	    SAYS("/v1.44/containers/json", OK "[]"),
+	    {"/v1.44/events", NULL, 0, NULL, 0},
+	    {NULL, NULL, 0, NULL, 0}};
+	begin(rows);
+	expect_state(true, "");
+}
+
+/* A container that can't be removed is asked for at each list, and stays one thing to do. guard: is_asked_for in dispatcher/engine/chores.c */
+static void test_removals_do_not_pile_up(void **state)
+{
+	(void)state;
+	static const struct answer rows[] = {VERSION,
+	                                     LIST,
+	                                     EVENTS,
+	                                     FIRST_SAYS("DELETE ", "HTTP/1.1 500 No\r\nConnection: close\r\n\r\n{\"message\": \"busy\"}",
+	                                                "HTTP/1.1 204 Gone\r\nConnection: close\r\n\r\n"),
+	                                     {NULL, NULL, 0, NULL, 0}};
+	begin(rows);
+	world_say(&w, MSG_REMOVE, NULL, -1);
+	while (__atomic_load_n(&fake.seen[3], __ATOMIC_SEQ_CST) == 0)
+		usleep(1000);
+	world_say(&w, MSG_REMOVE, NULL, -1);
+	world_say(&w, MSG_REMOVE, NULL, -1);
+	json_decref(world_hear(&w, MSG_REMOVED));
+	usleep(700000); /* longer than the first pause */
+	assert_int_equal(fake.seen[3], 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, end)
 
 int main(void)
@@ -366,7 +400,8 @@ int main(void)
 	    TEST(test_threat_36_absurd_length),   TEST(test_threat_36_log_is_html),    TEST(test_threat_36_no_frames),
 	    TEST(test_threat_36_log_breaks_off),  TEST(test_artifacts_once),           TEST(test_log_is_read_once),
 	    TEST(test_threat_36_list_hangs),      TEST(test_threat_37_pull_hangs),     TEST(test_threat_37_pull_fails),
-	    TEST(test_threat_37_pull_of_nothing), TEST(test_threat_37_wrong_platform),
+	    TEST(test_threat_37_pull_of_nothing), TEST(test_threat_37_wrong_platform), TEST(test_newer_api),
+	    TEST(test_removals_do_not_pile_up),
 	};
 	setenv("DISINTO_TEST_ENGINE_MS", "3000", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
