@@ -37,8 +37,33 @@ void house_step(struct house *h, struct event *ev)
 
 void house_remove(struct house *h, const struct run *r)
 {
-	json_object_set_new(h->removing, r->id, json_true());
+	json_object_set_new(h->removing, r->id, json_integer(r->attempt));
 	house_send(h, ROLE_ENGINE, msg_new(MSG_REMOVE, "{s:s, s:i, s:s}", "id", r->id, "attempt", r->attempt, "name", r->name), -1);
+}
+
+static bool is_listed(const json_t *containers, const char *name)
+{
+	size_t i;
+	const json_t *c;
+
+	json_array_foreach (containers, i, c)
+		if (strcmp(name, json_text(c, "name")) == 0)
+			return true;
+	return false;
+}
+
+/* Nobody may have heard that a container was removed: an engine role that ends between the two never says so. */
+static void forget_removed(struct house *h, const json_t *containers)
+{
+	const char *id;
+	void *tmp;
+	json_t *attempt;
+
+	json_object_foreach_safe (h->removing, tmp, id, attempt) {
+		const struct run *r = core_find(h->core, id);
+		if (!r || !r->name || !is_listed(containers, r->name))
+			json_object_del(h->removing, id);
+	}
 }
 
 /* Containers of ours that nothing refers to any more are removed; those that we never made are left and reported once. */
@@ -47,6 +72,7 @@ void house_tidy(struct house *h, const json_t *containers)
 	size_t i;
 	json_t *c;
 
+	forget_removed(h, containers);
 	json_array_foreach (containers, i, c) {
 		const char *name = json_string_value(json_object_get(c, "name"));
 		struct run *r = name ? core_find_by_container(h->core, name) : NULL;

@@ -33,7 +33,7 @@ struct house {
 	size_t n_found;        /* runs in the spool at the start */
 	bool listed;           /* the engine has told its containers once */
 	json_t *strangers;     /* names of containers that were reported as unknown */
-	json_t *removing;      /* ids whose container engine was told to remove and did not say it has */
+	json_t *removing;      /* {id: attempt} whose container engine was told to remove and did not say it has */
 	/* leave.c */
 	int64_t quit_at_ms;   /* monotonic: leave then at the latest; 0: no such limit */
 	bool draining;        /* an operator's drain */

@@ -234,7 +234,8 @@ static int hear_run(struct house *h, enum msg_kind kind, const struct msg *m, st
 		hear_progress(h, kind, core_find(h->core, id), m);
 		break;
 	case MSG_REMOVED:
-		json_object_del(h->removing, id);
+		if (json_integer_value(json_object_get(h->removing, id)) == json_integer_value(json_object_get(m->body, "attempt")))
+			json_object_del(h->removing, id);
 		break;
 	default: /* GOING: known already */
 		break;

@@ -121,7 +121,8 @@ char *house_leaving(const struct house *h)
 {
 	if (!h->draining && !h->quit_at_ms)
 		return NULL;
-	return xasprintf("%s: nothing new starts; waits for %d runs and %d results%s", h->draining ? "draining" : "stopping",
-	                 core_active(h->core), core_recording(h->core),
+	return xasprintf("%s: nothing new starts; waits for %d runs, %d results and %zu containers to remove%s",
+	                 h->draining ? "draining" : "stopping", core_active(h->core), core_recording(h->core),
+	                 json_object_size(h->removing),
 	                 h->quit_at_ms ? ", not longer than drain_seconds" : ", then calls on_drained and ends");
 }

@@ -138,6 +138,25 @@ DISPATCHER=
 is "without its headers file nobody is called" "$(calls)" 0
 like "and that is said" "$(grep on_drained "$LOG" | tail -1)" 'skipped: headers_file: .*/headers'
 
+# Nobody says that a container was removed, since the engine role that should have said so has died: the next list shows that it is gone.
+dispatcher_start
+action unsaid gated
+land
+at_gate unsaid
+printf '#!/bin/sh\nexit 1\n' >"$SERVER/hooks/pre-receive" && chmod +x "$SERVER/hooks/pre-receive"
+open_gate unsaid
+wait_for is_state unsaid recording
+pid=$(role engine)
+kill -STOP "$pid"
+rm "$SERVER/hooks/pre-receive"
+recorded unsaid
+docker rm -f "$(containers unsaid | tr -d /)" >/dev/null
+kill -9 "$pid"
+check "a removal that nobody told of does not hold up a drain" disinto --config "$CONFIG" drain
+check "the dispatcher ends" wait_for gone "$DISPATCHER"
+DISPATCHER=
+one_result unsaid
+
 # The limit: a run that goes on is left to the next start.
 sed -i 's/^drain_seconds: .*/drain_seconds: 1/' "$CONFIG"
 dispatcher_start
