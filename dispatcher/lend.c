@@ -104,9 +104,16 @@ static bool readable_by(enum role r, const char *path)
 	return readable;
 }
 
+/* Under a hidden name, until all copies are there. Caller frees. */
+static char *staged(const char *key)
+{
+	return xasprintf(".%s", key);
+}
+
 static int copy(const struct config *config, const char *path, enum role r, int dir, const char *key, struct err *err)
 {
 	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_free char *name = staged(key);
 	cleanup_fd int fd = -1;
 
 	if (act_as_owner(config, path, err) < 0)
@@ -114,8 +121,8 @@ static int copy(const struct config *config, const char *path, enum role r, int 
 	int rc = file_read(path, LENT_MAX_BYTES, &text, err);
 	act_as_root();
 	if (rc == 0) {
-		unlinkat(dir, key, 0);
-		fd = openat(dir, key, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
+		unlinkat(dir, name, 0);
+		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
 		rc = fd < 0 ? err_errno(err, errno, "the role's copy") : fd_write_all(fd, text.data, text.len, err);
 	}
 	if (rc == 0 && fchown(fd, role_uid(r), role_uid(r)) < 0)
@@ -144,35 +151,49 @@ static int open_dir(const char *path, int *ret_fd, struct err *err)
 	return 0;
 }
 
-/* A copy of an earlier life, or of a configuration that named more. */
-static void drop(const char *dir, const char *key)
+/* Whether this one needs a copy. What is missing the role reports. */
+static bool is_lent(const struct config *config, size_t i)
 {
-	cleanup_free char *path = dir ? path_join(dir, key) : NULL;
+	const char *path = path_of(config, i);
 
-	if (path)
-		unlink(path);
+	return path && !readable_by(lendable[i].role, path) && faccessat(AT_FDCWD, path, F_OK, 0) == 0;
+}
+
+static int copy_all(const struct config *config, const bool *lent, const char *dir, int *ret_fd, struct err *err)
+{
+	for (size_t i = 0; i < N_LENDABLE; i++) {
+		enum role r = lendable[i].role;
+		if (lent[i] && ((*ret_fd < 0 && open_dir(dir, ret_fd, err) < 0) ||
+		                copy(config, path_of(config, i), r, *ret_fd, lendable[i].key, err) < 0))
+			return err_wrap(err, "%s: %s: %s: role %s, user %u, can't read it", config->file, lendable[i].key,
+			                path_of(config, i), role_name(r), (unsigned)role_uid(r));
+	}
+	return 0;
 }
 
 int lend_all(const struct role_args *args, struct err *err)
 {
-	const struct config *config = args->config;
 	cleanup_free char *dir = lent_dir(args->dispatcher_id);
 	cleanup_fd int fd = -1;
+	bool lent[N_LENDABLE];
 
-	if (config->separation != SEPARATION_REQUIRED)
+	if (args->config->separation != SEPARATION_REQUIRED)
 		return 0;
-	for (size_t i = 0; i < N_LENDABLE; i++) {
-		const char *path = path_of(config, i);
-		enum role r = lendable[i].role;
-		if (!path || readable_by(r, path) || faccessat(AT_FDCWD, path, F_OK, 0) < 0) { /* what is missing the role reports */
-			drop(dir, lendable[i].key);
-			continue;
-		}
-		if ((fd < 0 && open_dir(dir, &fd, err) < 0) || copy(config, path, r, fd, lendable[i].key, err) < 0)
-			return err_wrap(err, "%s: %s: %s: role %s, user %u, can't read it", config->file, lendable[i].key, path,
-			                role_name(r), (unsigned)role_uid(r));
+	for (size_t i = 0; i < N_LENDABLE; i++)
+		lent[i] = is_lent(args->config, i);
+	int rc = copy_all(args->config, lent, dir, &fd, err);
+	if (fd < 0 && dir)
+		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	for (size_t i = 0; i < N_LENDABLE && fd >= 0; i++) {
+		cleanup_free char *name = staged(lendable[i].key);
+		if (rc < 0)
+			unlinkat(fd, name, 0);
+		else if (!lent[i])
+			unlinkat(fd, lendable[i].key, 0); /* of an earlier life, or of a configuration that named more */
+		else if (renameat(fd, name, fd, lendable[i].key) < 0)
+			rc = err_errno(err, errno, "%s/%s", dir, lendable[i].key);
 	}
-	return 0;
+	return rc;
 }
 
 void lend_apply(enum role r, struct config *config, struct role_args *args)

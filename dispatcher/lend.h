@@ -24,7 +24,7 @@ int act_as_owner(const struct config *config, const char *path, struct err *err)
 /*
  * Copies the credentials that a role reads by itself (git_token_file, ssh_key_file, registry_auth_file, …) and can't, since they belong to somebody else, to
  * /run/disinto-<dispatcher id>/<key> (or below /dev/shm: a tmpfs in any case), mode 0400, the role's own. What a role can read stays where it is, and may be changed at any time; a copy
- * is taken again at SIGHUP.
+ * is taken again at SIGHUP. -1: the copies of before are as they were.
  */
 int lend_all(const struct role_args *args, struct err *err);
 /* In the role's process: its configuration names its copies (registry_auth_file: `args` does, since the original is what must not be mounted). */
