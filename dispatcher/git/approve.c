@@ -19,6 +19,19 @@ static void note_signers(struct git_state *g, const char *trouble)
 	g->signers_trouble = trouble ? xstrdup(trouble) : NULL;
 }
 
+/* Lines of the list that can allow nothing: said when they change. */
+static void note_left_out(struct git_state *g)
+{
+	cleanup_buf struct buf all = BUF_INIT;
+
+	for (size_t i = 0; g->signers && allowed_signers_note(g->signers, i); i++)
+		buf_addf(&all, "%s%s", i ? "; " : "", allowed_signers_note(g->signers, i));
+	if (all.len > 0 && (!g->signers_left_out || strcmp(all.data, g->signers_left_out) != 0))
+		log_warn("the list of allowed signers has lines that allow nothing", "lines", all.data, NULL);
+	free(g->signers_left_out);
+	g->signers_left_out = all.len > 0 ? xstrdup(all.data) : NULL;
+}
+
 void approve_refresh(struct git_state *g)
 {
 	const char *path = g->args->config->approval.allowed_signers;
@@ -38,6 +51,7 @@ void approve_refresh(struct git_state *g)
 		note_signers(g, "the list of allowed signers is empty");
 	else
 		note_signers(g, NULL);
+	note_left_out(g);
 }
 
 static int by_signature(struct git_state *g, const struct approval_file *file, char **ret_by, struct err *err)

@@ -87,10 +87,11 @@ struct git_state {
 	struct policy_history *policies;
 	char *policy_trouble; /* what stands in the way of walking on, or what was logged of a policy that is not in force; NULL */
 	struct allowed_signers *signers;
-	char *signers_trouble; /* why there are none */
-	struct forge *forge;   /* made when first asked */
-	json_t *forge_asked;   /* commit -> monotonic ms of the first time that the forge knew nothing of it */
-	json_t *approved;      /* "mode commit path blob" -> by whom: what was found approved stays so */
+	char *signers_trouble;  /* why there are none */
+	char *signers_left_out; /* its lines that can allow nothing, as they were said last; NULL: none */
+	struct forge *forge;    /* made when first asked */
+	json_t *forge_asked;    /* commit -> monotonic ms of the first time that the forge knew nothing of it */
+	json_t *approved;       /* "mode commit path blob" -> by whom: what was found approved stays so */
 	bool policy_moved; /* another policy came into force in this walk: what was announced is judged again, as it may be frozen now */
 	bool judge_again;  /* something waits that time alone may mend */
 	int64_t judge_at_ms;

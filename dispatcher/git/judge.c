@@ -31,6 +31,7 @@ void judge_free(struct git_state *g)
 	free(g->policy_trouble);
 	allowed_signers_free(g->signers);
 	free(g->signers_trouble);
+	free(g->signers_left_out);
 	forge_free(g->forge);
 	json_decref(g->forge_asked);
 	json_decref(g->approved);
