@@ -1,6 +1,5 @@
 /*
- * Where files landed: for each path the newest commit on the first-parent chain whose blob or mode there differs from its first parent's. ops_landings() in
- * vault/ops.h is the same for many actions at once; this one is for formulas, secrets and policy.
+ * Where files landed: for each path the newest commit on the first-parent chain whose blob or mode there differs from its first parent's.
  */
 #ifndef VAULT_LANDING_H
 #define VAULT_LANDING_H
@@ -20,7 +19,7 @@ struct landing {
 };
 
 /*
- * Finds all of them in one walk from the tip, which ends as soon as the last is found. A tree of the past that can't be parsed holds nothing. ERR_INVALID: a tree of
+ * Finds all of them in one walk from the tip, which ends as soon as the last is found; quickest where neighbours of the array share a folder. A tree of the past that can't be parsed holds nothing. ERR_INVALID: a tree of
  * the tip is malformed; another code: the repository can't be read.
  */
 int landings(git_repository *repo, const git_oid *tip, struct landing *v, size_t n, struct err *err);

@@ -1,6 +1,7 @@
 /* Questions to the first-parent chain: where did an action land, and whose result was taken away. */
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include "vault/landing.h"
 #include "vault/ops_tree.h"
 
 #include <string.h>
@@ -81,76 +82,21 @@ static int walk_back(struct walk *w, struct err *err)
 	return look(w, err) < 0 ? -1 : 1;
 }
 
-/* One file that is looked for. */
-struct wanted {
-	struct ops_landing *landing;
-	char *name;
-	git_oid blob;
-	git_filemode_t mode;
-};
-
-static void free_wanted(struct wanted *v, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(v[i].name);
-	free(v);
-}
-
-static size_t files_at_tip(const git_tree *tree, struct ops_landing *v, size_t n, struct wanted *ret)
-{
-	size_t found = 0;
-	for (size_t i = 0; i < n; i++) {
-		cleanup_free char *name = xasprintf("%s.json", v[i].id);
-		const git_tree_entry *e = tree ? git_tree_entry_byname(tree, name) : NULL;
-		v[i].found = e != NULL;
-		if (e)
-			ret[found++] = (struct wanted){&v[i], steal_ptr(&name), *git_tree_entry_id(e), git_tree_entry_filemode_raw(e)};
-	}
-	return found;
-}
-
-/* Settles those that `older` has not, or has otherwise: they landed at `commit`. Returns how many are left. */
-static size_t settle(const git_tree *older, const git_oid *commit, size_t depth, struct wanted *w, size_t n)
-{
-	size_t left = 0;
-	for (size_t i = 0; i < n; i++) {
-		const git_tree_entry *e = older ? git_tree_entry_byname(older, w[i].name) : NULL;
-		if (e && git_oid_equal(git_tree_entry_id(e), &w[i].blob) && git_tree_entry_filemode_raw(e) == w[i].mode) {
-			w[left++] = w[i];
-			continue;
-		}
-		w[i].landing->commit = *commit;
-		w[i].landing->depth = depth;
-		free(w[i].name);
-	}
-	return left;
-}
-
 int ops_landings(git_repository *repo, const git_oid *tip, struct ops_landing *v, size_t n, struct err *err)
 {
-	cleanup_git(git_tree) git_tree *tree = NULL;
-	__attribute__((cleanup(walk_end))) struct walk w = {.repo = repo};
-	int rc = 1;
+	struct landing *files = xcalloc(n + 1, sizeof(*files));
 
-	if (ops_actions_tree(repo, tip, &tree, err) < 0 || walk_begin(&w, repo, tip, err) < 0)
-		return -1;
-	struct wanted *wanted = xcalloc(n + 1, sizeof(*wanted));
-	size_t left = files_at_tip(tree, v, n, wanted);
-	for (size_t depth = 0; left; depth++) {
-		git_oid commit = *git_commit_id(w.commit), folder = w.folder;
-		rc = walk_back(&w, err);
-		if (rc < 0)
-			break;
-		if (rc == 1 && w.there && git_oid_equal(&folder, &w.folder))
-			continue;
-		cleanup_git(git_tree) git_tree *older = NULL;
-		/* A folder that can't be parsed holds nothing. */
-		if (rc == 1 && w.there && git_tree_lookup(&older, repo, &w.folder) < 0)
-			git_error_clear();
-		left = settle(older, &commit, depth, wanted, left);
+	for (size_t i = 0; i < n; i++)
+		files[i].path = vault_action_path(v[i].id);
+	int rc = landings(repo, tip, files, n, err);
+	for (size_t i = 0; i < n; i++) {
+		v[i].found = files[i].found;
+		v[i].commit = files[i].commit;
+		v[i].depth = files[i].depth;
+		free((char *)(uintptr_t)files[i].path);
 	}
-	free_wanted(wanted, left);
-	return rc < 0 ? -1 : 0;
+	free(files);
+	return rc;
 }
 
 struct ops_past {
