@@ -30,8 +30,8 @@
  * both     pulse.c, which of the others hangs
  * all      messages.c, the table below as code
  *
- * The life of an action, seen from core (core/core.h has the states): git says LANDED; core journals `claimed` with a nonce and says CLAIM; git says
- * CLAIMED; core journals `starting` and says START; engine makes the container and says READY once its runner has checked the task; core sends SECRETS
+ * The life of an action, seen from core (core/core.h has the states): git says LANDED; core journals `claimed` with a nonce; in the company of other
+ * dispatchers it says CLAIM now, and goes on when git says CLAIMED; core journals `starting` and says START; engine makes the container and says READY once its runner has checked the task; core sends SECRETS
  * (read end) to engine and DECRYPT (write end) to keyring; engine says DELIVERED; core journals `going` with a second nonce, says CLAIM again, and only
  * once that is CLAIMED says GO; engine follows (STEP, LOG) until EXITED; core writes the result and says RECORD; git says RECORDED once it is on the server;
  * core says REMOVE. With `claims: local` there is no CLAIM.
@@ -109,8 +109,8 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(NOT_DECRYPTED, "not_decrypted", ROLE_KEYRING, ROLE_CORE, 0) /* {id, attempt, refuse, reason}: refuse true: the file is wrong; false: this dispatcher lacks something, wait */ \
 	MSG(KEYRING_STATE, "keyring_state", ROLE_KEYRING, ROLE_CORE, 0) /* {ok, reason, recipients:[age1…]}: at start */ \
 	/* engine */ \
-	MSG(START, "start", ROLE_CORE, ROLE_ENGINE, 0)           /* {id, attempt, name, claim, action, formula, image, agents, known_hosts, mounts:[{source,target}], network}: make the container, \
-	                                                             bring its runner to ready. A container of that name that is there already is removed first */ \
+	MSG(START, "start", ROLE_CORE, ROLE_ENGINE, 0)           /* {id, attempt, name, replace, claim, action, formula, image, agents, known_hosts, mounts:[{source,target}], network}: make the \
+	                                                             container, bring its runner to ready. One of that name that is there already is removed first (replace), or makes it FAILED */ \
 	MSG(SECRETS, "secrets", ROLE_CORE, ROLE_ENGINE, 1)       /* {id, attempt}; fd: read end of the pipe from keyring */ \
 	MSG(GO, "go", ROLE_CORE, ROLE_ENGINE, 0)                 /* {id, attempt} */ \
 	MSG(FOLLOW, "follow", ROLE_CORE, ROLE_ENGINE, 0)         /* {id, attempt, name}: may have passed GO in an earlier life: follow from the first byte, or say EXITED */ \

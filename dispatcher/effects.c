@@ -132,6 +132,7 @@ static void do_start(struct house *h, struct run *r)
 	json_t *body =
 	    msg_new(MSG_START, "{s:s, s:i, s:s, s:s, s:O, s:O, s:s, s:o}", "id", r->id, "attempt", r->attempt, "name", r->name, "claim",
 	            r->claim, "action", r->action.json, "formula", r->formula->json, "image", image, "mounts", mounts_of(h, r));
+	json_object_set_new(body, "replace", json_boolean(r->replaces));
 	json_object_set_new(body, "network", network ? json_incref(network) : json_string(r->formula->network));
 	if (h->args->known_hosts)
 		json_object_set_new(body, "known_hosts", json_string(h->args->known_hosts));

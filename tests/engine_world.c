@@ -138,8 +138,8 @@ void world_start(struct world *w, const char *run, const char *secret, json_t *c
 	                           secret, "tools", "mounts", "inputs");
 	json_t *formula = json_pack("{s:s, s:s, s:i, s:[{s:s, s:s}]}", "name", "f", "network", "none", "grace_seconds", 2, "steps", "id",
 	                            "only", "run", run);
-	json_t *body = json_pack("{s:s, s:o, s:o, s:s, s:{}, s:[], s:s}", "claim", "c1", "action", action, "formula", formula, "image",
-	                         IMAGE, "agents", "mounts", "network", "none");
+	json_t *body = json_pack("{s:s, s:b, s:o, s:o, s:s, s:{}, s:[], s:s}", "claim", "c1", "replace", 1, "action", action, "formula",
+	                         formula, "image", IMAGE, "agents", "mounts", "network", "none");
 	assert_non_null(body);
 	if (change) {
 		json_object_update_recursive(body, change);

@@ -16,6 +16,16 @@ bool core_holds_claim(const struct core *c, const struct run *r)
 	return !c->options.ledger || r->won;
 }
 
+void core_met_rival(struct core *c)
+{
+	c->company_ms = c->mono_ms + CORE_COMPANY_MS;
+}
+
+bool core_is_alone(const struct core *c)
+{
+	return c->mono_ms >= c->company_ms;
+}
+
 void core_new_nonce(struct core *c, struct run *r)
 {
 	unsigned char nonce[NONCE_BYTES];
@@ -82,6 +92,7 @@ void core_claim_lost(struct core *c, struct run *r, const struct event *ev)
 	if (!is_about_the_newest(r, ev))
 		return;
 	r->won = false;
+	core_met_rival(c);
 	if (ev->ok && r->state == RUN_RECORDING && r->container) {
 		/* A run of ours, whose result an earlier life brought there: what is left to do is what follows that, its container's removal above all. */
 		core_recorded(c, r);

@@ -12,7 +12,7 @@
  *   WAITING      can't start now; `reason` says why; tried again     none..starting     no
  *   QUEUED       may start as soon as there is a slot                none..starting     no
  *   CLAIMING     `claimed` is being written                          none..starting     yes
- *   BIDDING      git wins the claim on the ledger                    claimed            yes
+ *   BIDDING      git wins the claim on the ledger; not when alone    claimed            yes
  *   PREPARING    `starting` is being written                         claimed            yes
  *   STARTING     engine makes the container, runner checks the task  starting           yes
  *   DELIVERING   keyring decrypts, engine passes on                  starting           yes
@@ -27,8 +27,9 @@
  * Before GOING a container may be thrown away and made again: nothing has run in it. From GOING on it is only ever followed.
  *
  * Claims (`claims: ledger`; with `claims: local` there is no BIDDING and no CONFIRMING). Each claim has a nonce, and a spool may replace only those claims
- * whose nonces it has journaled itself (`mine`). The first claim keeps others from preparing the same action. The second one, before GO, is what makes a run
- * the only one of its attempt: its nonce goes to disk together with `going`, so that a copy of this spool either knows that the action may be running,
+ * whose nonces it has journaled itself (`mine`). The first claim keeps others from preparing the same action; a dispatcher that has met no other for a while
+ * saves itself that one, and goes from CLAIMING to PREPARING; the name of its container, which the engine gives away once, then stands for the claim against
+ * what an earlier life with another spool may have left running. The second one, before GO, is what makes a run the only one of its attempt: its nonce goes to disk together with `going`, so that a copy of this spool either knows that the action may be running,
  * or does not know the nonce and can't take the claim. Time plays no part in it: a dispatcher that slept for a year between the two loses like any other.
  * What ends without having run (refusals, cancellations) is claimed too: its result goes to disk, then the claim is won, then git is given the result.
  */
@@ -83,6 +84,7 @@ struct run {
 	char *claim;          /* nonce: the newest of this attempt */
 	json_t *mine;      /* nonces that this spool may have put into the ledger for the present attempt, `claim` the last; NULL: none */
 	bool won;          /* `claim` stands in the ledger */
+	bool replaces;     /* of START: a container that has its name already never passed GO, since the claim is ours, and is removed */
 	bool reclaiming;   /* git was asked whether the claim of an earlier life can still be had, and has not said */
 	bool forfeited;    /* somebody else's stands there; its container is being ended */
 	int64_t landed_ms; /* monotonic: when this life first heard that it may start */
@@ -208,6 +210,8 @@ void effects_clear(struct effects *e); /* frees texts, keeps memory */
 void effects_free(struct effects *e);
 
 #define CORE_SEED_BYTES 32
+/* How long a dispatcher that lost an action to another one expects to meet it again. */
+#define CORE_COMPANY_MS 600000
 
 struct core_options {
 	int capacity;

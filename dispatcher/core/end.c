@@ -171,6 +171,8 @@ void core_recorded(struct core *c, struct run *r)
 /* The server has no more use for what we know of this action. */
 void core_gone(struct core *c, struct run *r, const struct event *ev)
 {
+	if (ev->taken)
+		core_met_rival(c);
 	if (r->state == RUN_RECORDING && ev->ok) {
 		effect_note(c, r, "%s", ev->reason);
 		core_recorded(c, r); /* a result can't be replaced: ours stays in the spool */

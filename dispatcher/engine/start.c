@@ -17,6 +17,7 @@
 struct order {
 	const char *claim, *image, *network;
 	const json_t *mounts;
+	bool replace; /* a container that has the name may be removed */
 	struct formula formula;
 };
 
@@ -28,6 +29,7 @@ static int order_read(const struct job *j, struct order *ret, struct err *err)
 	ret->image = json_string_value(json_object_get(j->order, "image"));
 	ret->network = json_string_value(json_object_get(j->order, "network"));
 	ret->mounts = json_object_get(j->order, "mounts");
+	ret->replace = json_is_true(json_object_get(j->order, "replace"));
 	if (!ret->claim || !ret->image || !json_is_object(json_object_get(j->order, "action")) || !api_is_name(j->name))
 		return err_set(err, ERR_FAIL, "the order to start lacks name, claim, image or action");
 	return formula_from_json(name ? name : "", formula, &ret->formula, err);
@@ -63,8 +65,8 @@ static int resolve_image(struct job *j, const char *ref, struct image *ret, stru
 	return 0;
 }
 
-/* A container of this name never passed GO (core sees to that): it is in the way of a fresh one. */
-static int create(struct job *j, const json_t *want, struct err *err)
+/* With `replace` a container of this name never passed GO (core sees to that): it is in the way of a fresh one. */
+static int create(struct job *j, const json_t *want, bool replace, struct err *err)
 {
 	int64_t deadline = now_mono_ms() + NAME_FREE_MS;
 	for (;;) {
@@ -75,6 +77,9 @@ static int create(struct job *j, const json_t *want, struct err *err)
 			j->container = xstrdup(id ? id : j->name);
 			return 0;
 		}
+		if (why.code == ERR_EXISTS && !replace)
+			return err_set(err, ERR_FAIL,
+			               "a container of the name %s is there already; the action is claimed before it is removed", j->name);
 		if (why.code != ERR_EXISTS || now_mono_ms() > deadline) {
 			err_set(err, ERR_FAIL, "create the container: %s", err_msg(&why));
 			return -1;
@@ -112,7 +117,7 @@ static int make_container(struct job *j, const struct order *o, struct err *err)
 	                              .network = network,
 	                              .mounts = o->mounts,
 	                              .config = e->args->config};
-	if (spec_build(&in, &want, err) < 0 || create(j, want, err) < 0 || compare(j, want, err) < 0)
+	if (spec_build(&in, &want, err) < 0 || create(j, want, o->replace, err) < 0 || compare(j, want, err) < 0)
 		return -1;
 	return api_attach_stdin(e->args->config->docker_host, j->api.prefix, j->container, &j->stdin_fd, err);
 }

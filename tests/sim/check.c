@@ -11,26 +11,31 @@ static bool claim_stands(const struct world *w, const struct run *r, int i)
 	return at->claimed && !at->free && at->attempt == r->attempt && r->claim && strcmp(at->nonce, r->claim) == 0;
 }
 
+/* It lost an action to another one: from then on it wins each before it makes a container. */
+static bool in_company(const struct world *w, const struct dispatcher *d)
+{
+	return w->mono_ms < d->company_ms;
+}
+
 /* What must be so before another role is asked for something. */
 void check_effect(struct world *w, struct dispatcher *d, const struct effect *e, int i)
 {
 	const struct run *r = e->run;
 	bool surely = w->ledger && !w->a[i].excused; /* where a spool was copied, its claims may be taken at any time */
+	bool wants_claim = e->kind == EFFECT_GO || (e->kind == EFFECT_JOURNAL && e->journal == JOURNAL_STARTING && in_company(w, d));
 
 	if (e->kind == EFFECT_CLAIM && (!d->disk.state[i] || !strstr(d->disk.state[i], r->claim)))
 		violate(w, i, "CLAIM with a nonce that is not on disk");
 	if (e->kind == EFFECT_START && !disk_says(&d->disk, i, "starting"))
 		violate(w, i, "START without `starting` on disk");
-	if (e->kind == EFFECT_START && surely && !claim_stands(w, r, i))
-		violate(w, i, "START without the claim");
 	if (e->kind == EFFECT_DECRYPT && d->attended[i].how == E_STARTING)
 		violate(w, i, "DECRYPT before the runner was ready");
 	if (e->kind == EFFECT_GO && !disk_says(&d->disk, i, "going"))
 		violate(w, i, "GO without `going` on disk");
-	if ((e->kind == EFFECT_GO || e->kind == EFFECT_START) && w->ledger && strcmp(d->told[i], r->claim) != 0)
-		violate(w, i, "START or GO without having been told that its claim stands");
-	if (e->kind == EFFECT_GO && surely && !claim_stands(w, r, i))
-		violate(w, i, "GO without the claim");
+	if (wants_claim && w->ledger && strcmp(d->told[i], r->claim) != 0)
+		violate(w, i, "`starting` or GO without having been told that its claim stands");
+	if (wants_claim && surely && !claim_stands(w, r, i))
+		violate(w, i, "`starting` or GO without the claim");
 	if (e->kind == EFFECT_RECORD && !disk_says(&d->disk, i, "result"))
 		violate(w, i, "RECORD without `result` on disk");
 	if (e->kind == EFFECT_RECORD && surely && !claim_stands(w, r, i) && !w->server.now.main[i].result.there)

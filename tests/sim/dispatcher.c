@@ -117,7 +117,7 @@ static void do_effect(struct world *w, struct dispatcher *d, const struct effect
 	}
 	tell(w, d, "  -> %s %s", names[e->kind], r->id);
 	check_effect(w, d, e, i);
-	struct mail m = {.what = (int)e->kind, .action = i, .attempt = r->attempt};
+	struct mail m = {.what = (int)e->kind, .action = i, .attempt = r->attempt, .ok = e->kind == EFFECT_START && r->replaces};
 	if (e->kind == EFFECT_CLAIM) {
 		memcpy(m.nonce, r->claim, strlen(r->claim) + 1);
 		m.mine = json_deep_copy(r->mine);
@@ -178,6 +178,7 @@ void begin_life(struct world *w, struct dispatcher *d)
 		options.seed[k] = (unsigned char)rnd(w);
 	d->core = core_new(&options);
 	memset(d->told, 0, (size_t)w->n_actions * sizeof *d->told);
+	d->company_ms = 0;
 	disk_sync(w, &d->disk); /* as spool_load does */
 	for (int i = 0; i < w->n_actions && !w->violation; i++)
 		recover(w, d, i);
@@ -322,7 +323,10 @@ static void hear_claim(struct world *w, struct dispatcher *d, const struct mail 
 {
 	const struct run *r = core_find(d->core, ev->id);
 
-	if (r && r->attempt == m->attempt && r->claim && strcmp(r->claim, m->nonce) == 0)
+	bool counts = r && r->attempt == m->attempt && r->claim && strcmp(r->claim, m->nonce) == 0;
+	if (counts && ev->kind == EV_CLAIM_LOST)
+		d->company_ms = w->mono_ms + CORE_COMPANY_MS;
+	if (counts)
 		(ev->kind == EV_CLAIMED ? check_claimed : check_lost)(w, d, m->action, m->attempt);
 	memcpy(d->told[m->action], ev->kind == EV_CLAIMED ? m->nonce : "", ev->kind == EV_CLAIMED ? NONCE : 1);
 	step(w, d, ev);

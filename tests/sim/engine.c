@@ -20,10 +20,15 @@ static void fail(struct world *w, struct dispatcher *d, int i)
 	say(w, d, EV_FAILED, i);
 }
 
-static void start(struct world *w, struct dispatcher *d, int i, int attempt)
+static void start(struct world *w, struct dispatcher *d, int i, int attempt, bool replace)
 {
 	struct container *c = container_of(d, i, attempt);
 
+	if (!replace && c->phase != C_NONE) {
+		d->attended[i] = (struct attended){.how = E_NONE, .attempt = attempt};
+		say(w, d, EV_FAILED, i);
+		return;
+	}
 	if (c->phase == C_WENT || (c->phase == C_EXITED && !c->not_started))
 		violate(w, i, "START over a container that passed GO");
 	*c = (struct container){.phase = C_MADE, .stdin_open = true, .succeeds = chance(w, 70)};
@@ -61,7 +66,7 @@ void engine_hears(struct world *w, struct dispatcher *d, const struct mail *m)
 
 	switch ((enum effect_kind)m->what) {
 	case EFFECT_START:
-		start(w, d, m->action, m->attempt);
+		start(w, d, m->action, m->attempt, m->ok);
 		break;
 	case EFFECT_DECRYPT:
 		if (at->how == E_READY && at->attempt == m->attempt)

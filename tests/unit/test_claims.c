@@ -12,10 +12,19 @@
 #include <cmocka.h>
 
 /* With every role up, and the ledger knowing this life. */
-static void begin(struct world *w)
+static void begin_alone(struct world *w)
 {
 	roles_up(w);
 	step(w, (struct event){.kind = EV_INCARNATED, .ok = true});
+}
+
+/* The same where another dispatcher has taken an action just before. */
+static void begin(struct world *w)
+{
+	land(w, "theirs");
+	step(w, (struct event){.kind = EV_GONE, .id = "theirs", .taken = true, .reason = "d2 has it"});
+	assert_int_equal(state_of(w, "theirs"), RUN_DONE);
+	begin_alone(w);
 }
 
 static void answer(struct world *w, enum event_kind kind, const char *id)
@@ -75,6 +84,58 @@ static void test_whole_life(void **state)
 	journaled(w, "a", JOURNAL_RESULT);
 	assert_non_null(effect_of(w, EFFECT_RECORD));
 	assert_null(effect_of(w, EFFECT_CLAIM));
+}
+
+/* Alone it claims once, before GO. guard: core_is_alone */
+static void test_alone_the_container_comes_first(void **state)
+{
+	struct world *w = *state;
+
+	begin_alone(w);
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	assert_null(effect_of(w, EFFECT_CLAIM));
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_STARTING);
+	journaled(w, "a", JOURNAL_STARTING);
+	assert_false(effect_of(w, EFFECT_START)->run->replaces); /* what has its name may be an earlier life's */
+	say(w, EV_READY, "a");
+	say(w, EV_DELIVERED, "a");
+	say(w, EV_DECRYPTED, "a");
+	journaled(w, "a", JOURNAL_GOING);
+	assert_non_null(effect_of(w, EFFECT_CLAIM));
+	assert_null(effect_of(w, EFFECT_GO));
+	answer(w, EV_CLAIM_LOST, "a");
+	assert_non_null(effect_of(w, EFFECT_KILL));
+	step(w, (struct event){.kind = EV_FAILED, .id = "a", .attempt = 1, .reason = "killed"});
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_RECORDED); /* left to others */
+	land(w, "b");                                                              /* and now it is not alone */
+	journaled(w, "b", JOURNAL_CLAIMED);
+	assert_int_equal(state_of(w, "b"), RUN_BIDDING);
+	land(w, "c");
+	w->now += CORE_COMPANY_MS; /* but not for ever */
+	step(w, (struct event){.kind = EV_TICK});
+	journaled(w, "c", JOURNAL_CLAIMED);
+	assert_int_equal(state_of(w, "c"), RUN_PREPARING);
+}
+
+/* A start that failed may have met a container of its name: it is claimed before that one is removed. guard: r->failures in claim_written() */
+static void test_alone_a_second_start_is_claimed_first(void **state)
+{
+	struct world *w = *state;
+
+	begin_alone(w);
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	journaled(w, "a", JOURNAL_STARTING);
+	step(w, (struct event){.kind = EV_FAILED, .id = "a", .attempt = 1, .reason = "its name is taken"});
+	assert_int_equal(state_of(w, "a"), RUN_WAITING);
+	w->now += 60000;
+	step(w, (struct event){.kind = EV_TICK});
+	journaled(w, "a", JOURNAL_CLAIMED);
+	assert_int_equal(state_of(w, "a"), RUN_BIDDING);
+	answer(w, EV_CLAIMED, "a");
+	journaled(w, "a", JOURNAL_STARTING);
+	assert_true(effect_of(w, EFFECT_START)->run->replaces);
 }
 
 static void test_nothing_is_claimed_before_the_ledger_knows_this_life(void **state)
@@ -467,6 +528,8 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, ledger_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(test_whole_life),
+	    T(test_alone_the_container_comes_first),
+	    T(test_alone_a_second_start_is_claimed_first),
 	    T(test_nothing_is_claimed_before_the_ledger_knows_this_life),
 	    T(test_copied_spool_ends),
 	    T(test_answers_about_older_nonces_count_for_nothing),

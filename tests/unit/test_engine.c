@@ -205,6 +205,12 @@ static void test_threat_32_name_taken(void **state)
 	    json_pack("{s:s, s:[s,s], s:{s:s}}", "Image", IMAGE, "Cmd", "sleep", "100", "HostConfig", "NetworkMode", "none");
 	assert_int_equal(api_post(&w.api, body, NULL, NULL, "/containers/create?name=%s", w.name), 0);
 	assert_int_equal(api_post(&w.api, NULL, NULL, NULL, "/containers/%s/start", w.name), 0);
+	/* Without the claim it may be a run of an earlier life. guard: `replace` in dispatcher/engine/start.c */
+	world_start(&w, "echo fresh", NULL, json_pack("{s:b}", "replace", 0));
+	cleanup_json json_t *failed = world_hear(&w, MSG_FAILED);
+	assert_non_null(strstr(text(failed, "reason"), "is there already"));
+	cleanup_json json_t *inspect = world_inspect(&w);
+	assert_true(json_is_true(json_object_get(json_object_get(inspect, "State"), "Running")));
 	world_start(&w, "echo fresh", NULL, NULL);
 	world_go(&w, NULL);
 	expect_exit(0, "succeeded");
