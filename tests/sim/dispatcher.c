@@ -111,12 +111,12 @@ static void do_effect(struct world *w, struct dispatcher *d, const struct effect
 	}
 	if (!r) /* all others are about a run */
 		abort();
+	check_effect(w, d, e, i);
 	if (e->kind == EFFECT_JOURNAL) {
 		do_journal(w, d, r, e->journal);
 		return;
 	}
 	tell(w, d, "  -> %s %s", names[e->kind], r->id);
-	check_effect(w, d, e, i);
 	struct mail m = {.what = (int)e->kind, .action = i, .attempt = r->attempt, .ok = e->kind == EFFECT_START && r->replaces};
 	if (e->kind == EFFECT_CLAIM) {
 		memcpy(m.nonce, r->claim, strlen(r->claim) + 1);
