@@ -83,9 +83,10 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	                                                             for approval, at each change; of many, the first */ \
 	MSG(DRAINED, "drained", ROLE_CORE, ROLE_GIT, 0)          /* {}: call on_drained, once; answered by CALLED */ \
 	MSG(CALLED, "called", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason}: what became of that call; ok too where none is configured */ \
-	MSG(POLLED, "polled", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason, tip, scanned, misnamed:[path], notes:[text], frozen: reason|null, overdue:[{id, dispatcher, deadline}], backlog}: after \
+	MSG(POLLED, "polled", ROLE_GIT, ROLE_CORE, 0)            /* {ok, reason, tip, scanned, misnamed:[path], notes:[text], frozen: reason|null, overdue:[{id, dispatcher, deadline}], backlog, company}: after \
 	                                                             each poll. scanned: everything landed at tip was announced. frozen: nothing new may start until an operator decides. \
-	                                                             overdue: claims in the ledger past their deadline. backlog: how many actions wait for accept-backlog */ \
+	                                                             overdue: claims in the ledger past their deadline. backlog: how many actions wait for accept-backlog. company: the \
+	                                                             ledger tells of another dispatcher that may be at work */ \
 	MSG(LANDED, "landed", ROLE_GIT, ROLE_CORE, 0)            /* {id, commit, action_blob, action: text|null, formula_name, formula_blob, formula: text|null, \
 	                                                             secrets: {NAME: {blob, age: base64}}, tier, policy_blob, approval_mode, approval_by, attempt, refuse: reason|null, wait: reason|null}: \
 	                                                             landed without a result, and not claimed by another dispatcher. attempt: the one that a claim would be for. \
@@ -99,7 +100,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(REMEMBER, "remember", ROLE_GIT, ROLE_CORE, 0)        /* {state: object}: keep it on disk before acting on what comes after */ \
 	MSG(REMEMBERED, "remembered", ROLE_CORE, ROLE_GIT, 0)    /* {state: object|null, incarnation, former:[incarnation]}: the last REMEMBER, first of all messages to a new git role. incarnation: \
 	                                                             of this life; former: those that the ledger may still hold (empty: this spool is new) */ \
-	MSG(INCARNATED, "incarnated", ROLE_GIT, ROLE_CORE, 0)    /* {ok, reason}: the ledger holds the incarnation; or it holds a stranger's: this spool is a copy, and the dispatcher must end */ \
+	MSG(INCARNATED, "incarnated", ROLE_GIT, ROLE_CORE, 0)    /* {ok, reason, company}: the ledger holds the incarnation; or it holds a stranger's: this spool is a copy, and the dispatcher must end */ \
 	/* git, keyring, engine and web */ \
 	MSG(PING, "ping", ROLE_CORE, ROLE_ANY, 0)                 /* {n}: answered by PONG with the same n, in its turn among the role's other work; a role that owes one for too long hangs */ \
 	MSG(PONG, "pong", ROLE_ANY, ROLE_CORE, 0)                 /* {n}; unasked (0): a sign of life in the middle of much work */ \

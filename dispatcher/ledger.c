@@ -49,6 +49,14 @@ void house_greet_git(struct house *h)
 	house_step(h, &ev);
 }
 
+static void hear_company(struct house *h, const json_t *body)
+{
+	struct event ev = {.kind = EV_COMPANY};
+
+	if (json_is_true(json_object_get(body, "company")))
+		house_step(h, &ev);
+}
+
 void house_hear_incarnated(struct house *h, const json_t *body)
 {
 	cleanup_err struct err err = ERR_INIT;
@@ -65,6 +73,7 @@ void house_hear_incarnated(struct house *h, const json_t *body)
 		log_warn("former incarnations can't be forgotten", "error", err_msg(&err), NULL);
 	if (!ev.ok)
 		house_found(h, NULL, ev.reason, "ended: this spool must not be used");
+	hear_company(h, body); /* before anything starts */
 	house_step(h, &ev);
 }
 
@@ -102,6 +111,7 @@ void house_hear_ledger(struct house *h, const json_t *polled)
 	const char *frozen = json_string_value(json_object_get(polled, "frozen"));
 	json_t *overdue = json_object_get(polled, "overdue");
 
+	hear_company(h, polled);
 	if (json_is_array(overdue)) {
 		json_decref(h->overdue);
 		h->overdue = json_incref(overdue);

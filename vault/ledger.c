@@ -254,7 +254,7 @@ char *ledger_done_path(const char *id)
 
 char *ledger_life_path(const char *dispatcher)
 {
-	return xasprintf("dispatchers/%s.json", dispatcher);
+	return xasprintf(LEDGER_LIVES "/%s.json", dispatcher);
 }
 
 bool ledger_file_id(const char *xx, const char *name, char ret_id[static VAULT_ID_MAX + 1])

@@ -23,6 +23,7 @@
 #define LEDGER_REF "refs/heads/" LEDGER_BRANCH
 #define LEDGER_CLAIMS "claims"
 #define LEDGER_DONE "done"
+#define LEDGER_LIVES "dispatchers"
 #define LEDGER_ORIGIN "origin.json"
 #define LEDGER_VIEW "view.json"
 #define LEDGER_MAX_BYTES 4096 /* of each file */

@@ -438,6 +438,9 @@ static void step_whole(struct core *c, const struct event *ev)
 	case EV_INCARNATED:
 		core_incarnated(c, ev);
 		break;
+	case EV_COMPANY:
+		core_met_rival(c);
+		break;
 	case EV_FROZEN:
 		set_text(&c->frozen, ev->reason);
 		break;

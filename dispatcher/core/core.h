@@ -129,6 +129,7 @@ enum event_kind {
 	EV_CLAIMED,       /* id, attempt, nonce */
 	EV_CLAIM_LOST,    /* id, attempt, nonce, reason, ok: it is finished */
 	EV_INCARNATED,    /* ok: the ledger knows this life; !ok, reason: this spool is a copy, the dispatcher must end */
+	EV_COMPANY,       /* another dispatcher may be at work */
 	EV_FROZEN,        /* reason: why nothing new may start until an operator decides; NULL: nothing is in the way */
 	EV_DECRYPTED,     /* id, attempt */
 	EV_NOT_DECRYPTED, /* id, attempt, refuse, reason */
@@ -210,7 +211,7 @@ void effects_clear(struct effects *e); /* frees texts, keeps memory */
 void effects_free(struct effects *e);
 
 #define CORE_SEED_BYTES 32
-/* How long a dispatcher that lost an action to another one expects to meet it again. */
+/* How long another dispatcher is expected to take actions after the last sign of it. */
 #define CORE_COMPANY_MS 600000
 
 struct core_options {

@@ -12,11 +12,11 @@ struct core {
 	bool engine_ok;
 	char *engine_reason;
 	bool git_up, keyring_up, engine_up;
-	bool incarnated;  /* the ledger knows this life, and git is up */
-	char *outcast;    /* why this spool must not be used any more; NULL: it may */
-	char *frozen;     /* why nothing new may start until an operator decides; NULL: it may */
-	int64_t company_ms; /* monotonic: until then another dispatcher, which took an action, is expected again */
-	uint64_t nonces;  /* how many were derived from the seed */
+	bool incarnated;    /* the ledger knows this life, and git is up */
+	char *outcast;      /* why this spool must not be used any more; NULL: it may */
+	char *frozen;       /* why nothing new may start until an operator decides; NULL: it may */
+	int64_t company_ms; /* monotonic: until then another dispatcher is expected to take actions */
+	uint64_t nonces;    /* how many were derived from the seed */
 	bool stopping;
 	char *disk_reason; /* the last journal write failed: why; NULL when it went well */
 	int64_t disk_retry_ms;
@@ -41,7 +41,7 @@ void core_done(struct core *c, struct run *r); /* `recorded` is on disk, or noth
 #define CORE_RECLAIM_MS 60000
 bool core_holds_claim(const struct core *c, const struct run *r); /* nothing has to be won (again) before its result is recorded */
 void core_new_nonce(struct core *c, struct run *r);               /* to be journaled before it is claimed */
-void core_met_rival(struct core *c);                              /* another dispatcher has taken an action */
+void core_met_rival(struct core *c);                              /* another dispatcher took an action, or may be about to */
 bool core_is_alone(const struct core *c);                         /* nobody else takes actions at the moment, as far as is known */
 /* Of a run of an earlier life that nobody has announced again: it may be somebody else's by now. */
 void core_reclaim(struct core *c, struct run *r);

@@ -10,7 +10,7 @@
 
 static void say(struct git_state *g, bool ok, const char *reason)
 {
-	tell_core(g, msg_new(MSG_INCARNATED, "{s:b, s:s?}", "ok", ok, "reason", reason));
+	tell_core(g, msg_new(MSG_INCARNATED, "{s:b, s:s?, s:b}", "ok", ok, "reason", reason, "company", ledger_has_company(g)));
 }
 
 int life_begin(struct git_state *g, const json_t *body, struct err *err)

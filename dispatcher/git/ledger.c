@@ -7,6 +7,8 @@
 #include <time.h>
 
 #define FOLDERS 256
+/* Nothing is ever removed from the ledger, and nobody says there that he lives on: as long is one taken to be there whose life began. */
+#define LIFE_S (30 * 24 * 3600)
 
 void ledger_init(struct git_state *g)
 {
@@ -239,6 +241,49 @@ static void doubt_all(struct git_state *g)
 	json_object_update(g->ledger.moved, g->announced);
 }
 
+/* A life that makes no sense is taken for one that has just begun. */
+static int see_life(struct git_state *g, const char *name, struct err *err)
+{
+	struct ledger_life life = {.time = 0};
+	cleanup_free char *path = xasprintf(LEDGER_LIVES "/%s", name), *own = ledger_life_path(g->args->dispatcher_id);
+	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_err struct err why = ERR_INIT;
+
+	if (strcmp(path, own) == 0)
+		return 0;
+	if ((read_file(g, path, &text, &why) < 0 || ledger_life_parse(text.data, text.len, &life, &why) < 0)) {
+		if (why.code != ERR_INVALID) {
+			err_move(err, &why);
+			return -1;
+		}
+		life.time = time(NULL);
+	}
+	if (life.time > g->ledger.others_time)
+		g->ledger.others_time = life.time;
+	return 0;
+}
+
+static int scan_lives(struct git_state *g, struct err *err)
+{
+	cleanup_git(git_tree) git_tree *lives = NULL;
+
+	if (folder_at(g->repo, &g->ledger.tip, LEDGER_LIVES, &lives, err) < 0)
+		return -1;
+	if (!lives || git_oid_equal(git_tree_id(lives), &g->ledger.lives))
+		return 0;
+	g->ledger.others_time = 0;
+	for (size_t i = 0, n = git_tree_entrycount(lives); i < n; i++)
+		if (see_life(g, git_tree_entry_name(git_tree_entry_byindex(lives, i)), err) < 0)
+			return -1;
+	g->ledger.lives = *git_tree_id(lives);
+	return 0;
+}
+
+bool ledger_has_company(const struct git_state *g)
+{
+	return g->ledger.others_time > 0 && g->ledger.others_time + LIFE_S > (int64_t)time(NULL);
+}
+
 int ledger_scan(struct git_state *g, struct err *err)
 {
 	struct ledger *l = &g->ledger;
@@ -250,7 +295,7 @@ int ledger_scan(struct git_state *g, struct err *err)
 	if (sides_read(g->repo, &l->tip, &now, err) < 0 || (l->has_scanned && sides_read(g->repo, &l->scanned, &old, err) < 0))
 		return -1;
 	int rc = ledger_read_origin(g, &l->origin, err);
-	if (rc < 0 || scan_side(g, true, old.claims, now.claims, now.done, err) < 0 ||
+	if (rc < 0 || scan_lives(g, err) < 0 || scan_side(g, true, old.claims, now.claims, now.done, err) < 0 ||
 	    scan_side(g, false, l->has_scanned ? old.done : now.done, now.done, NULL, err) < 0)
 		return -1;
 	if (!l->has_scanned && g->has_scanned)

@@ -76,6 +76,8 @@ struct ledger {
 	json_t *moved; /* ids whose entries changed since they were last looked at */
 	struct ledger_origin origin;
 	bool has_origin;
+	git_oid lives;                 /* the folder dispatchers/ as it was read last */
+	int64_t others_time;           /* when the youngest life of another dispatcher began, in Unix seconds; 0: there is no other */
 	git_tree *done, *folders[256]; /* done/ as scanned, and its folders, while questions are asked */
 
 	/* This dispatcher's life. */
@@ -106,6 +108,8 @@ int ledger_status(struct git_state *g, const char *id, struct ledger_standing *r
 void ledger_rest(struct git_state *g);
 /* What stood at an id when the ledger was made, whether or not that was accepted since. */
 int ledger_is_old(struct git_state *g, const char *id, enum ledger_old *ret, struct err *err);
+/* Whether another dispatcher is taken to be at work: one that began its life in the last thirty days. */
+bool ledger_has_company(const struct git_state *g);
 /* Appends {id, dispatcher, deadline} of each claim that is past its deadline. */
 void ledger_overdue(const struct git_state *g, json_t *ret);
 /* An entry of the tip. 0; 1: there is none; -1: it can't be read, or, with ERR_INVALID, makes no sense. */

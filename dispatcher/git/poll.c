@@ -53,9 +53,10 @@ static void say_polled(struct git_state *g, const char *trouble)
 	bool scanned = g->has_scanned && g->has_tip && git_oid_equal(&g->scanned, &g->tip);
 
 	ledger_overdue(g, overdue);
-	tell_core(g, msg_new(MSG_POLLED, "{s:b, s:s?, s:s?, s:b, s:O, s:o, s:s?, s:O, s:i}", "ok", !trouble, "reason", reason, "tip",
+	tell_core(g, msg_new(MSG_POLLED, "{s:b, s:s?, s:s?, s:b, s:O, s:o, s:s?, s:O, s:i, s:b}", "ok", !trouble, "reason", reason, "tip",
 	                     g->has_tip ? git_oid_tostr_s(&g->tip) : NULL, "scanned", !trouble && (scanned || !g->has_tip), "misnamed",
-	                     g->misnamed, "notes", all_notes(g), "frozen", frozen, "overdue", overdue, "backlog", announced_backlog(g)));
+	                     g->misnamed, "notes", all_notes(g), "frozen", frozen, "overdue", overdue, "backlog", announced_backlog(g),
+	                     "company", ledger_has_company(g)));
 }
 
 int poll_refs(struct git_state *g, struct git_refs *ret, const git_oid **ret_branch, const git_oid **ret_ledger, struct err *err)

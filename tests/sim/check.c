@@ -11,7 +11,7 @@ static bool claim_stands(const struct world *w, const struct run *r, int i)
 	return at->claimed && !at->free && at->attempt == r->attempt && r->claim && strcmp(at->nonce, r->claim) == 0;
 }
 
-/* It lost an action to another one: from then on it wins each before it makes a container. */
+/* It knows of another one: then it wins each claim before it makes a container. */
 static bool in_company(const struct world *w, const struct dispatcher *d)
 {
 	return w->mono_ms < d->company_ms;

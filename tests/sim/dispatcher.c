@@ -346,9 +346,10 @@ static void hear_incarnated(struct world *w, struct dispatcher *d, struct event 
 
 void core_hears(struct world *w, struct dispatcher *d, const struct mail *m)
 {
-	static const char *const names[] = {"recovered",  "landed",     "gone",   "cancel",    "recorded",      "journaled", "claimed",
-	                                    "claim_lost", "incarnated", "frozen", "decrypted", "not_decrypted", "engine",    "ready",
-	                                    "delivered",  "failed",     "exited", "role_up",   "role_down",     "stop",      "tick"};
+	static const char *const names[] = {"recovered",     "landed",     "gone",       "cancel",    "recorded", "journaled",
+	                                    "claimed",       "claim_lost", "incarnated", "company",   "frozen",   "decrypted",
+	                                    "not_decrypted", "engine",     "ready",      "delivered", "failed",   "exited",
+	                                    "role_up",       "role_down",  "stop",       "tick"};
 	struct event ev = {.kind = (enum event_kind)m->what,
 	                   .id = m->action >= 0 ? w->a[m->action].id : NULL,
 	                   .attempt = m->attempt,
@@ -364,6 +365,8 @@ void core_hears(struct world *w, struct dispatcher *d, const struct mail *m)
 	                   .journal = (enum journal)m->journal};
 
 	tell(w, d, "core hears %s %s%s", names[m->what], ev.id ? ev.id : "", ev.kind == EV_INCARNATED && !ev.ok ? "NOT" : "");
+	if (ev.kind == EV_COMPANY)
+		d->company_ms = w->mono_ms + CORE_COMPANY_MS;
 	if (ev.kind == EV_ROLE_UP)
 		hear_role_up(w, d, m, &ev);
 	else if (ev.kind == EV_LANDED)

@@ -151,6 +151,17 @@ static void look_at(struct world *w, struct dispatcher *d, int i)
 	say(w, d, (struct mail){.what = EV_LANDED, .action = i, .attempt = attempt, .refuse = is_refused(w, i), .wait = wait});
 }
 
+/* Now and then nobody sees them, so that two may believe that they are alone. */
+static void look_for_others(struct world *w, struct dispatcher *d)
+{
+	bool any = false;
+
+	for (int name = 0; name < NAMES_MAX; name++)
+		any |= name != d->name && d->git.view.lives[name][0];
+	if (any && chance(w, 50))
+		say(w, d, (struct mail){.what = EV_COMPANY, .action = -1});
+}
+
 static void poll(struct world *w, struct dispatcher *d)
 {
 	struct git_role *g = &d->git;
@@ -160,6 +171,8 @@ static void poll(struct world *w, struct dispatcher *d)
 		return;
 	if (w->ledger)
 		server_fetch(s, &g->view, LEDGER, w->n_actions);
+	if (g->scanned[LEDGER] != g->view.version[LEDGER])
+		look_for_others(w, d);
 	if (!w->faults || !chance(w, 10))
 		server_fetch(s, &g->view, MAIN, w->n_actions);
 	if (g->view.version[MAIN] == 0)

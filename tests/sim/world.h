@@ -187,7 +187,7 @@ struct dispatcher {
 	int yesterday_name, yesterday_lineage;
 	struct git_role git;
 	struct attended *attended;
-	int64_t company_ms; /* until then its core, which lost an action to another one in this life, wins claims before containers */
+	int64_t company_ms;  /* until then its core, which knows of another one in this life, wins claims before containers */
 	char (*told)[NONCE]; /* the claim of each action that its core was last told of as won, in this life */
 	struct container (*containers)[ATTEMPTS_MAX];
 };
