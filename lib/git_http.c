@@ -5,6 +5,7 @@
  */
 #include "lib/cleanup.h"
 #include "lib/crash.h"
+#include "lib/curl_words.h"
 #include "lib/file.h"
 #include "lib/git_transport.h"
 
@@ -205,9 +206,11 @@ static int rpc_read(struct git_wire *wire, char *to, size_t size, size_t *ret_le
 			since = now_mono_ms();
 		sent_before = sent;
 	}
-	if (rpc->in.len == rpc->taken && rpc->code != CURLE_OK)
+	if (rpc->in.len == rpc->taken && rpc->code != CURLE_OK) {
+		curl_words_settle(rpc->why);
 		return err_set(err, code_of(rpc->code), "%s: %s", rpc->s->address.shown,
 		               *rpc->why ? rpc->why : curl_easy_strerror(rpc->code));
+	}
 	if (check_status(rpc, err) < 0)
 		return -1;
 	size_t n = rpc->in.len - rpc->taken;

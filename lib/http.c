@@ -1,5 +1,6 @@
 #include "lib/http.h"
 #include "lib/cleanup.h"
+#include "lib/curl_words.h"
 #include "lib/file.h"
 #include "lib/http_url.h"
 #include <curl/curl.h>
@@ -396,6 +397,7 @@ static int exchange(struct transfer *t, struct err *err)
 		code = m->data.result;
 	if (code == CURLE_OK && !t->headers_whole)
 		code = CURLE_PARTIAL_FILE;
+	curl_words_settle(t->curl_says);
 	if (!t->stopped.code && code == CURLE_OK) {
 		char *type = NULL;
 		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &t->got.status);

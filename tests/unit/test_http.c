@@ -1,6 +1,7 @@
 /* The HTTP client against small servers: requests, answers, deadlines. */
 #include "tests/http_servers.h"
 
+#include "lib/curl_words.h"
 #include "lib/file.h"
 
 #include <arpa/inet.h>
@@ -115,6 +116,27 @@ static void test_nobody_there(void **state)
 	http_expect_error(local, &get, ERR_UNREACHABLE, "connect to /nonexistent/docker.sock: No such file or directory");
 	cleanup_http_client struct http_client *name = http_client_new(&(struct http_options){.base_url = "http://u:pass@forge.invalid"});
 	http_expect_error(name, &get, ERR_UNREACHABLE, "GET http://forge.invalid/x?y=%20: "); /* and the password in no message */
+}
+
+/* What a client says of a server that is away is the same at each attempt. guard: curl_words_settle in lib/curl_words.c */
+static void test_words_without_times(void **state)
+{
+	static const char *const words[][2] = {
+	    {"Failed to connect to a.example port 443 after 1034 ms: Couldn't connect to server",
+	     "Failed to connect to a.example port 443: Couldn't connect to server"},
+	    {"Connection timed out after 10001 milliseconds", "Connection timed out"},
+	    {"Operation timed out after 5 milliseconds with 7 bytes received", "Operation timed out with 7 bytes received"},
+	    {"a after 1 ms b after 2 ms", "a b"},
+	    {"one after another after 3 tries after ms after ", "one after another after 3 tries after ms after "},
+	    {"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		cleanup_free char *text = xstrdup(words[i][0]);
+		curl_words_settle(text);
+		assert_string_equal(text, words[i][1]);
+	}
 }
 
 static void test_bad_requests(void **state)
@@ -338,6 +360,7 @@ int main(void)
 	    served(test_unix_socket),
 	    served(test_proxy),
 	    served(test_nobody_there),
+	    cmocka_unit_test(test_words_without_times),
 	    served(test_bad_requests),
 	    served(test_credentials),
 	    served(test_silent_server),
