@@ -17,14 +17,33 @@ __attribute__((constructor)) static void set_allocator(void)
 	json_set_alloc_funcs(xmalloc, free);
 }
 
-/* What jansson does not check for us: nesting and the notation of numbers. It does the grammar. */
+/* Part of the text. */
+struct span {
+	size_t at, len;
+};
+
+/* What jansson does not check for us: nesting and the notation of numbers. It does the grammar. On the way it sees which keys lead to where it is. */
 struct scan {
 	const char *text;
 	size_t len;
 	size_t at;
 	int depth;
 	int max_depth;
+	struct span last;  /* the last string, without its quotes */
+	struct span *keys; /* at each depth, 0 to max_depth: that of the value which stands there; len 0: none */
 };
+
+static void scan_begin(struct scan *s, const char *text, size_t len, int max_depth)
+{
+	*s = (struct scan){.text = text, .len = len, .max_depth = max_depth};
+	s->keys = xcalloc((size_t)max_depth + 1, sizeof(*s->keys));
+}
+
+static void scan_end(struct scan *s)
+{
+	free(s->keys);
+}
+#define cleanup_scan __attribute__((cleanup(scan_end)))
 
 static int line_of(const struct scan *s)
 {
@@ -34,11 +53,40 @@ static int line_of(const struct scan *s)
 	return line;
 }
 
+/* "inputs.version: ", as it is written: it goes to terminals, so what is no plain character is a question mark. */
+static void add_keys(struct buf *b, const struct scan *s)
+{
+	for (int i = 1; i <= s->depth && i <= s->max_depth; i++) {
+		size_t len = s->keys[i].len < 64 ? s->keys[i].len : 64;
+		if (len > 0 && b->len > 0)
+			buf_addc(b, '.');
+		for (size_t k = 0; k < len; k++) {
+			char c = s->text[s->keys[i].at + k];
+			buf_addc(b, c > ' ' && c <= '~' ? c : '?');
+		}
+	}
+	buf_adds(b, b->len > 0 ? ": " : "");
+}
+
+/* "line 3: inputs.version: …" */
+__attribute__((format(printf, 3, 4))) static int fail_at(const struct scan *s, struct err *err, const char *fmt, ...)
+{
+	cleanup_buf struct buf keys = BUF_INIT, why = BUF_INIT;
+	va_list ap;
+	add_keys(&keys, s);
+	va_start(ap, fmt);
+	buf_vaddf(&why, fmt, ap);
+	va_end(ap);
+	return err_set(err, ERR_INVALID, "line %d: %s%s", line_of(s), keys.data, why.data);
+}
+
 static void scan_string(struct scan *s)
 {
-	for (s->at++; s->at < s->len && s->text[s->at] != '"'; s->at++)
+	size_t begin = ++s->at;
+	for (; s->at < s->len && s->text[s->at] != '"'; s->at++)
 		if (s->text[s->at] == '\\')
 			s->at++;
+	s->last = (struct span){begin, (s->at < s->len ? s->at : s->len) - begin};
 	s->at++;
 }
 
@@ -52,29 +100,43 @@ static int scan_number(struct scan *s, struct err *err)
 	if (plain)
 		return 0;
 	int n = s->at - start < 40 ? (int)(s->at - start) : 40;
-	return err_set(err, ERR_INVALID, "line %d: the number %.*s must be an integer without point and exponent", line_of(s), n,
-	               s->text + start);
+	return fail_at(s, err, "the number %.*s must be an integer without point and exponent", n, s->text + start);
+}
+
+/* Anything that is neither string nor number. */
+static int scan_other(struct scan *s, struct err *err)
+{
+	char c = s->text[s->at];
+	if (c == '{' || c == '[') {
+		if (s->depth == s->max_depth)
+			return fail_at(s, err, "nested more than %d deep", s->max_depth);
+		s->keys[++s->depth] = (struct span){0, 0};
+	} else if (c == '}' || c == ']') {
+		s->depth -= s->depth > 0;
+	} else if (c == ':') {
+		s->keys[s->depth] = s->last;
+	} else if (c == ',') {
+		s->keys[s->depth] = (struct span){0, 0};
+	} else if (c == '\0') {
+		return fail_at(s, err, "NUL byte");
+	}
+	s->at++;
+	return 0;
 }
 
 static int scan(struct scan *s, struct err *err)
 {
-	while (s->at < s->len) {
+	int rc = 0;
+	while (rc == 0 && s->at < s->len) {
 		char c = s->text[s->at];
-		if (c == '"') {
+		if (c == '"')
 			scan_string(s);
-		} else if (c == '-' || (c >= '0' && c <= '9')) {
-			if (scan_number(s, err))
-				return -1;
-		} else {
-			s->depth += (c == '{' || c == '[') - (c == '}' || c == ']');
-			if (s->depth > s->max_depth)
-				return err_set(err, ERR_INVALID, "line %d: nested more than %d deep", line_of(s), s->max_depth);
-			if (c == '\0')
-				return err_set(err, ERR_INVALID, "line %d: NUL byte", line_of(s));
-			s->at++;
-		}
+		else if (c == '-' || (c >= '0' && c <= '9'))
+			rc = scan_number(s, err);
+		else
+			rc = scan_other(s, err);
 	}
-	return 0;
+	return rc;
 }
 
 static int check_texts(const json_t *value, struct err *err)
@@ -98,12 +160,24 @@ static int check_texts(const json_t *value, struct err *err)
 }
 
 /* jansson quotes the input in its messages; that part must not reach a terminal as it is. */
-static int syntax_error(struct err *err, json_error_t *e)
+static int syntax_error(struct err *err, json_error_t *e, const char *keys)
 {
 	for (char *p = e->text; *p; p++)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
-	return err_set(err, ERR_INVALID, "line %d, column %d: %s", e->line, e->column, e->text);
+	return err_set(err, ERR_INVALID, "line %d, column %d: %s%s", e->line, e->column, keys, e->text);
+}
+
+/* The same, with the keys that lead to where jansson stopped. What it was given was scanned to its end before. */
+static int syntax_error_at(const char *text, size_t len, int max_depth, struct err *err, json_error_t *e)
+{
+	cleanup_buf struct buf keys = BUF_INIT;
+	cleanup_scan struct scan s;
+	size_t stop = e->position > 0 ? (size_t)e->position : 0;
+	scan_begin(&s, text, stop < len ? stop : len, max_depth);
+	scan(&s, NULL);
+	add_keys(&keys, &s);
+	return syntax_error(err, e, keys.data);
 }
 
 int json_parse_strict(const char *text, size_t len, const struct json_limits *limits, json_t **ret, struct err *err)
@@ -112,14 +186,15 @@ int json_parse_strict(const char *text, size_t len, const struct json_limits *li
 		return err_set(err, ERR_INVALID, "larger than %zu bytes", limits->max_bytes);
 	if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
 		return err_set(err, ERR_INVALID, "begins with a byte order mark; save it as plain UTF-8");
-	struct scan s = {text, len, 0, 0, limits->max_depth};
+	cleanup_scan struct scan s;
+	scan_begin(&s, text, len, limits->max_depth);
 	if (scan(&s, err))
 		return -1;
 
 	json_error_t e;
 	cleanup_json json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
 	if (!value)
-		return syntax_error(err, &e);
+		return syntax_error_at(text, len, limits->max_depth, err, &e);
 	if (check_texts(value, err))
 		return -1;
 	*ret = steal_ptr(&value);
@@ -154,7 +229,7 @@ int json_load_path(const char *path, json_t **ret, struct err *err)
 		return -1;
 	json_t *value = json_loadb(b.data, b.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
 	if (!value) {
-		syntax_error(err, &e);
+		syntax_error(err, &e, "");
 		return err_wrap(err, "%s", path);
 	}
 	*ret = value;

@@ -80,17 +80,43 @@ static enum verdict read_file(git_repository *repo, const git_oid *commit, const
 	return READ;
 }
 
-/* As read_file, for text: JSON carries it on, so it must be UTF-8 without NUL; what the text may hold its own parser says. */
-static enum verdict read_text(git_repository *repo, const git_oid *commit, const char *path, size_t max, const char *absent,
-                              git_oid *ret_oid, char **ret_text, size_t *ret_len, char **ret_why, struct err *err)
+/* A file of text, and who knows what is wrong with it. */
+struct text_file {
+	const char *name; /* id or name of what it holds */
+	size_t max;
+	const char *absent;
+	char *(*fault)(const char *name, const char *text, size_t len); /* its parser's words; NULL: it finds nothing. Caller frees */
+};
+
+static char *action_fault(const char *id, const char *text, size_t len)
+{
+	cleanup_action struct action action = ACTION_INIT;
+	cleanup_err struct err why = ERR_INIT;
+
+	return action_parse(id, text, len, &action, &why) < 0 ? xstrdup(err_msg(&why)) : NULL;
+}
+
+static char *formula_fault(const char *name, const char *text, size_t len)
+{
+	cleanup_formula struct formula formula = FORMULA_INIT;
+	cleanup_err struct err why = ERR_INIT;
+
+	return formula_parse(name, text, len, &formula, &why) < 0 ? xstrdup(err_msg(&why)) : NULL;
+}
+
+/* As read_file, for text: JSON carries it on, so it must be UTF-8 without NUL; where it is not, its own parser says at which place. */
+static enum verdict read_text(git_repository *repo, const git_oid *commit, const char *path, const struct text_file *file, git_oid *ret_oid,
+                              char **ret_text, size_t *ret_len, char **ret_why, struct err *err)
 {
 	cleanup_buf struct buf text = BUF_INIT;
-	enum verdict v = read_file(repo, commit, path, max, absent, ret_oid, &text, ret_why, err);
+	enum verdict v = read_file(repo, commit, path, file->max, file->absent, ret_oid, &text, ret_why, err);
 	if (v != READ)
 		return v;
 	cleanup_json json_t *probe = memchr(text.data, '\0', text.len) ? NULL : json_stringn(text.data, text.len);
 	if (!probe) {
-		*ret_why = xasprintf("%s: must be UTF-8 text without NUL", path);
+		*ret_why = file->fault(file->name, text.data, text.len);
+		if (!*ret_why)
+			*ret_why = xasprintf("%s: must be UTF-8 text without NUL", path);
 		return REFUSED;
 	}
 	*ret_len = text.len;
@@ -117,12 +143,12 @@ static bool settled(const struct ops_action *a)
 
 static int read_formula(git_repository *repo, const git_oid *landing, struct ops_action *a, struct err *err)
 {
+	const struct text_file file = {a->formula_name, FORMULA_MAX_BYTES,
+	                               "is not in the repo at the commit that landed the action; add the formula first", formula_fault};
 	cleanup_free char *path = vault_formula_path(a->formula_name);
 	char *why = NULL;
 	size_t len = 0;
-	enum verdict v = read_text(repo, landing, path, FORMULA_MAX_BYTES,
-	                           "is not in the repo at the commit that landed the action; add the formula first", &a->formula_blob,
-	                           &a->formula_text, &len, &why, err);
+	enum verdict v = read_text(repo, landing, path, &file, &a->formula_blob, &a->formula_text, &len, &why, err);
 	return settle(v, why, a);
 }
 
@@ -141,6 +167,7 @@ static int read_secret(git_repository *repo, const git_oid *tip, const char *nam
 
 static int read_all(git_repository *repo, const git_oid *tip, const git_oid *landing, const char *id, struct ops_action *a, struct err *err)
 {
+	const struct text_file file = {id, ACTION_MAX_BYTES, "is not there", action_fault};
 	cleanup_free char *path = vault_action_path(id);
 	cleanup_action struct action action = ACTION_INIT;
 	cleanup_err struct err why = ERR_INIT;
@@ -148,7 +175,7 @@ static int read_all(git_repository *repo, const git_oid *tip, const git_oid *lan
 	size_t len = 0, i;
 	const json_t *name;
 
-	enum verdict v = read_text(repo, tip, path, ACTION_MAX_BYTES, "is not there", &a->blob, &a->text, &len, &fault, err);
+	enum verdict v = read_text(repo, tip, path, &file, &a->blob, &a->text, &len, &fault, err);
 	if (settle(v, fault, a) < 0)
 		return -1;
 	if (settled(a))

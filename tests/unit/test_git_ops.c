@@ -306,8 +306,10 @@ static void test_refusals(void **state)
 		cleanup_free char *reason = xasprintf("%s: it has %zu bytes; at most %zu are allowed", paths[i], max[i] + 1, max[i]);
 		expect_refused(f, paths[i], large, GIT_FILEMODE_BLOB, reason);
 		if (i < 2) {
-			cleanup_free char *text = xasprintf("%s: must be UTF-8 text without NUL", paths[i]);
-			expect_refused(f, paths[i], "\xff\xfe", GIT_FILEMODE_BLOB, text);
+			static const char *const where[] = {"line 1, column 9: id: unable to decode byte 0xff near '\"x'",
+			                                    "line 1: invalid UTF-8 at byte 9"};
+			cleanup_free char *text = xasprintf("%s: %s", paths[i], where[i]);
+			expect_refused(f, paths[i], "{\"id\": \"x\xff\"}", GIT_FILEMODE_BLOB, text);
 		}
 	}
 	expect_refused(f, paths[1], "", GIT_FILEMODE_BLOB,

@@ -73,7 +73,7 @@ static void test_grammar(void **state)
 static void test_threat_18_numbers(void **state)
 {
 	(void)state;
-	no("{\"a\":\n1e3}", "line 2: the number 1e3");
+	no("{\"a\":\n1e3}", "line 2: a: the number 1e3");
 	no("3600.0", "3600.0");
 	no("[1E5]", "1E5");
 	no("-1.5", "-1.5");
@@ -103,6 +103,26 @@ static void test_threat_18_depth_and_size(void **state)
 	refused(big, 1001, "larger than 1000 bytes");
 	big[1000] = '\0';
 	ok(big, "1");
+}
+
+/* Whatever is wrong with the text, the message says under which keys. guard: add_keys in lib/json.c */
+static void test_keys_are_named(void **state)
+{
+	(void)state;
+	no("{\"a\": 1, \"b\": 1.5}", "line 1: b: the number 1.5");
+	no("{\"a\": {\"b\": [1,\n2.0]}}", "line 2: a.b: the number 2.0");
+	no("{\"a\": {\"b\": 1}, \"c\": 1e1}", "line 1: c: the number 1e1");
+	no("{\"a\": {\"b\": 1}, 1.5}", "line 1: the number 1.5");
+	no("{\"a\": [[[1]]]}", "line 1: a: nested more than 3 deep");
+	no("{\"a\": \0}", "line 1: a: NUL byte");
+	no("{\"a\": {\"b\": 9223372036854775808}}", ": a.b: too big integer");
+	no("{\"a\": {\"b\": \"x\xff\"}}", ": a.b: unable to decode");
+	no("{\"a\": \"\\u0000\"}", ": a: ");
+	no("{\"a\": \"\\ud800\"}", ": a: ");
+	no("{\"a\": \"x\ty\"}", ": a: control character");
+	no("{\"a\": nul}", ": a: ");
+	no("{\"\x1b[2J\xe2\x80\xae\": 1.5}", "line 1: ?[2J???: the number 1.5");
+	no("]}]\"a\": 1.5", "the number 1.5");
 }
 
 /* guard: check_texts in lib/json.c */
@@ -330,6 +350,7 @@ int main(void)
 	    cmocka_unit_test(test_threat_18_numbers),
 	    cmocka_unit_test(test_threat_17_repeated_keys),
 	    cmocka_unit_test(test_threat_18_depth_and_size),
+	    cmocka_unit_test(test_keys_are_named),
 	    cmocka_unit_test(test_threat_19_characters),
 	    cmocka_unit_test(test_threat_18_nothing_is_built_of_what_is_too_large),
 	    cmocka_unit_test(test_message_is_harmless),
