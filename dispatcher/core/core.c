@@ -140,8 +140,9 @@ void core_done(struct core *c, struct run *r)
 /* A write failed: what it should have announced does not happen. */
 static void journal_failed(struct core *c, struct run *r, const struct event *ev)
 {
-	if (!c->disk_reason)
+	if (!c->disk_noted)
 		effect_note(c, r, "the spool can't be written: %s; nothing new starts until it can", ev->reason);
+	c->disk_noted = true;
 	set_text(&c->disk_reason, ev->reason);
 	c->disk_retry_ms = c->mono_ms + DISK_RETRY_MS;
 	r->reclaiming = false;
@@ -227,6 +228,9 @@ static void core_journaled(struct core *c, struct run *r, const struct event *ev
 		return;
 	}
 	set_text(&c->disk_reason, NULL);
+	if (c->disk_noted)
+		effect_note(c, NULL, "the spool can be written again");
+	c->disk_noted = false;
 	r->journal = ev->journal;
 	if (r->state <= RUN_CONFIRMING && !(r->claim && ev->nonce && strcmp(r->claim, ev->nonce) == 0))
 		return; /* an older one: the nonce of now may not be on disk */

@@ -20,6 +20,7 @@ struct core {
 	bool stopping;
 	char *disk_reason; /* the last journal write failed: why; NULL when it went well */
 	int64_t disk_retry_ms;
+	bool disk_noted; /* that it can't be written; until it can again */
 	/* of the step under way */
 	struct effects *out;
 	int64_t mono_ms, wall_ms;

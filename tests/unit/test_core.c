@@ -178,6 +178,34 @@ static void test_damaged_secret_ends_the_container_before_the_refusal(void **sta
 	assert_string_equal(core_find(w->core, "a")->reason, "vault/secrets/TOKEN.age: damaged");
 }
 
+static bool noted(const struct world *w, const char *text)
+{
+	for (size_t i = 0; i < w->effects.n; i++)
+		if (w->effects.v[i].kind == EFFECT_NOTE && strstr(w->effects.v[i].text, text))
+			return true;
+	return false;
+}
+
+/* A disk that stays full is told of once, however often it is tried, and once more when it is not full any more. guard: disk_noted in core.c */
+static void test_full_disk_is_noted_once(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	land(w, "a");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
+		step(w, (struct event){.kind = EV_JOURNALED, .id = "a", .journal = JOURNAL_CLAIMED, .reason = "No space left on device"});
+		assert_true(noted(w, "the spool can't be written: No space left on device") == (i == 0));
+		w->now += 60000;
+		step(w, (struct event){.kind = EV_TICK});
+	}
+	journaled(w, "a", JOURNAL_CLAIMED);
+	assert_true(noted(w, "the spool can be written again"));
+	journaled(w, "a", JOURNAL_STARTING);
+	assert_false(noted(w, "the spool can be written again"));
+}
+
 static void test_failed_journal_stops_the_effect(void **state)
 {
 	struct world *w = *state;
@@ -458,6 +486,7 @@ int main(void)
 	    T(test_failed_start_is_tried_again_later),
 	    T(test_failed_start_that_will_never_work_is_refused),
 	    T(test_damaged_secret_ends_the_container_before_the_refusal),
+	    T(test_full_disk_is_noted_once),
 	    T(test_failed_journal_stops_the_effect),
 	    T(test_engine_that_dies_before_go_is_not_told_go),
 	    T(test_engine_that_dies_after_go_makes_it_followed),
