@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -320,6 +321,16 @@ static void reload(struct parent *p)
 		p->child[r] = (struct child){.pid = 0};
 }
 
+/* It starts other users' processes, and executes nothing. */
+static int parent_confine(struct err *err)
+{
+	const struct rlimit none = {0, 0};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_errno(err, errno, "the dispatcher can't be confined");
+	return 0;
+}
+
 int parent_run(const struct role_args *args, struct config *config, struct err *err)
 {
 	struct parent p = {.args = *args, .config = config, .core = {.fd = -1}};
@@ -335,7 +346,10 @@ int parent_run(const struct role_args *args, struct config *config, struct err *
 	p.signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (p.signals < 0)
 		return err_errno(err, errno, "signalfd");
-	prctl(PR_SET_DUMPABLE, 0);
+	if (parent_confine(err) < 0) {
+		close(p.signals);
+		return -1;
+	}
 	while (!p.quitting) {
 		start_due(&p);
 		struct pollfd fds[2] = {{.fd = p.signals, .events = POLLIN}, {.fd = p.core.fd, .events = POLLIN}};

@@ -8,6 +8,13 @@ gated_formula gated
 secret KEY 'a-secret-of-a-step'
 dispatcher_start
 
+# What every process of it has given up: dispatcher/confine.c, and parent_confine in dispatcher/parent.c
+for name in parent core git keyring engine web; do
+	pid=$DISPATCHER
+	[ $name = parent ] || pid=$(role $name)
+	is "$name: may not gain privileges" "$(awk '$1 == "NoNewPrivs:" { print $2 }' "/proc/$pid/status")" 1
+	like "$name: leaves no core" "$(grep '^Max core file size' "/proc/$pid/limits")" ' 0 +0 '
+done
 for name in git keyring engine web core; do
 	action "without-$name" gated '{"secrets": ["KEY"]}'
 	land
