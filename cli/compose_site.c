@@ -41,10 +41,6 @@ void compose_inputs_of(const struct config *c, struct compose_inputs *ret)
 			ret->list[n++] =
 			    (struct compose_input){config_key_name(i), config_variable_name(config_key_name(i)), from_folder(folder, file)};
 	}
-	const char *headers = json_string_value(json_object_get(c->on_drained, "headers_file"));
-
-	if (headers && n < MAX_INPUTS)
-		ret->list[n++] = (struct compose_input){COMPOSE_HEADERS, NULL, from_folder(folder, headers)};
 	if (c->ops_repo[0] == '/')
 		ret->repo = from_folder(folder, c->ops_repo);
 	ret->site = (struct compose_site){.version = DISINTO_VERSION,
@@ -52,8 +48,7 @@ void compose_inputs_of(const struct config *c, struct compose_inputs *ret)
 	                                  .n_inputs = n,
 	                                  .repo = ret->repo,
 	                                  .hosts = c->allowed_hosts,
-	                                  .mounts = c->mounts,
-	                                  .on_drained = c->on_drained};
+	                                  .mounts = c->mounts};
 }
 
 void compose_inputs_free(struct compose_inputs *in)

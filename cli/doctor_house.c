@@ -51,7 +51,7 @@ void doctor_files(struct doctor *d)
 	    {"webhook_secret_file", d->config.webhook_secret_file},
 	    {"registry_auth_file", d->config.registry_auth_file},
 	    {"approval.forge_token_file", d->config.approval.forge_token_file},
-	    {"on_drained.headers_file", text_of(d->config.on_drained, "headers_file")},
+	    {"on_drained.headers_file", d->config.on_drained.headers_file},
 	};
 	size_t named = 0, good = 0;
 

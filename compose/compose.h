@@ -26,21 +26,18 @@
 /* A file that the configuration names. */
 struct compose_input {
 	const char *key;      /* "approval.forge_token_file" */
-	const char *variable; /* "DISINTO_APPROVAL_FORGE_TOKEN_FILE"; NULL: a variable names it among other things */
+	const char *variable; /* "DISINTO_APPROVAL_FORGE_TOKEN_FILE" */
 	const char *path;     /* on the host: absolute, or relative to the site's folder with "./" in front */
 };
-
-#define COMPOSE_HEADERS "on_drained.headers_file"
 
 /* What tells one site from another. All is borrowed. */
 struct compose_site {
 	const char *version; /* of the images that the project builds */
 	const struct compose_input *inputs;
 	size_t n_inputs;
-	const char *repo;         /* the ops repo, where it is a folder of this machine: path as in inputs; else NULL */
-	const json_t *hosts;      /* the configuration's allowed_hosts, to which DOMAIN is added; NULL or empty: none */
-	const json_t *mounts;     /* the configuration's, with the host's absolute paths; NULL or empty: none */
-	const json_t *on_drained; /* the configuration's, or NULL; its headers_file is among the inputs */
+	const char *repo;     /* the ops repo, where it is a folder of this machine: path as in inputs; else NULL */
+	const json_t *hosts;  /* the configuration's allowed_hosts, to which DOMAIN is added; NULL or empty: none */
+	const json_t *mounts; /* the configuration's, with the host's absolute paths; NULL or empty: none */
 };
 
 /* The compose file as a tree. Caller owns it. */

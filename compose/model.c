@@ -82,8 +82,7 @@ static void add_input(json_t *tree, json_t *edge, const struct compose_input *in
 		json_object_set_new(edge, "secrets", mine);
 	}
 	json_array_append_new(mine, json_pack("{s:s, s:s}", "source", name, "target", name));
-	if (input->variable)
-		json_object_set_new(json_object_get(edge, "environment"), input->variable, json_sprintf(INPUTS "%s", name));
+	json_object_set_new(json_object_get(edge, "environment"), input->variable, json_sprintf(INPUTS "%s", name));
 	json_object_set_new(json_object_get(tree, "secrets"), name, json_pack("{s:s}", "file", path));
 }
 
@@ -104,17 +103,6 @@ static void add_hosts(json_t *edge, const json_t *hosts)
 	if (json_array_size(hosts) > 0)
 		json_object_set_new(json_object_get(edge, "environment"), "DISINTO_ALLOWED_HOSTS",
 		                    json_sprintf("%.*s,${DOMAIN:-}]", (int)strlen(text) - 1, text));
-}
-
-static void add_drained(json_t *edge, const json_t *on_drained)
-{
-	cleanup_json json_t *inside = json_deep_copy(on_drained);
-	cleanup_free char *name = input_name(COMPOSE_HEADERS);
-
-	if (!json_object_get(inside, "headers_file"))
-		return;
-	json_object_set_new(inside, "headers_file", json_sprintf(INPUTS "%s", name));
-	set_map(edge, "DISINTO_ON_DRAINED", inside);
 }
 
 static void add_repo(json_t *edge, const char *repo)
@@ -149,6 +137,5 @@ json_t *compose_model(const struct compose_site *site)
 	/* The engine looks for a mount's source on the host; a relative one would begin inside of the container. */
 	if (json_object_size(site->mounts) > 0)
 		set_map(edge, "DISINTO_MOUNTS", site->mounts);
-	add_drained(edge, site->on_drained);
 	return steal_ptr(&tree);
 }

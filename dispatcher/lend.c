@@ -54,24 +54,18 @@ static const struct {
     {"forge_token_file", ROLE_GIT, offsetof(struct config, approval.forge_token_file)},
     {"allowed_signers", ROLE_GIT, offsetof(struct config, approval.allowed_signers)},
     {"ca_file", ROLE_GIT, offsetof(struct config, ca_file)},
-    {"headers_file", ROLE_GIT, SIZE_MAX}, /* of on_drained */
+    {"headers_file", ROLE_GIT, offsetof(struct config, on_drained.headers_file)},
     {"registry_auth_file", ROLE_ENGINE, offsetof(struct config, registry_auth_file)},
 };
 #define N_LENDABLE (sizeof lendable / sizeof lendable[0])
 
 static const char *path_of(const struct config *config, size_t i)
 {
-	if (lendable[i].at == SIZE_MAX)
-		return json_string_value(json_object_get(config->on_drained, "headers_file"));
 	return *(char *const *)((const char *)config + lendable[i].at);
 }
 
 static void set_path(struct config *config, size_t i, const char *path)
 {
-	if (lendable[i].at == SIZE_MAX) {
-		json_object_set_new(config->on_drained, "headers_file", json_string(path));
-		return;
-	}
 	char **at = (char **)((char *)config + lendable[i].at);
 	free(*at);
 	*at = xstrdup(path);

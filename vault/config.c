@@ -120,24 +120,43 @@ static int check_known(const json_t *map, const char *prefix, struct err *err)
 	return 0;
 }
 
+/* Whether the variable is named as the key's group is: DISINTO_LOG. */
+static bool names_group(const char *variable, const char *key)
+{
+	cleanup_free char *group = xasprintf("%.*s", (int)(group_len(key) ? group_len(key) - 1 : 0), key);
+	cleanup_free char *of_group = config_variable_name(group);
+
+	return *group && strcmp(variable, of_group) == 0;
+}
+
+/* One that begins as ours do, and is none. */
+static int check_stranger(const char *variable, struct err *err)
+{
+	for (size_t i = 0; i < n_config_keys; i++) {
+		cleanup_free char *known = config_variable_name(config_keys[i].name);
+
+		if (names_group(variable, config_keys[i].name))
+			return err_set(err, ERR_INVALID, "%s: is no variable of disinto; each key in it has its own, as %s", variable, known);
+		if (distance(variable + strlen(VARIABLE_PREFIX), known + strlen(VARIABLE_PREFIX)) <= 2)
+			return err_set(err, ERR_INVALID, "%s: is no variable of disinto; a near name is %s", variable, known);
+	}
+	return 0;
+}
+
 /* The environment belongs to others too, so only what is nearly one of our variables counts as a mistake. */
 static int check_variables(struct err *err)
 {
 	for (char **env = environ; *env; env++) {
 		cleanup_free char *variable = xasprintf("%.*s", (int)strcspn(*env, "="), *env);
-		bool ours = strncmp(variable, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) == 0;
+		bool stranger = strncmp(variable, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) == 0;
 
-		for (size_t i = 0; ours && i < n_config_keys; i++) {
+		for (size_t i = 0; stranger && i < n_config_keys; i++) {
 			cleanup_free char *known = config_variable_name(config_keys[i].name);
 
-			ours = strcmp(known, variable) != 0;
+			stranger = strcmp(known, variable) != 0;
 		}
-		for (size_t i = 0; ours && i < n_config_keys; i++) {
-			cleanup_free char *known = config_variable_name(config_keys[i].name);
-
-			if (distance(variable + strlen(VARIABLE_PREFIX), known + strlen(VARIABLE_PREFIX)) <= 2)
-				return err_set(err, ERR_INVALID, "%s: is no variable of disinto; a near name is %s", variable, known);
-		}
+		if (stranger && check_stranger(variable, err) != 0)
+			return -1;
 	}
 	return 0;
 }
@@ -216,6 +235,14 @@ static int check_approval(const char *file, const struct config *c, struct err *
 	return 0;
 }
 
+/* Without an address the rest would never be used. */
+static int check_drained(const char *file, const struct config *c, struct err *err)
+{
+	if (c->on_drained.url || !(c->on_drained.method || c->on_drained.headers_file || c->on_drained.body))
+		return 0;
+	return err_set(err, ERR_INVALID, "%s: on_drained.url: is required beside other keys of on_drained; https://… or http://…", file);
+}
+
 /* Sources are held against the rest of the configuration, so it has to be whole. */
 static int check_mounts(const char *file, const struct config *c, struct err *err)
 {
@@ -245,7 +272,7 @@ int config_parse(const char *file, const char *text, size_t len, struct config *
 	for (size_t i = 0; i < n_config_keys; i++)
 		if (read_key(&config_keys[i], file, root, base, &c, err) != 0)
 			return -1;
-	if (check_approval(file, &c, err) != 0 || check_mounts(file, &c, err) != 0)
+	if (check_approval(file, &c, err) != 0 || check_drained(file, &c, err) != 0 || check_mounts(file, &c, err) != 0)
 		return -1;
 	*ret = c;
 	c = (struct config)CONFIG_INIT;

@@ -48,7 +48,11 @@ struct config {
 	int max_pending, archive_after_days, keep_runs_days;
 	int drain_seconds; /* 0..86400, default 8 */
 	char *known_hosts_file, *ssh_key_file, *signing_key_file, *ca_file;
-	json_t *on_drained; /* {url, method, headers_file or none, body: text or none}, or NULL */
+	struct {
+		char *url;    /* NULL: nothing is called, and the others are NULL too */
+		char *method; /* NULL: POST */
+		char *headers_file, *body;
+	} on_drained;
 	enum log_level log_level;
 	bool log_json;
 };

@@ -5,6 +5,7 @@ static const char *const claims[] = {"local", "ledger", NULL};
 static const char *const approvals[] = {"landed", "signed", "forge", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"logfmt", "json", NULL};
+static const char *const methods[] = {"POST", "PUT", "PATCH", "DELETE", "GET", NULL};
 
 /* Enumerations are stored as int by the index of their name. */
 _Static_assert(sizeof(enum separation) == sizeof(int) && SEPARATION_BEST_EFFORT == 1, "separations[] follows the enumeration");
@@ -57,7 +58,10 @@ const struct config_key config_keys[] = {
     {"ssh_key_file", STRING(ssh_key_file), .read = read_path},
     {"signing_key_file", STRING(signing_key_file), .read = read_path},
     {"ca_file", STRING(ca_file), .read = read_path},
-    {"on_drained", TREE(on_drained), .read = read_drained},
+    {"on_drained.url", STRING(on_drained.url), .read = read_name, .kind = &config_call},
+    {"on_drained.method", STRING(on_drained.method), .read = read_word, .choices = methods},
+    {"on_drained.headers_file", STRING(on_drained.headers_file), .read = read_path},
+    {"on_drained.body", STRING(on_drained.body), .read = read_body},
     {"log.level", PLAIN(log_level), .read = read_choice, .fallback = "info", .choices = levels},
     {"log.format", PLAIN(log_json), .read = read_second, .fallback = "logfmt", .choices = formats},
 };

@@ -42,10 +42,10 @@ config_read read_list;   /* json_t *: strings of the key's kind */
 config_read read_mounts;
 config_read read_networks;
 config_read read_agents;
-config_read read_drained;
+config_read read_body; /* char *: text, or a map as JSON */
 
-extern const struct check_kind config_branch, config_dispatcher_id, config_listen, config_url, config_approver, config_repo_name,
-    config_host_name;
+extern const struct check_kind config_branch, config_dispatcher_id, config_listen, config_url, config_call, config_approver,
+    config_repo_name, config_host_name;
 
 /* The value as messages show it. Caller frees. */
 char *config_shown(const json_t *value);

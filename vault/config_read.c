@@ -185,6 +185,16 @@ int read_socket(const struct config_key *key, const json_t *value, const char *b
 	return 0;
 }
 
+int read_body(const struct config_key *key, const json_t *value, const char *base, void *ret, struct err *err)
+{
+	(void)key;
+	(void)base;
+	if (!json_is_string(value) && !json_is_object(value))
+		return refuse(value, err, "is neither text nor a map");
+	*(char **)ret = json_is_string(value) ? xstrdup(json_string_value(value)) : json_compact(value);
+	return 0;
+}
+
 static bool is_dispatcher_id(const char *s)
 {
 	return vault_is_id(s) && strlen(s) <= 32;
@@ -217,6 +227,18 @@ static bool is_url(const char *s)
 	return has_scheme(s, schemes) && strlen(s) <= VALUE_MAX_BYTES && *(strstr(s, "://") + 3) && !strpbrk(s, " \n\t@?#");
 }
 
+/* A whole URL, without a user: what proves who asks stands in headers_file. */
+static bool is_call(const char *s)
+{
+	size_t scheme = strncmp(s, "https://", 8) == 0 ? 8 : strncmp(s, "http://", 7) == 0 ? 7 : 0;
+	size_t host = scheme ? strcspn(s + scheme, "/?") : 0;
+
+	for (const char *c = s; *c; c++)
+		if (*c <= ' ' || *c == 0x7f || *c == '#')
+			return false;
+	return host > 0 && strlen(s) <= VALUE_MAX_BYTES && !memchr(s + scheme, '@', host);
+}
+
 static bool is_approver(const char *s)
 {
 	return *s && strlen(s) <= 256 && !strpbrk(s, " \n\t");
@@ -232,6 +254,7 @@ const struct check_kind config_dispatcher_id = {"a dispatcher's id", is_dispatch
                                                 "a-z, 0-9, _ and -, beginning with a letter or digit, at most 32 characters"};
 const struct check_kind config_listen = {"an address", is_listen, "host:port with a port from 0 (any that is free) to 65535, or off"};
 const struct check_kind config_url = {"a URL", is_url, "https://… or http://…, without user, query and fragment"};
+const struct check_kind config_call = {"a URL to call", is_call, "https://… or http://…, without a user, spaces and fragment"};
 const struct check_kind config_approver = {"an account's name", is_approver, "1 to 256 characters without spaces"};
 const struct check_kind config_repo_name = {"a repository", vault_is_repo, VAULT_REPO_RULE};
 const struct check_kind config_host_name = {"a host's name", is_host_name,

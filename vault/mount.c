@@ -77,6 +77,7 @@ static int check_own(const struct config *c, const char *source, struct err *err
 	    {c->registry_auth_file, "the credentials of registries (registry_auth_file)"},
 	    {c->webhook_secret_file, "the webhook's secret (webhook_secret_file)"},
 	    {c->approval.forge_token_file, "the dispatcher's credential for the forge (approval.forge_token_file)"},
+	    {c->on_drained.headers_file, "the credential of the last call (on_drained.headers_file)"},
 	};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)

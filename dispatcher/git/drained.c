@@ -25,11 +25,6 @@ static void headers_free(struct headers *h)
 	buf_free(&h->text);
 }
 
-static const char *text_of(const json_t *call, const char *key)
-{
-	return json_string_value(json_object_get(call, key));
-}
-
 /* One "Name: value" on each line; empty lines don't count. */
 static int read_headers(const char *path, struct headers *ret, struct err *err)
 {
@@ -56,8 +51,7 @@ static bool is_json(const char *body)
 /* 0: *ret_said is the answer, in short (caller frees). */
 static int call(const struct config *config, char **ret_said, struct err *err)
 {
-	const json_t *c = config->on_drained;
-	const char *url = text_of(c, "url"), *body = text_of(c, "body"), *file = text_of(c, "headers_file");
+	const char *url = config->on_drained.url, *body = config->on_drained.body, *file = config->on_drained.headers_file;
 	__attribute__((cleanup(headers_free))) struct headers headers = {.text = BUF_INIT};
 	cleanup_http_response struct http_response answer = HTTP_RESPONSE_INIT;
 
@@ -70,7 +64,7 @@ static int call(const struct config *config, char **ret_said, struct err *err)
 	cleanup_free char *path = xasprintf("%s%s", url[strlen(base)] == '/' ? "" : "/", url + strlen(base));
 	cleanup_http_client struct http_client *http =
 	    http_client_new(&(struct http_options){.base_url = base, .ca_file = config->ca_file});
-	const struct http_request request = {.method = text_of(c, "method"),
+	const struct http_request request = {.method = config->on_drained.method ? config->on_drained.method : "POST",
 	                                     .path = path,
 	                                     .headers = headers.v,
 	                                     .body = body,
@@ -91,7 +85,7 @@ void drained_call(struct git_state *g)
 {
 	cleanup_err struct err err = ERR_INIT;
 	cleanup_free char *said = NULL;
-	bool ok = !g->args->config->on_drained || call(g->args->config, &said, &err) == 0;
+	bool ok = !g->args->config->on_drained.url || call(g->args->config, &said, &err) == 0;
 	cleanup_free char *reason = clean_text(ok ? said : err_msg(&err));
 
 	tell_core(g, msg_new(MSG_CALLED, "{s:b, s:s?}", "ok", ok, "reason", reason));

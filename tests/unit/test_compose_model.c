@@ -145,20 +145,6 @@ static void the_example_names_what_the_model_takes(void **state)
 	assert_non_null(strstr(env.data, "#EDGE_IMAGE=disinto/edge:1.2.3\n"));
 }
 
-/* The rest of on_drained stays as it is. */
-static void headers_of_the_last_call_come_along(void **state)
-{
-	static const struct compose_input headers = {COMPOSE_HEADERS, NULL, "./headers"};
-	cleanup_json json_t *drained = json_pack("{s:s, s:s}", "url", "https://x.example/$1", "headers_file", "/srv/site/headers");
-	const struct compose_site site = {.version = "1", .inputs = &headers, .n_inputs = 1, .on_drained = drained};
-	cleanup_json json_t *model = compose_model(&site);
-	const json_t *env = json_object_get(service(model, "edge"), "environment");
-
-	(void)state;
-	assert_string_equal(json_string_value(json_object_get(env, "DISINTO_ON_DRAINED")),
-	                    "{\"headers_file\":\"/run/secrets/on_drained_headers_file\",\"url\":\"https://x.example/$$1\"}");
-}
-
 static void changes_of_others_are_seen(void **state)
 {
 	const struct compose_site site = {.version = "1.2.3", .inputs = inputs, .n_inputs = 2};
@@ -183,8 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(only_two_services_have_the_socket),   cmocka_unit_test(agents_do_not_meet_edge),
 	    cmocka_unit_test(files_of_the_configuration),          cmocka_unit_test(the_sites_names_are_allowed),
-	    cmocka_unit_test(mounts_keep_the_hosts_paths),         cmocka_unit_test(the_example_names_what_the_model_takes),
-	    cmocka_unit_test(headers_of_the_last_call_come_along), cmocka_unit_test(changes_of_others_are_seen),
+	    cmocka_unit_test(mounts_keep_the_hosts_paths),         cmocka_unit_test(the_example_names_what_the_model_takes), cmocka_unit_test(changes_of_others_are_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,7 +77,10 @@ static void defaults(void **state)
 	                             c.approval.forge_url,  c.approval.forge_token_file};
 	for (size_t i = 0; i < LEN(unset); i++)
 		assert_null(unset[i]);
-	assert_null(c.on_drained);
+	assert_null(c.on_drained.url);
+	assert_null(c.on_drained.method);
+	assert_null(c.on_drained.headers_file);
+	assert_null(c.on_drained.body);
 	assert_true(json_is_object(c.mounts) && json_is_object(c.networks) && json_is_object(c.agents));
 	assert_true(json_is_array(c.approval.approvers) && json_is_array(c.allowed_repos));
 }
@@ -92,7 +95,7 @@ static void empty_values(void **state)
 	for (size_t i = 0; config_key_name(i); i++)
 		if (strcmp(config_key_name(i), "ops_repo") != 0 && !strchr(config_key_name(i), '.'))
 			buf_addf(&text, "%s:\n", config_key_name(i));
-	buf_adds(&text, MINIMAL "log:\napproval: {minimum: , approvers: ~}\n");
+	buf_adds(&text, MINIMAL "log:\napproval: {minimum: , approvers: ~}\non_drained: {url: }\n");
 	assert_parses(text.data, &c);
 	assert_defaults(&c);
 }
@@ -127,7 +130,7 @@ static const char everything_text[] = "ops_repo: https://forge.example/org/ops.g
                                       "archive_after_days: 0\n"
                                       "keep_runs_days: 1\n"
                                       "drain_seconds: 0\n"
-                                      "on_drained: {url: 'https://a.example/x?y=1', headers_file: headers, body: {transition: delete}}\n"
+                                      "on_drained: {url: 'https://a.example/x?y=1', method: PUT, headers_file: headers, body: {transition: delete}}\n"
                                       "known_hosts_file: known_hosts\n"
                                       "ssh_key_file: id_ed25519\n"
                                       "ca_file: ca.pem\n"
@@ -167,10 +170,10 @@ static void everything(void **state)
 	assert_int_equal(c.max_pending, 1);
 	assert_int_equal(c.keep_runs_days, 1);
 	assert_int_equal(c.drain_seconds, 0);
-	assert_string_equal(json_string_value(json_object_get(c.on_drained, "url")), "https://a.example/x?y=1");
-	assert_string_equal(json_string_value(json_object_get(c.on_drained, "method")), "POST");
-	assert_string_equal(json_string_value(json_object_get(c.on_drained, "headers_file")), "/etc/site/headers");
-	assert_string_equal(json_string_value(json_object_get(c.on_drained, "body")), "{\"transition\":\"delete\"}");
+	assert_string_equal(c.on_drained.url, "https://a.example/x?y=1");
+	assert_string_equal(c.on_drained.method, "PUT");
+	assert_string_equal(c.on_drained.headers_file, "/etc/site/headers");
+	assert_string_equal(c.on_drained.body, "{\"transition\":\"delete\"}");
 	assert_string_equal(c.known_hosts_file, "/etc/site/known_hosts");
 	assert_string_equal(c.ssh_key_file, "/etc/site/id_ed25519");
 	assert_string_equal(c.ca_file, "/etc/site/ca.pem");
@@ -178,7 +181,31 @@ static void everything(void **state)
 	assert_true(c.log_json);
 }
 
-#define CALL_RULE "is not allowed; https://… or http://…, without a user, spaces and fragment"
+#define CALL_RULE "is not a URL to call: https://… or http://…, without a user, spaces and fragment"
+/* What a backup seals and a container is given. */
+static void files_are_listed(void **state)
+{
+	static const struct {
+		const char *key, *file;
+	} expected[] = {{"git_token_file", "/etc/site/token"},
+	                {"approval.forge_token_file", "/etc/site/forge-token"},
+	                {"on_drained.headers_file", "/etc/site/headers"},
+	                {"capacity", NULL},
+	                {"spool", NULL}};
+	cleanup_config struct config c = CONFIG_INIT;
+
+	(void)state;
+	assert_parses(everything_text, &c);
+	for (size_t i = 0; i < LEN(expected); i++) {
+		size_t k = 0;
+		while (strcmp(config_key_name(k), expected[i].key) != 0)
+			k++;
+		const char *file = config_key_file(&c, k);
+		assert_string_equal(file ? file : "none", expected[i].file ? expected[i].file : "none");
+	}
+}
+
+#define DRAINED_RULE "on_drained.url: is required beside other keys of on_drained; https://… or http://…"
 #define PATH_RULE "is not a path; an absolute one, or one that begins at the configuration's folder"
 #define REPO_RULE "is not a repository; https://…, http://…, ssh://…, git://…, file:///…, user@host:path or a path"
 #define CREDENTIAL "ops_repo: the URL holds a credential; put it alone into a file and name that as git_token_file"
@@ -306,15 +333,21 @@ static const struct {
     {"ssh_key_file: 1", "ssh_key_file: 1 " PATH_RULE},
     {"ca_file: ''", "ca_file: \"\" " PATH_RULE},
     {"drain_seconds: -1", "drain_seconds: -1 is out of range; 0 to 86400"},
-    {"on_drained: {method: POST}", "on_drained: url: is required"},
-    {"on_drained: {url: ftp://a.example}", "on_drained: url: " CALL_RULE},
-    {"on_drained: {url: 'https://me@a.example/'}", "on_drained: url: " CALL_RULE},
-    {"on_drained: {url: 'https:///x'}", "on_drained: url: " CALL_RULE},
+    {"on_drained: {method: POST}", DRAINED_RULE},
+    {"on_drained: {body: x}", DRAINED_RULE},
+    {"on_drained: {headers_file: x}", DRAINED_RULE},
+    {"on_drained: {url: ftp://a.example}", "on_drained.url: \"ftp://a.example\" " CALL_RULE},
+    {"on_drained: {url: 'https://me@a.example/'}", "on_drained.url: \"https://me@a.example/\" " CALL_RULE},
+    {"on_drained: {url: 'https:///x'}", "on_drained.url: \"https:///x\" " CALL_RULE},
     {"on_drained: {url: 'https://a.example/', method: post}",
-     "on_drained: method: must be one of POST, PUT, PATCH, DELETE, GET, not \"post\""},
-    {"on_drained: {url: 'https://a.example/', body: 5}", "on_drained: body: is neither text nor a map"},
-    {"on_drained: {url: 'https://a.example/', token: x}", "on_drained: token: unknown key; known keys are url, method, headers_file, body"},
-    {"on_drained: 5", "on_drained: 5 is not a map"},
+     "on_drained.method: \"post\" is not allowed; one of POST, PUT, PATCH, DELETE, GET"},
+    {"on_drained: {url: 'https://a.example/', headers_file: 1}", "on_drained.headers_file: 1 " PATH_RULE},
+    {"on_drained: {url: 'https://a.example/', body: 5}", "on_drained.body: 5 is neither text nor a map"},
+    {"on_drained: {url: 'https://a.example/', token: x}",
+     "on_drained.token: unknown key; docs/configuration.md lists all of them"},
+    {"on_drained: 5", "on_drained: must be a map of keys, as in `on_drained: {…}`"},
+    {"on_drained: {url: 'https://a.example/', headers_file: h}\nmounts: {x: {source: ., target: /x}}",
+     "mounts: x: source: \"/etc/site\" would give runs the credential of the last call (on_drained.headers_file)"},
     {"log: {level: loud}", "log.level: \"loud\" is not allowed; one of debug, info, warn, error"},
     {"log: {format: xml}", "log.format: \"xml\" is not allowed; one of logfmt, json"},
     {"capcity: 4", "capcity: unknown key; near names are capacity"},
@@ -426,6 +459,11 @@ static const char *const variables[] = {"DISINTO_CAPACITY",
                                         "DISINTO_CONFIG",
                                         "DISINTO_SOMETHING_ELSE",
                                         "DISINTO_CLAIMS",
+                                        "DISINTO_LOG",
+                                        "DISINTO_ON_DRAINED",
+                                        "DISINTO_ON_DRAINED_URL",
+                                        "DISINTO_ON_DRAINED_HEADERS_FILE",
+                                        "DISINTO_ON_DRAINED_BODY",
                                         "DISINTO_LISTEN",
                                         "DISINTO_APPROVAL_ALLOW_DIRECT"};
 
@@ -450,6 +488,9 @@ static void variables_win(void **state)
 	setenv("DISINTO_APPROVAL_ALLOW_DIRECT", "true", 1);
 	setenv("DISINTO_MOUNTS", "{ssh: {source: ssh, target: /home/task/.ssh}}", 1);
 	setenv("DISINTO_ALLOWED_REPOS", "[\"a/b\", c/d]", 1);
+	setenv("DISINTO_ON_DRAINED_URL", "https://a.example", 1);
+	setenv("DISINTO_ON_DRAINED_HEADERS_FILE", "headers", 1);
+	setenv("DISINTO_ON_DRAINED_BODY", "{\"a\": 1}", 1);
 	setenv("DISINTO_SOMETHING_ELSE", "is not ours", 1);
 	assert_parses("capacity: 0\nlog: {level: debug}\n", &c);
 	assert_string_equal(c.ops_repo, "git@forge.example:ops.git");
@@ -460,6 +501,27 @@ static void variables_win(void **state)
 	assert_true(c.approval.allow_direct);
 	assert_int_equal(json_object_size(c.mounts), 1);
 	assert_int_equal(json_array_size(c.allowed_repos), 2);
+	assert_string_equal(c.on_drained.url, "https://a.example");
+	assert_string_equal(c.on_drained.headers_file, "/etc/site/headers");
+	assert_string_equal(c.on_drained.body, "{\"a\": 1}");
+}
+
+/* Whatever the key: its variable is looked at, before the file, and named where it is wrong. */
+static void every_key_has_a_variable(void **state)
+{
+	(void)state;
+	for (size_t i = 0; config_key_name(i); i++) {
+		cleanup_free char *variable = config_variable_name(config_key_name(i));
+		cleanup_free char *start = xasprintf("%s: ", variable);
+		cleanup_err struct err err = ERR_INIT;
+		struct config c = CONFIG_INIT;
+
+		setenv(variable, "\x1b", 1);
+		int rc = parse(MINIMAL, &c, &err);
+		unsetenv(variable);
+		assert_int_equal(rc, -1);
+		assert_memory_equal(err_msg(&err), start, strlen(start));
+	}
 }
 
 static void empty_variable_is_unset(void **state)
@@ -482,6 +544,8 @@ static void bad_variables(void **state)
 	    {"DISINTO_MOUNTS", "{", "DISINTO_MOUNTS: line "},
 	    {"DISINTO_CAPACTY", "4", "DISINTO_CAPACTY: is no variable of disinto; a near name is DISINTO_CAPACITY"},
 	    {"DISINTO_SPOOL", "a\x1b[2J", "DISINTO_SPOOL: must be text of at most 65536 bytes, without control characters"},
+	    {"DISINTO_LOG", "{level: debug}", "DISINTO_LOG: is no variable of disinto; each key in it has its own, as DISINTO_LOG_LEVEL"},
+	    {"DISINTO_ON_DRAINED", "{}", "DISINTO_ON_DRAINED: is no variable of disinto; each key in it has its own, as DISINTO_ON_DRAINED_URL"},
 	};
 
 	for (size_t i = 0; i < LEN(cases); i++) {
@@ -624,12 +688,14 @@ int main(void)
 	    cmocka_unit_test(defaults),
 	    cmocka_unit_test(empty_values),
 	    cmocka_unit_test(everything),
+	    cmocka_unit_test(files_are_listed),
 	    cmocka_unit_test(bad_lines),
 	    cmocka_unit_test(every_key_is_checked),
 	    cmocka_unit_test(bad_documents),
 	    cmocka_unit_test(repositories),
 	    cmocka_unit_test(spool_length),
 	    cmocka_unit_test_teardown(variables_win, forget_variables),
+	    cmocka_unit_test(every_key_has_a_variable),
 	    cmocka_unit_test_teardown(empty_variable_is_unset, forget_variables),
 	    cmocka_unit_test_teardown(bad_variables, forget_variables),
 	    cmocka_unit_test_setup_teardown(finding, enter_folder, leave_folder),
