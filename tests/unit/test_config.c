@@ -640,7 +640,19 @@ static void nothing_to_find(void **state)
 	                                   "`disinto init`, or name a file with --config or DISINTO_CONFIG");
 }
 
-/* What we ship works as it is, and with every line that is commented out. */
+/* The key's last part, after a comma or where a line, a comment or a map begins. */
+static bool has_key(const char *text, const char *name)
+{
+	const char *last = strrchr(name, '.') ? strrchr(name, '.') + 1 : name;
+	cleanup_free char *key = xasprintf("%s:", last);
+
+	for (const char *p = text; (p = strstr(p, key)); p++)
+		if (p == text || strchr("\n#{ ", p[-1]))
+			return true;
+	return false;
+}
+
+/* What we ship works as it is, and with every line that is commented out; and it names every key. */
 static void template(void **state)
 {
 	cleanup_buf struct buf text = BUF_INIT;
@@ -648,6 +660,9 @@ static void template(void **state)
 
 	(void)state;
 	assert_int_equal(file_read("templates/dispatcher.yaml", 65536, &text, &err), 0);
+	for (size_t i = 0; config_key_name(i); i++)
+		if (!has_key(text.data, config_key_name(i)))
+			fail_msg("templates/dispatcher.yaml does not name %s", config_key_name(i));
 	for (int round = 0; round < 2; round++) {
 		cleanup_config struct config c = CONFIG_INIT;
 
