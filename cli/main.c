@@ -42,16 +42,22 @@ static const struct {
 	const char *was, *is;
 } former[] = {{"vault-run", "run ID"}};
 
+static bool asks_for_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 static int unknown(size_t argc, char *const *argv)
 {
+	bool asked = argc > 1 && asks_for_help(argv[1]);
 	cleanup_free char *word = NULL;
 
 	if (argc == 0) {
 		help_all(stderr);
 		return 2;
 	}
-	if (help_group(argc > 1 && strcmp(argv[1], "--help") == 0 ? stdout : stderr, argv[0]))
-		return argc > 1 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
+	if (help_group(asked ? stdout : stderr, argv[0]))
+		return asked ? 0 : 2;
 	for (size_t i = 0; i < sizeof(former) / sizeof(*former); i++)
 		if (strcmp(argv[0], former[i].was) == 0) {
 			note("%s: is called `disinto %s` now", former[i].was, former[i].is);
@@ -99,6 +105,7 @@ int main(int argc, char **argv)
 	cleanup_free char **words_first = NULL;
 	static char version[] = "version";
 	const struct command *c;
+	char **first;
 	size_t words = 0;
 	size_t n = argc > 0 ? (size_t)argc - 1 : 0;
 	int code;
@@ -110,12 +117,13 @@ int main(int argc, char **argv)
 		note("start: no random numbers: the kernel's generator can't be read; look at /dev/urandom");
 		return 1;
 	}
-	if (n > 0 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+	first = argv + 1 + options_in_front(n, argv + 1);
+	if (n > 0 && asks_for_help(*first)) {
 		help_all(stdout);
 		return 0;
 	}
-	if (n > 0 && strcmp(argv[1], "--version") == 0)
-		argv[1] = version;
+	if (n > 0 && strcmp(*first, "--version") == 0)
+		*first = version;
 	words_first = with_options_behind(n, argv + 1);
 	c = command_find(n, (const char *const *)(uintptr_t)words_first, &words);
 	code = c ? run_command(c, n - words, words_first + words) : unknown(n, words_first);

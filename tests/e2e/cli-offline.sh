@@ -114,6 +114,17 @@ fails 2 'a missing operand' 'ID is missing' disinto show
 like "help: lists" "$(disinto help)" '^ +approve ID'
 like "help of a command" "$(disinto help secrets add)" 'example: disinto secrets add'
 like "--help beats wrong operands" "$(disinto show --help)" 'example: disinto show'
+for first in '' '--config nowhere.yaml ' '--config=nowhere.yaml '; do
+	# shellcheck disable=SC2086 # words
+	like "${first}--help: lists" "$(disinto $first--help 2>&1)" '^ +approve ID'
+	# shellcheck disable=SC2086
+	is "${first}--version" "$(disinto $first--version 2>&1)" "$(disinto version)"
+done
+for option in --help -h; do
+	output=$(disinto secrets $option 2>/dev/null)
+	is "secrets $option: exit code" $? 0
+	like "secrets $option: lists its commands" "$output" '^ +secrets add SECRET'
+done
 fails 2 'help: of nothing' "no command 'nothing'" disinto help nothing
 is "version" "$(disinto version)" "$(disinto --version)"
 is "version --json" "disinto $(disinto version --json | jq -r .version)" "$(disinto version)"
