@@ -35,6 +35,20 @@ static void proposal_free(struct proposal *p)
 }
 #define cleanup_proposal __attribute__((cleanup(proposal_free)))
 
+/* What jansson would not take, and leave out without a word. */
+static int check_texts(const struct args *args, struct err *err)
+{
+	for (size_t i = 0; i < args->n_given; i++) {
+		const char *value = args->given[i].value;
+
+		if (!value || strcmp(args->given[i].option->name, "config") == 0 || text_check(value, strlen(value), err) == 0)
+			continue;
+		err_wrap(err, "--%s", args->given[i].option->name);
+		return CLI_USAGE;
+	}
+	return 0;
+}
+
 static json_t *strings(const struct args *args, const char *option)
 {
 	json_t *list = json_array();
@@ -72,8 +86,10 @@ static int text_of_flags(const struct args *args, struct buf *ret, struct err *e
 	static const char *const lists[][2] = {{"tool", "tools"}, {"mount", "mounts"}};
 	cleanup_json json_t *action = json_object();
 	cleanup_free char *text = NULL;
-	int timeout;
+	int timeout, code = check_texts(args, err);
 
+	if (code < 0)
+		return code;
 	for (size_t i = 0; needed[i]; i++) {
 		if (!args_has(args, needed[i])) {
 			err_set(err, ERR_INVALID, "--%s is missing; name a FILE, or give --id, --formula and --context", needed[i]);

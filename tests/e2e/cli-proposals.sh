@@ -48,6 +48,10 @@ says 1 'propose: a bad id' 'id' disinto propose --id 'X 1' --formula hello --con
 says 1 'propose: a bad tier' 'blast_radius' disinto propose --id x1 --formula hello --context c --blast-radius huge
 says 2 'propose: an input without =' 'KEY=VALUE' disinto propose --id x1 --formula hello --context c --input name
 says 2 'propose: an input given twice' 'given twice' disinto propose --id x1 --formula hello --context c -i a=1 -i a=2
+for option in --context --secret --input --tool; do
+	says 2 "propose: $option that is no text" "^disinto: propose: $option: invalid UTF-8 at byte 2" \
+		disinto propose --id x1 --formula hello --context c $option $'a=\xff'
+done
 says 2 'propose: no formula' '--formula' disinto propose --id x1 --context c
 says 2 'propose: a bad timeout' '1 to 1440' disinto propose --id x1 --formula hello --context c --timeout 2000
 says 2 'propose: flags beside a file' "--id can't be given beside" disinto propose "$WORK/same.json" --id x1
