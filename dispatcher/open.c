@@ -188,8 +188,10 @@ static int read_known_hosts(const struct config *config, char **ret, struct err 
 		return -1;
 	int rc = file_read(config->known_hosts_file, KNOWN_HOSTS_MAX, &text, err);
 	act_as_root();
-	if (rc < 0 || text_check(text.data, text.len, err) < 0)
-		return err_wrap(err, "%s: known_hosts_file: %s", config->file, config->known_hosts_file);
+	if (rc == 0 && text_check(text.data, text.len, err) < 0)
+		rc = err_wrap(err, "%s", config->known_hosts_file);
+	if (rc < 0)
+		return err_wrap(err, "%s: known_hosts_file", config->file);
 	*ret = xstrdup(text.data);
 	return 0;
 }
@@ -198,7 +200,7 @@ static int read_known_hosts(const struct config *config, char **ret, struct err 
 static int open_configured(const struct config *config, struct role_args *args, struct err *err)
 {
 	if (config->identity_file && open_secret(config, config->identity_file, &args->identity_fd, err) < 0)
-		return err_wrap(err, "identity_file");
+		return err_wrap(err, "%s: identity_file", config->file);
 	if (config->signing_key_file) {
 		/* The git role, which may be another user, reads it for itself; a key that is no good stops the start. */
 		cleanup_ssh_private_key struct ssh_private_key *key = NULL;
@@ -227,7 +229,7 @@ int open_all(struct role_args *args, char **ret_id, struct err *err)
 	bool own = config->separation == SEPARATION_REQUIRED;
 
 	if ((own ? open_own_spool(args, ret_id, err) : open_spool(args, ret_id, err)) < 0)
-		return -1;
+		return err_wrap(err, "%s", config->file);
 	if (!own && mkdirat(args->spool_fd, "ops.git", 0700) < 0 && errno != EEXIST)
 		return err_errno(err, errno, "%s/ops.git", config->spool);
 	if (open_configured(config, args, err) < 0 || lend_all(args, err) < 0)
