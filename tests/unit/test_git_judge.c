@@ -313,6 +313,9 @@ static void test_forge(void **state)
 	git_oid commit = land_both(h);
 	answer_pull(h, &commit, 503);
 	expect(h, "a", "wait: vault/actions/a.json: waits for its approval to be checked: ");
+	answer_pull(h, &commit, 422); /* it answers something else: no word on the merge */
+	land(h->house.f.repo, "README.md", "0");
+	expect(h, "a", "wait: ");
 	answer_pull(h, &commit, 404); /* a merge that it does not know yet */
 	land(h->house.f.repo, "README.md", "1");
 	expect(h, "a", "wait: ");
@@ -334,6 +337,16 @@ static void test_forge_review_of_an_earlier_version(void **state)
 	free(h->house.config.ops_repo);
 }
 
+/* What the forge says of a request of that head, which was merged as that commit. */
+static void answer_merge(struct court *h, const git_oid *head, const git_oid *commit)
+{
+	cleanup_free char *path = xasprintf("/repos/org/ops/commits/%s/pull", git_oid_tostr_s(commit));
+	json_t *pull = pull_json(commit);
+	json_object_set_new(json_object_get(pull, "head"), "sha", json_string(git_oid_tostr_s(head)));
+	fake_forge_answer(h->forge, "GET", path, 200, pull);
+	answer_reviews(h, head, "APPROVED", false);
+}
+
 /* Approve, push another commit, merge. The forge says yes to a head that does not hold what landed. guard: same_bytes in vault/approval_forge.c */
 static void test_threat_01_forge_reviewed_other_bytes(void **state)
 {
@@ -347,12 +360,33 @@ static void test_threat_01_forge_reviewed_other_bytes(void **state)
 	set_ref(h->house.f.repo, "refs/pull/7/head", &head);
 	const struct git_change both[] = {{"vault/formulas/f.yaml", FORMULA, strlen(FORMULA)}, {"vault/actions/a.json", a, strlen(a)}};
 	git_oid commit = land_all(h, both, 2);
-	cleanup_free char *path = xasprintf("/repos/org/ops/commits/%s/pull", git_oid_tostr_s(&commit));
-	json_t *pull = pull_json(&commit);
-	json_object_set_new(json_object_get(pull, "head"), "sha", json_string(git_oid_tostr_s(&head)));
-	fake_forge_answer(h->forge, "GET", path, 200, pull);
-	answer_reviews(h, &head, "APPROVED", false);
+	answer_merge(h, &head, &commit);
 	expect(h, "a", "refuse: vault/actions/a.json: what pull request 7 had reviewed is not what landed");
+	free(h->house.config.ops_repo);
+}
+
+/*
+ * A request is reviewed that adds an action. Whoever may push merges it by hand, and the merge holds the formula as it was when the request's branch began: the head has these
+ * bytes, and nobody looked at them. guard: changed_by in vault/approval_forge.c
+ */
+static void test_threat_02_a_merge_that_brings_back_what_was_replaced(void **state)
+{
+	static const char older[] = "name: f\nsteps: [{id: s, run: 'a mistake'}]\n";
+	struct court *h = *state;
+	struct err err = ERR_INIT;
+	cleanup_free char *a = action_text("a", "");
+	cleanup_git(git_signature) git_signature *who = somebody();
+	const struct git_change asked[] = {{"vault/actions/a.json", a, strlen(a)}};
+	const struct git_change merged[] = {{"vault/actions/a.json", a, strlen(a)}, {"vault/formulas/f.yaml", older, strlen(older)}};
+	git_oid merge;
+	use_forge(h);
+	git_oid begun = land(h->house.f.repo, "vault/formulas/f.yaml", older);
+	git_oid head = commit_on(h->house.f.repo, &begun, asked, 1, "ask");
+	git_oid tip = land(h->house.f.repo, "vault/formulas/f.yaml", FORMULA);
+	assert_ok(git_repo_commit(h->house.f.repo, (git_oid[]){tip, head}, 2, merged, 2, who, "merge", &merge, &err), &err);
+	set_ref(h->house.f.repo, "refs/heads/main", &merge);
+	answer_merge(h, &head, &merge);
+	expect(h, "a", "refuse: vault/formulas/f.yaml: pull request 7 did not change it, so nobody reviewed that it comes back");
 	free(h->house.config.ops_repo);
 }
 
@@ -422,6 +456,7 @@ int main(void)
 	    T(test_threat_03_a_direct_push),
 	    T(test_threat_10_secrets_and_actions_together),
 	    T(test_threat_01_forge_reviewed_other_bytes),
+	    T(test_threat_02_a_merge_that_brings_back_what_was_replaced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
