@@ -46,6 +46,7 @@ static int check_signatures(const struct repo *r, const struct candidate *c, con
 {
 	cleanup_allowed_signers struct allowed_signers *signers = NULL;
 	const char *list = r->config->approval.allowed_signers;
+	const struct signing_clock clock = {.now = now_wall_ms() / 1000};
 	size_t n = 0;
 
 	if (!list || allowed_signers_load(list, &signers, NULL) < 0)
@@ -57,7 +58,7 @@ static int check_signatures(const struct repo *r, const struct candidate *c, con
 		const struct approval_file file = {v[i].path, &v[i].blob, &v[i].commit};
 
 		if (code == 0 && v[i].found)
-			code = approval_signed(r->git, &file, signers, now_wall_ms() / 1000, &by, err);
+			code = approval_signed(r->git, &file, signers, &clock, &by, err);
 		free((char *)(uintptr_t)v[i].path);
 	}
 	free(v);

@@ -183,6 +183,14 @@ static int check_line(const struct signer_line *l, const struct signing *signing
 	return 0;
 }
 
+bool allowed_signers_ended(const struct allowed_signers *s, const struct ssh_public_key *key, int64_t now)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->lines[i].has_before && s->lines[i].before < now && ssh_public_key_equal(&s->lines[i].key, key))
+			return true;
+	return false;
+}
+
 int allowed_signers_find(const struct allowed_signers *s, const struct signing *signing, char **ret_principals, struct err *err)
 {
 	cleanup_buf struct buf names = BUF_INIT;

@@ -11,6 +11,7 @@
 
 #include "lib/err.h"
 #include "vault/ssh_key.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,9 @@ struct signing {
 	    earliest; /* it can't have been before: the later of the two must not be past valid-before, so that an expired key can't be dated back */
 	const char *name; /* whom the signer says he is (an e-mail address), or NULL */
 };
+
+/* Whether a line of the key has a valid-before that has passed by then: only then `earliest` matters. */
+bool allowed_signers_ended(const struct allowed_signers *s, const struct ssh_public_key *key, int64_t now);
 
 /*
  * Whether the list allows it, and in whose name: *ret_principals becomes every name that the list binds to the key, joined by "," - those that stand there

@@ -2,7 +2,6 @@
 #include "vault/approval_signed.h"
 
 #include "lib/cleanup.h"
-#include "vault/commit_signature.h"
 #include "vault/landing.h"
 #include "vault/name.h"
 #include <string.h>
@@ -92,14 +91,14 @@ static int check_parents(git_repository *repo, const git_oid *oid, struct err *e
 	return 0;
 }
 
-static int check_commit(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers, int64_t now,
-                        char **ret_by, struct err *err)
+static int check_commit(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers,
+                        const struct signing_clock *clock, char **ret_by, struct err *err)
 {
 	cleanup_signed_commit struct signed_commit commit = SIGNED_COMMIT_INIT;
 	cleanup_free char *subject = subject_of(file->path);
 	cleanup_free char *by = NULL;
 
-	if (check_parents(repo, file->commit, err) < 0 || commit_signature_check(repo, file->commit, signers, now, &commit, &by, err) < 0)
+	if (check_parents(repo, file->commit, err) < 0 || commit_signature_check(repo, file->commit, signers, clock, &commit, &by, err) < 0)
 		return -1;
 	if (check_message(commit.payload.data + commit.message, subject, file->blob, err) < 0)
 		return err_wrap(err, "commit %.10s", git_oid_tostr_s(file->commit));
@@ -107,8 +106,8 @@ static int check_commit(git_repository *repo, const struct approval_file *file, 
 	return 0;
 }
 
-static int check(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers, int64_t now, char **ret_by,
-                 struct err *err)
+static int check(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers,
+                 const struct signing_clock *clock, char **ret_by, struct err *err)
 {
 	int landed = landed_at(repo, file->commit, file->path, file->blob, err);
 
@@ -116,21 +115,21 @@ static int check(git_repository *repo, const struct approval_file *file, const s
 		return -1;
 	if (!landed)
 		return err_set(err, ERR_INVALID, "commit %.10s: did not bring these bytes", git_oid_tostr_s(file->commit));
-	return check_commit(repo, file, signers, now, ret_by, err);
+	return check_commit(repo, file, signers, clock, ret_by, err);
 }
 
-int approval_signed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers, int64_t now,
-                    char **ret_by, struct err *err)
+int approval_signed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers,
+                    const struct signing_clock *clock, char **ret_by, struct err *err)
 {
-	if (check(repo, file, signers, now, ret_by, err) < 0)
+	if (check(repo, file, signers, clock, ret_by, err) < 0)
 		return err_wrap(err, "%s: is not approved", file->path);
 	return 0;
 }
 
-int approval_signed_landed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers, int64_t now,
-                           char **ret_by, struct err *err)
+int approval_signed_landed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers,
+                           const struct signing_clock *clock, char **ret_by, struct err *err)
 {
-	if (check_commit(repo, file, signers, now, ret_by, err) < 0)
+	if (check_commit(repo, file, signers, clock, ret_by, err) < 0)
 		return err_wrap(err, "%s: is not approved", file->path);
 	return 0;
 }

@@ -13,7 +13,7 @@
 
 #include "lib/buf.h"
 #include "lib/err.h"
-#include "vault/allowed_signers.h"
+#include "vault/commit_signature.h"
 #include <git2.h>
 #include <stdint.h>
 
@@ -25,15 +25,15 @@ struct approval_file {
 };
 
 /*
- * Judges one file. `now`: our clock, in seconds since 1970. *ret_by: who approved, all names that the list binds to the key, joined by ","; caller frees. ERR_INVALID: it
+ * Judges one file. *ret_by: who approved, all names that the list binds to the key, joined by ","; caller frees. ERR_INVALID: it
  * is not approved and never will be by this commit: refuse. Any other code: it can't be judged now, so wait and ask again. Messages begin with the path.
  */
-int approval_signed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers, int64_t now,
-                    char **ret_by, struct err *err);
+int approval_signed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers,
+                    const struct signing_clock *clock, char **ret_by, struct err *err);
 
 /* The same for a file of which the caller knows already that it landed at that commit as that blob: it costs no reading of trees. */
-int approval_signed_landed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers, int64_t now,
-                           char **ret_by, struct err *err);
+int approval_signed_landed(git_repository *repo, const struct approval_file *file, const struct allowed_signers *signers,
+                           const struct signing_clock *clock, char **ret_by, struct err *err);
 
 /* Appends the line that approves a file, with its newline: what `disinto approve` writes. */
 void approval_line(const char *path, const git_oid *blob, struct buf *ret);

@@ -260,12 +260,15 @@ static int walk(struct audit_history *h, struct err *err)
 	    .formulas = git_folder_new(h->repo),
 	    .secrets = git_folder_new(h->repo),
 	};
+	int64_t latest = 0;
 	for (w.at = 0; w.at < h->n_commits; w.at++) {
 		cleanup_git(git_commit) git_commit *c = NULL;
 		w.commit = &h->commits[w.at];
 		int rc = git_commit_lookup(&c, h->repo, &w.commit->oid);
 		if (rc < 0)
 			return missing(&w.commit->oid, rc, err);
+		w.commit->below = latest;
+		latest = git_commit_time(c) > latest ? git_commit_time(c) : latest;
 		struct git_folder_entry root = {true, *git_commit_tree_id(c), GIT_FILEMODE_TREE};
 		if (step(&w, w.root, "the root folder", &root, see_root, err) < 0)
 			return -1;

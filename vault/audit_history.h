@@ -13,6 +13,7 @@
 #include <git2.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* AUDIT_ARCHIVED: a result in vault/archive, whichever month. */
 enum audit_file { AUDIT_ACTION, AUDIT_RESULT, AUDIT_FORMULA, AUDIT_SECRET, AUDIT_POLICY, AUDIT_RECIPIENTS_FILE, AUDIT_ARCHIVED };
@@ -21,6 +22,7 @@ enum audit_file { AUDIT_ACTION, AUDIT_RESULT, AUDIT_FORMULA, AUDIT_SECRET, AUDIT
 struct audit_commit {
 	git_oid oid;
 	unsigned parents;
+	int64_t below;     /* the latest date of the commits below it, in seconds since 1970 */
 	bool brought_else; /* it changed more than to add results */
 	char *malformed;   /* NULL, or which of its folders can't be believed, and why: what stands there is as before then */
 	/* What audit_commit_look found out about it as a commit of results. All owned. */

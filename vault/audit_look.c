@@ -63,7 +63,8 @@ int audit_commit_look(const struct audit_history *h, const struct audit_rules *r
 		c->foreign = xstrdup(c->parents ? "it came with a merge" : "it came with the first commit");
 	else if (c->brought_else)
 		c->foreign = xstrdup("its commit changes more than to add results");
-	if (rules->dispatchers && commit_signature_check(h->repo, &c->oid, rules->dispatchers, rules->now, NULL, NULL, &why) < 0)
+	const struct signing_clock clock = {rules->now, &c->below};
+	if (rules->dispatchers && commit_signature_check(h->repo, &c->oid, rules->dispatchers, &clock, NULL, NULL, &why) < 0)
 		c->bare = xstrdup(err_msg(&why));
 	c->looked_at = true;
 	return 0;
@@ -74,13 +75,14 @@ const char *audit_event_signed(const struct audit_history *h, const struct audit
 	cleanup_free char *path = audit_event_path(e);
 	cleanup_err struct err why = ERR_INIT;
 	const struct approval_file file = {path, &e->blob, &h->commits[e->at].oid};
+	const struct signing_clock clock = {rules->now, &h->commits[e->at].below};
 
 	if (e->judged)
 		return e->fault;
 	e->judged = true;
 	if (!rules->approvers)
 		e->fault = xasprintf("%s: its signature can't be checked without approval.allowed_signers", path);
-	else if (approval_signed_landed(h->repo, &file, rules->approvers, rules->now, &e->by, &why) < 0)
+	else if (approval_signed_landed(h->repo, &file, rules->approvers, &clock, &e->by, &why) < 0)
 		e->fault = xstrdup(err_msg(&why));
 	return e->fault;
 }

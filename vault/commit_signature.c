@@ -175,58 +175,81 @@ static int read_object(git_repository *repo, const git_oid *oid, struct buf *ret
 }
 
 /*
- * When it was made: its committer's word, and the word of the commit that it stands on, which is not his alone: a commit is never older than that one.
+ * A commit is never older than those that it stands on, whose dates are not all its own: the latest of these, by first parents down to the root, since one below it can be dated
+ * back as easily as itself.
  */
-static int read_times(git_repository *repo, const git_oid *oid, git_commit **ret, int64_t *ret_earliest, struct err *err)
+static int read_below(const git_commit *commit, int64_t *ret, struct err *err)
 {
-	cleanup_git(git_commit) git_commit *commit = NULL;
-	cleanup_git(git_commit) git_commit *parent = NULL;
+	cleanup_git(git_commit) git_commit *at = NULL;
 
-	int rc = git_commit_lookup(&commit, repo, oid);
-	if (rc == 0 && git_commit_parentcount(commit) > 0)
-		rc = git_commit_parent(&parent, commit, 0);
-	if (rc < 0) {
-		git_err(err, rc, "can't be read");
-		return unreadable(err);
+	*ret = 0;
+	for (const git_commit *c = commit; git_commit_parentcount(c) > 0; c = at) {
+		git_commit *parent = NULL;
+		int rc = git_commit_parent(&parent, c, 0);
+		if (rc < 0) {
+			git_err(err, rc, "can't be read");
+			return unreadable(err);
+		}
+		git_commit_free(at);
+		at = parent;
+		if (git_commit_time(at) > *ret)
+			*ret = git_commit_time(at);
 	}
-	*ret_earliest = parent ? git_commit_time(parent) : 0;
-	*ret = steal_ptr(&commit);
 	return 0;
 }
 
-static int check(git_repository *repo, const git_oid *oid, const struct allowed_signers *signers, int64_t now, struct signed_commit *c,
-                 char **ret_by, struct err *err)
+/* When, by whom, and by his own word. What claims to come from the future says nothing of others. */
+static int read_signing(const git_commit *commit, const struct signing_clock *clock, const struct allowed_signers *signers,
+                        struct signing *ret, struct err *err)
+{
+	int64_t below = 0;
+
+	ret->time = git_commit_time(commit);
+	ret->name = git_commit_committer(commit)->email;
+	if (!allowed_signers_ended(signers, ret->key, clock->now))
+		return 0;
+	if (clock->below)
+		below = *clock->below;
+	else if (read_below(commit, &below, err) < 0)
+		return -1;
+	ret->earliest = below < clock->now ? below : clock->now;
+	return 0;
+}
+
+static int check(git_repository *repo, const git_oid *oid, const struct allowed_signers *signers, const struct signing_clock *clock,
+                 struct signed_commit *c, char **ret_by, struct err *err)
 {
 	cleanup_buf struct buf object = BUF_INIT;
 	cleanup_git(git_commit) git_commit *commit = NULL;
-	struct signing signing = {.namespace = SSH_NAMESPACE_GIT};
 	struct ssh_signature sig;
+	struct signing signing = {.namespace = SSH_NAMESPACE_GIT, .key = &sig.key};
 	char time[21];
 
 	if (read_object(repo, oid, &object, err) < 0 || signed_commit_split(object.data, object.len, c, err) < 0 ||
 	    ssh_signature_parse(c->armour.data, c->armour.len, SSH_NAMESPACE_GIT, &sig, err) < 0 ||
-	    ssh_signature_verify(&sig, SSH_NAMESPACE_GIT, c->payload.data, c->payload.len, err) < 0 ||
-	    read_times(repo, oid, &commit, &signing.earliest, err) < 0)
+	    ssh_signature_verify(&sig, SSH_NAMESPACE_GIT, c->payload.data, c->payload.len, err) < 0)
 		return -1;
-	signing.key = &sig.key;
-	signing.time = git_commit_time(commit);
-	signing.name = git_commit_committer(commit)->email;
-	if (allowed_signers_find(signers, &signing, ret_by, err) < 0)
+	int rc = git_commit_lookup(&commit, repo, oid);
+	if (rc < 0) {
+		git_err(err, rc, "can't be read");
+		return unreadable(err);
+	}
+	if (read_signing(commit, clock, signers, &signing, err) < 0 || allowed_signers_find(signers, &signing, ret_by, err) < 0)
 		return -1;
 	/* Last: an unlisted signer's date makes nobody wait. */
-	if (signing.time > now + SIGNED_COMMIT_CLOCK_SKEW)
+	if (signing.time > clock->now + SIGNED_COMMIT_CLOCK_SKEW)
 		return err_set(err, ERR_FAIL, "is dated %s, which has not come yet; its committer's clock or the one here is wrong",
 		               signing_time_text(signing.time, time));
 	return 0;
 }
 
-int commit_signature_check(git_repository *repo, const git_oid *oid, const struct allowed_signers *signers, int64_t now,
-                           struct signed_commit *ret, char **ret_by, struct err *err)
+int commit_signature_check(git_repository *repo, const git_oid *oid, const struct allowed_signers *signers,
+                           const struct signing_clock *clock, struct signed_commit *ret, char **ret_by, struct err *err)
 {
 	cleanup_signed_commit struct signed_commit c = SIGNED_COMMIT_INIT;
 	cleanup_free char *by = NULL;
 
-	if (check(repo, oid, signers, now, &c, &by, err) < 0)
+	if (check(repo, oid, signers, clock, &c, &by, err) < 0)
 		return err_wrap(err, "commit %.10s", git_oid_tostr_s(oid));
 	if (ret) {
 		*ret = c;

@@ -34,13 +34,20 @@ int signed_commit_split(const char *object, size_t len, struct signed_commit *re
 void signed_commit_free(struct signed_commit *c);
 #define cleanup_signed_commit __attribute__((cleanup(signed_commit_free)))
 
+/* Times in seconds since 1970. */
+struct signing_clock {
+	int64_t now; /* by our own clock */
+	const int64_t *
+	    below; /* the latest date of the commits below it; NULL: not known, so it is found by a walk to the root where a key has expired */
+};
+
 /*
- * Reads a commit and checks its signature: made for git by a key that `signers` allows at the committer's time. `now` is our clock, in seconds since 1970. `ret` and
- * *ret_by (all names that the list binds to the key, joined by ","; caller frees) may be NULL. ERR_INVALID: judged, and wrong, for good. Any other code: it can't
- * be judged now (the repository can't be read, the commit is dated in the future): ask again. Messages begin with the commit.
+ * Reads a commit and checks its signature: made for git by a key that `signers` allows at the committer's time. `ret` and *ret_by (all names that the list binds to
+ * the key, joined by ","; caller frees) may be NULL. ERR_INVALID: judged, and wrong, for good. Any other code: it can't be judged now (the repository can't be read, the
+ * commit is dated in the future): ask again. Messages begin with the commit.
  */
-int commit_signature_check(git_repository *repo, const git_oid *commit, const struct allowed_signers *signers, int64_t now,
-                           struct signed_commit *ret, char **ret_by, struct err *err);
+int commit_signature_check(git_repository *repo, const git_oid *commit, const struct allowed_signers *signers,
+                           const struct signing_clock *clock, struct signed_commit *ret, char **ret_by, struct err *err);
 
 /* Signs with a key, for git_repo_commit_signed. Borrows the key. */
 struct git_signer commit_signer(struct ssh_private_key *key);

@@ -58,7 +58,8 @@ static int by_signature(struct git_state *g, const struct approval_file *file, c
 {
 	if (!g->signers || g->signers_trouble)
 		return err_set(err, ERR_FAIL, "%s: waits for its approval to be checked: %s", file->path, g->signers_trouble);
-	return approval_signed(g->repo, file, g->signers, (int64_t)time(NULL), ret_by, err);
+	const struct signing_clock clock = {.now = (int64_t)time(NULL)};
+	return approval_signed(g->repo, file, g->signers, &clock, ret_by, err);
 }
 
 /* ---- the forge ---- */

@@ -11,6 +11,8 @@
 #define NOW 1700000000
 #define ACTION "vault/actions/deploy-1.json"
 
+static const struct signing_clock later = {NOW * 2LL, NULL}, sooner = {NOW, NULL};
+
 static git_repository *repo;
 static struct allowed_signers *signers;
 
@@ -81,7 +83,7 @@ static int judge(const char *path, char **ret_by, struct err *err)
 	assert_int_equal(git_reference_name_to_id(&tip, repo, "refs/heads/main"), 0);
 	assert_int_equal(landings(repo, &tip, &l, 1, err), 0);
 	assert_true(l.found);
-	return approval_signed(repo, &(struct approval_file){path, &l.blob, &l.commit}, signers, NOW * 2LL, ret_by, err);
+	return approval_signed(repo, &(struct approval_file){path, &l.blob, &l.commit}, signers, &later, ret_by, err);
 }
 
 static void expect_approved(const char *path)
@@ -356,24 +358,23 @@ static void test_wrong_landing(void **state)
 	assert_int_equal(git_oid_fromstr(&blob, hex), 0);
 	assert_int_equal(git_reference_name_to_id(&tip, repo, "refs/heads/main"), 0);
 	cleanup_free char *words = xasprintf(ACTION ": is not approved: commit %.10s: did not bring these bytes", git_oid_tostr_s(&tip));
-	assert_refused(approval_signed(repo, &(struct approval_file){ACTION, &blob, &tip}, signers, NOW * 2LL, &by, err), ERR_INVALID,
-	               words);
+	assert_refused(approval_signed(repo, &(struct approval_file){ACTION, &blob, &tip}, signers, &later, &by, err), ERR_INVALID, words);
 
 	cleanup_free char *parent = output_of("cd repo; git rev-parse main~1", NULL, NULL);
 	assert_int_equal(git_oid_fromstr(&older, parent), 0);
-	assert_int_equal(approval_signed(repo, &(struct approval_file){ACTION, &blob, &older}, signers, NOW * 2LL, &by, NULL), 0);
+	assert_int_equal(approval_signed(repo, &(struct approval_file){ACTION, &blob, &older}, signers, &later, &by, NULL), 0);
 	free(by);
 	by = NULL;
 	git_oid_cpy(&other, &tip);
 	cleanup_free char *again = xasprintf(ACTION ": is not approved: commit %.10s: did not bring these bytes", git_oid_tostr_s(&older));
-	assert_refused(approval_signed(repo, &(struct approval_file){ACTION, &other, &older}, signers, NOW * 2LL, &by, err), ERR_INVALID,
+	assert_refused(approval_signed(repo, &(struct approval_file){ACTION, &other, &older}, signers, &later, &by, err), ERR_INVALID,
 	               again);
 	/* Not now: the future, and what can't be read. */
 	struct err err = ERR_INIT;
-	assert_int_equal(approval_signed(repo, &(struct approval_file){ACTION, &blob, &older}, signers, NOW, &by, &err), -1);
+	assert_int_equal(approval_signed(repo, &(struct approval_file){ACTION, &blob, &older}, signers, &sooner, &by, &err), -1);
 	assert_int_equal(err.code, ERR_FAIL);
 	git_oid_fromstr(&other, "00000000000000000000000000000000000000aa");
-	assert_int_equal(approval_signed(repo, &(struct approval_file){ACTION, &blob, &other}, signers, NOW * 2LL, &by, &err), -1);
+	assert_int_equal(approval_signed(repo, &(struct approval_file){ACTION, &blob, &other}, signers, &later, &by, &err), -1);
 	assert_int_equal(err.code, ERR_FAIL);
 	err_clear(&err);
 	assert_null(by);

@@ -22,7 +22,7 @@ static int setup(void **state)
 	    "git init -q -b main repo; cd repo; git config user.name One; git config user.email one@example; git config gpg.format ssh; "
 	    "git config user.signingkey ../one; git config gpg.ssh.allowedSignersFile ../signers; echo \"one@example $(cat ../one.pub)\" "
 	    ">../signers; "
-	    "echo 1 >file; git add file; git commit -qm unsigned",
+	    "echo 1 >file; git add file; GIT_COMMITTER_DATE='1699998000 +0000' git commit -qm unsigned",
 	    NULL, NULL);
 	cleanup_free char *path = in_dir("repo");
 	cleanup_free char *list = in_dir("signers");
@@ -53,7 +53,7 @@ static git_oid oid_of(const char *script, const char *a)
 
 static int check(const git_oid *oid, int64_t now, char **ret_by, struct err *err)
 {
-	return commit_signature_check(repo, oid, signers, now, NULL, ret_by, err);
+	return commit_signature_check(repo, oid, signers, &(struct signing_clock){.now = now}, NULL, ret_by, err);
 }
 
 static void expect_good(const git_oid *oid, const char *by)
@@ -239,6 +239,26 @@ static void test_threat_04_signers(void **state)
 	                  "dated back (%s, line 1)",
 	                  fingerprint, list);
 	expect_bad(&oid, ERR_INVALID, words);
+	/* On top of one that was dated back itself, so that nothing newer is in sight. */
+	oid = oid_of(
+	    "git commit -q --allow-empty -m 'dated back'; git -c user.signingkey=../two commit -q -S --allow-empty -m 'dated back too'; "
+	    "git rev-parse HEAD",
+	    NULL);
+	expect_bad(&oid, ERR_INVALID, words);
+	struct err err = ERR_INIT;
+	const struct signing_clock told = {NOW, &(const int64_t){1699999000}};
+	assert_ok(commit_signature_check(repo, &oid, signers, &told, NULL, NULL, &err),
+	          &err); /* what the caller says of those below is taken */
+
+	/* Whoever may push a commit from the future does not end anybody's key by it. */
+	allowed_signers_free(signers);
+	must_run("echo \"two@example valid-before=\\\"20231114230000Z\\\" $(cat two.pub)\" >signers", NULL, NULL); /* after NOW */
+	assert_int_equal(allowed_signers_load(list, &signers, NULL), 0);
+	oid = oid_of(
+	    "GIT_COMMITTER_DATE='1800000000 +0000' git commit -q --allow-empty -m future; git -c user.signingkey=../two commit -q -S "
+	    "--allow-empty -m present; git rev-parse HEAD",
+	    NULL);
+	expect_good(&oid, "two@example");
 	must_run("echo \"one@example $(cat one.pub)\" >signers", NULL, NULL);
 	allowed_signers_free(signers);
 	assert_int_equal(allowed_signers_load(list, &signers, NULL), 0);
@@ -271,13 +291,20 @@ static void test_not_now(void **state)
 	assert_int_equal(check(&oid, NOW, NULL, &err), -1);
 	assert_int_equal(err.code, ERR_FAIL);
 	err_clear(&err);
-	/* its parent is gone: nobody knows how old it is */
+	/* its parent is gone: nobody knows whether an expired key is dated back */
+	cleanup_free char *list = in_dir("signers");
+	must_run("echo \"one@example valid-before=\\\"20231114220000Z\\\" $(cat one.pub)\" >signers", NULL, NULL);
+	allowed_signers_free(signers);
+	assert_int_equal(allowed_signers_load(list, &signers, NULL), 0);
 	oid = oid_of("p=$(git commit-tree -m gone HEAD^{tree}); c=$(git commit-tree -S -p $p -m child HEAD^{tree}); rm -f "
 	             ".git/objects/$(echo $p | cut -c1-2)/$(echo $p | cut -c3-); echo $c",
 	             NULL);
 	assert_int_equal(check(&oid, NOW, NULL, &err), -1);
 	assert_int_equal(err.code, ERR_FAIL);
 	err_clear(&err);
+	must_run("echo \"one@example $(cat one.pub)\" >signers", NULL, NULL);
+	allowed_signers_free(signers);
+	assert_int_equal(allowed_signers_load(list, &signers, NULL), 0);
 }
 
 static void test_too_large(void **state)
