@@ -13,7 +13,9 @@ struct version {
 };
 
 struct policy_history {
-	char *tip;                 /* NULL: first sight */
+	char *tip;                 /* NULL: nothing is judged yet */
+	bool first;                /* first sight: no walk has come to the branch's tip yet */
+	char *doubt;               /* NULL, or the commit of a policy of which nobody can tell whether it is in force */
 	struct version **versions; /* owned; the first is "there is none" */
 	size_t n_versions;
 	struct version *at_tip;     /* in force at `tip` */
@@ -63,6 +65,7 @@ struct policy_history *policy_history_new(void)
 	policy_none(&none);
 	h->at_tip = h->base = h->in_force = add_version(h, NULL, NULL, &none);
 	h->begun_with = h->replaced = h->in_force;
+	h->first = true;
 	h->landed = json_object();
 	return h;
 }
@@ -75,6 +78,7 @@ void policy_history_free(struct policy_history *h)
 		version_free(h->versions[i]);
 	free(h->versions);
 	free(h->changed_at);
+	free(h->doubt);
 	free(h->tip);
 	json_decref(h->landed);
 	free(h);
@@ -102,7 +106,7 @@ void policy_history_begin(struct policy_history *h)
 
 enum approval_mode policy_history_change_approval(const struct policy_history *h, const struct policy_floor *floor)
 {
-	return h->tip ? policy_change_approval(&h->in_force->policy, floor) : APPROVAL_LANDED;
+	return h->first && !h->in_force->blob ? APPROVAL_LANDED : policy_change_approval(&h->in_force->policy, floor);
 }
 
 const struct policy *policy_history_in_force(const struct policy_history *h)
@@ -129,13 +133,27 @@ int policy_history_change(struct policy_history *h, const char *commit, const ch
 	if (!known && policy_parse(text, len, &policy, err) < 0)
 		return err_wrap(err, "as of %.10s (%s)", commit, stays);
 	put_in_force(h, known ? known : add_version(h, xstrdup(blob), xasprintf("%.*s", (int)len, text), &policy), commit);
+	free(steal_ptr(&h->doubt));
 	return 0;
+}
+
+void policy_history_doubt(struct policy_history *h, const char *commit, const char *blob)
+{
+	if (!h->first || (h->in_force->blob && strcmp(blob, h->in_force->blob) == 0))
+		return;
+	free(h->doubt);
+	h->doubt = xstrdup(commit);
+}
+
+const char *policy_history_doubted(const struct policy_history *h)
+{
+	return h->doubt;
 }
 
 /* What was in force before the request that landed at `commit`. */
 static const struct version *before(const struct policy_history *h, const char *commit)
 {
-	if (h->tip)
+	if (!h->first)
 		return h->begun_with;
 	/* Where there was none yet, the first one takes its place: without a policy every tier would be high. */
 	return h->changed_at && strcmp(h->changed_at, commit) == 0 && h->replaced->blob ? h->replaced : h->in_force;
@@ -184,6 +202,7 @@ void policy_history_pause(struct policy_history *h, const char *tip)
 void policy_history_end(struct policy_history *h, const char *tip)
 {
 	h->base = h->in_force;
+	h->first = false;
 	policy_history_pause(h, tip);
 }
 
@@ -195,6 +214,12 @@ int policy_history_for(const struct policy_history *h, const char *id, const cha
 
 	if (!landed_at || strcmp(landed_at, commit) != 0)
 		return err_set(err, ERR_NOT_FOUND, "the policy by which %s is judged is not known yet", id);
+	if (h->doubt)
+		return err_set(err, ERR_FAIL,
+		               VAULT_POLICY
+		               " of %.10s lacks the approval that the one before it wants, and this dispatcher was not there to see "
+		               "which was in force; let one land that is approved",
+		               h->doubt);
 	const struct version *first = find_version(h, json_string_value(json_object_get(pair, "before")));
 	const struct version *second = find_version(h, json_string_value(json_object_get(pair, "at")));
 
@@ -217,8 +242,8 @@ json_t *policy_history_save(const struct policy_history *h)
 
 	for (size_t i = 1; i < h->n_versions; i++)
 		json_object_set_new(texts, h->versions[i]->blob, json_string(h->versions[i]->text));
-	return json_pack("{s:s?, s:s?, s:s?, s:o, s:o}", "tip", h->tip, "in_force", h->at_tip->blob, "before", h->base->blob, "policies",
-	                 texts, "landed", json_deep_copy(h->landed));
+	return json_pack("{s:s?, s:b, s:s?, s:s?, s:s?, s:o, s:o}", "tip", h->tip, "first", h->first, "doubt", h->doubt, "in_force",
+	                 h->at_tip->blob, "before", h->base->blob, "policies", texts, "landed", json_deep_copy(h->landed));
 }
 
 static int load_versions(struct policy_history *h, const json_t *texts, struct err *err)
@@ -264,6 +289,7 @@ int policy_history_load(const json_t *state, struct policy_history **ret, struct
 	const json_t *tip = json_object_get(state, "tip"), *in_force = json_object_get(state, "in_force"),
 	             *base = json_object_get(state, "before");
 	const json_t *texts = json_object_get(state, "policies"), *landed = json_object_get(state, "landed");
+	const json_t *doubt = json_object_get(state, "doubt");
 
 	if (!json_is_object(texts) || !json_is_object(landed) || !(json_is_null(tip) || json_is_string(tip)))
 		return err_set(err, ERR_INVALID, "the state of policy is damaged");
@@ -274,6 +300,8 @@ int policy_history_load(const json_t *state, struct policy_history **ret, struct
 	h->at_tip = h->in_force = h->replaced = find_version(h, json_string_value(in_force));
 	h->base = h->begun_with = find_version(h, json_string_value(base));
 	h->tip = json_is_string(tip) ? xstrdup(json_string_value(tip)) : NULL;
+	h->first = !h->tip || json_is_true(json_object_get(state, "first"));
+	h->doubt = json_is_string(doubt) ? xstrdup(json_string_value(doubt)) : NULL;
 	*ret = steal_ptr(&h);
 	return 0;
 }

@@ -10,13 +10,13 @@
  *     policy_history_begin
  *     for each commit after policy_history_tip on the first-parent chain, oldest first:
  *         where vault/policy.yaml differs from the first parent's: ask whether the commit has policy_history_change_approval;
- *             it has: policy_history_change;  it has not: go on;  can't be told now: policy_history_pause before this commit
+ *             it has: policy_history_change;  it has not: policy_history_doubt;  can't be told now: policy_history_pause before this commit
  *         where an action lands: policy_history_landed
  *     policy_history_end with the branch's tip
  *     policy_history_for for each action that waits, policy_history_forget for each that does not any more
  *     keep policy_history_save where it survives
  *
- * -> policy_history_free. A new history has seen nothing ("first sight"): it walks from the root, takes policies without asking for an approval, since no
+ * -> policy_history_free. A new history has seen nothing ("first sight"): it walks from the root, takes the first policy without asking for an approval, since no
  * older one could want any, and judges each action by what was in force at its landing commit and at that commit's first parent.
  */
 #ifndef VAULT_POLICY_HISTORY_H
@@ -52,6 +52,14 @@ enum approval_mode policy_history_change_approval(const struct policy_history *h
  */
 int policy_history_change(struct policy_history *h, const char *commit, const char *blob, const char *text, size_t len, struct err *err);
 
+/*
+ * `commit` holds another vault/policy.yaml than its first parent, `blob`, not approved as the one in force wants, so that nothing changes. At first sight nobody can tell,
+ * though, whether that was always so, or whether the one who tightened the rules by it is not on any list any more: nothing is judged until an approved one lands.
+ */
+void policy_history_doubt(struct policy_history *h, const char *commit, const char *blob);
+/* That commit, or NULL: what is in force is known. Borrowed until the next call. */
+const char *policy_history_doubted(const struct policy_history *h);
+
 /* What is in force where the walk is. Borrowed until the next begin, change or end. */
 const struct policy *policy_history_in_force(const struct policy_history *h);
 
@@ -65,7 +73,7 @@ void policy_history_pause(struct policy_history *h, const char *tip);
 
 /*
  * The policy by which the action is judged; caller frees *ret. *ret_blob: the policy in force at its landing commit, NULL where there is none; borrowed until the
- * next end. ERR_NOT_FOUND: the walk has not come to that commit yet, so nothing can be said now.
+ * next end. ERR_NOT_FOUND: the walk has not come to that commit yet; ERR_FAIL: there is a doubt. Nothing can be said now.
  */
 int policy_history_for(const struct policy_history *h, const char *id, const char *commit, struct policy *ret, const char **ret_blob,
                        struct err *err);

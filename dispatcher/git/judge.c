@@ -94,7 +94,10 @@ static int policy_changed(struct git_state *g, const git_oid *commit, const git_
 
 	if (blob && approve_file(g, mode, &file, &by, &why) < 0) {
 		note_policy(g, err_msg(&why));
-		return why.code == ERR_INVALID ? 0 : 1;
+		if (why.code != ERR_INVALID)
+			return 1;
+		policy_history_doubt(g->policies, hex, git_oid_tostr_s(blob));
+		return 0;
 	}
 	if (blob && git_repo_blob(g->repo, blob, POLICY_MAX_BYTES, &text, &why) < 0) {
 		if (why.code != ERR_INVALID) {

@@ -281,7 +281,7 @@ static int push(struct git_state *g, struct proposing *p, struct err *err)
 
 	if (make(g, p, &commit, &judged, err) < 0)
 		return -1;
-	bool direct = judged.verdict.direct && !judged.verdict.wait && !g->frozen;
+	bool direct = judged.verdict.direct && !judged.verdict.wait && !g->frozen && !policy_history_doubted(g->policies);
 	if (direct && !p->may_land) {
 		say(g, p->ask, "busy", NULL, NULL);
 		return 0;

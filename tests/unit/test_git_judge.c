@@ -225,6 +225,31 @@ static void approve(struct court *h, const char *path, const char *text, const c
 	land_signed(h, &change, 1, message.data);
 }
 
+/*
+ * A dispatcher that begins later, or lost its spool, was not there when a policy was pushed that nobody approved, and takes it no more than the others did. guard:
+ * policy_history_doubt, called by policy_changed in dispatcher/git/judge.c
+ */
+static void test_threat_05_a_dispatcher_that_begins_later(void **state)
+{
+	struct court *h = *state;
+	h->house.config.approval.allowed_signers = h->signers_path;
+	land_formula(h);
+	land_policy(h, "tiers: {high: {approval: signed}}\n");
+	land_policy(h, "tiers: {high: {approval: landed}}\n");
+	land_action(&h->house, "a", "");
+	expect(h, "a", "wait: vault/policy.yaml: is not approved: commit ");
+	approve(h, "vault/policy.yaml", "tiers: {high: {approval: signed}}\n# looked at\n", NULL);
+	expect(h, "a", "refuse: vault/actions/a.json: is not approved: ");
+	stop(&h->house);
+
+	approve(h, "vault/policy.yaml", "tiers: {high: {approval: landed}}\n# so be it\n",
+	        NULL); /* the negative control: a change that was approved */
+	land_action(&h->house, "b", "");
+	json_decref(h->house.memory);
+	h->house.memory = NULL;
+	expect(h, "b", "high landed");
+}
+
 static void test_signed(void **state)
 {
 	struct court *h = *state;
@@ -448,6 +473,7 @@ int main(void)
 	    T(test_secret_for_another_formula_is_refused),
 	    T(test_threat_05_no_request_loosens_the_rule_it_is_judged_by),
 	    T(test_policy_in_force_outlives_the_clone),
+	    T(test_threat_05_a_dispatcher_that_begins_later),
 	    T(test_signed),
 	    T(test_signed_needs_an_approved_formula),
 	    T(test_without_a_list_of_signers_it_waits),

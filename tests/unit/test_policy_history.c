@@ -199,6 +199,69 @@ static void first_sight(void **state)
 	assert_string_equal(judged(h, "after-it", "c4"), "low landed");
 }
 
+/*
+ * A change that nobody approved, as far as a dispatcher can tell that was not there: neither is it taken, nor what was before it. guard: policy_history_doubt, asked by
+ * policy_history_for
+ */
+static void threat_05_first_sight_of_a_change_without_approval(void **state)
+{
+	HISTORY h = policy_history_new();
+	HISTORY again = NULL;
+	cleanup_json json_t *saved = NULL;
+
+	(void)state;
+	policy_history_begin(h);
+	assert_int_equal(policy_history_change_approval(h, &lowest), APPROVAL_LANDED);
+	changes(h, "c1", "b1", STRICT);
+	policy_history_landed(h, "before", "c1");
+	assert_int_equal(policy_history_change_approval(h, &lowest), APPROVAL_FORGE); /* the second is asked for what the first one wants */
+	policy_history_pause(h, "c1");
+	policy_history_begin(h);
+	assert_int_equal(policy_history_change_approval(h, &lowest), APPROVAL_FORGE);
+	policy_history_doubt(h, "c1a", "b1"); /* taken away and put back: it is in force anyway */
+	assert_null(policy_history_doubted(h));
+	policy_history_doubt(h, "c2", "b2");
+	policy_history_landed(h, "with", "c2");
+	policy_history_end(h, "c2");
+	assert_string_equal(policy_history_doubted(h), "c2");
+	assert_string_equal(judged(h, "before", "c1"), "?");
+	assert_string_equal(judged(h, "with", "c2"), "?");
+	saved = policy_history_save(h);
+	assert_int_equal(policy_history_load(saved, &again, NULL), 0);
+	assert_string_equal(policy_history_doubted(again), "c2");
+
+	policy_history_begin(again);
+	changes(again, "c3", "b3", LOOSE); /* an approved one ends it, and each is judged by what was in force for it */
+	policy_history_landed(again, "after", "c3");
+	policy_history_end(again, "c3");
+	assert_null(policy_history_doubted(again));
+	assert_string_equal(judged(again, "with", "c2"), "high forge refused");
+	policy_history_begin(again);
+	policy_history_doubt(again, "c4", "b4"); /* who is there has seen it all, and goes on by what is in force */
+	policy_history_landed(again, "later", "c4");
+	policy_history_end(again, "c4");
+	assert_string_equal(judged(again, "later", "c4"), "low landed");
+}
+
+/* A first walk in two parts is a first walk to its end. */
+static void a_first_walk_that_has_to_wait(void **state)
+{
+	HISTORY h = policy_history_new();
+	HISTORY again = NULL;
+	cleanup_json json_t *saved = NULL;
+
+	(void)state;
+	policy_history_begin(h);
+	changes(h, "c1", "b1", LOOSE);
+	policy_history_pause(h, "c1");
+	saved = policy_history_save(h);
+	assert_int_equal(policy_history_load(saved, &again, NULL), 0);
+	policy_history_begin(again);
+	policy_history_landed(again, "a", "c2");
+	policy_history_end(again, "c2");
+	assert_string_equal(judged(again, "a", "c2"), "low landed");
+}
+
 /* The first policy of a repo that was watched before: until then every tier was high. */
 static void the_first_policy(void **state)
 {
@@ -373,6 +436,8 @@ int main(void)
 	    cmocka_unit_test(polls_make_no_difference),
 	    cmocka_unit_test(a_change_needs_what_the_old_one_wants),
 	    cmocka_unit_test(first_sight),
+	    cmocka_unit_test(threat_05_first_sight_of_a_change_without_approval),
+	    cmocka_unit_test(a_first_walk_that_has_to_wait),
 	    cmocka_unit_test(the_first_policy),
 	    cmocka_unit_test(a_walk_that_breaks_off),
 	    cmocka_unit_test(a_walk_that_has_to_wait),
