@@ -242,7 +242,8 @@ static bool is_blank(unsigned char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static void add_line(struct maker *m, const unsigned char *line, size_t len)
+/* A line that the value is more than: others beside it, or blanks around it, which a shell takes away where nobody quotes. */
+static void add_line(struct maker *m, const unsigned char *line, size_t len, size_t whole)
 {
 	while (len > 0 && is_blank(line[0])) {
 		line++;
@@ -250,7 +251,7 @@ static void add_line(struct maker *m, const unsigned char *line, size_t len)
 	}
 	while (len > 0 && is_blank(line[len - 1]))
 		len--;
-	if (len >= m->min)
+	if (len >= m->min && len < whole)
 		add_forms(m, line, len);
 }
 
@@ -262,8 +263,7 @@ void redact_forms(const unsigned char *value, size_t len, size_t min, redact_for
 	for (size_t at = 0; at < len;) {
 		const unsigned char *end = memchr(value + at, '\n', len - at);
 		size_t n = end ? (size_t)(end - value) - at : len - at;
-		if (n < len)
-			add_line(&m, value + at, n);
+		add_line(&m, value + at, n, len);
 		at += n + 1;
 	}
 	sodium_memzero(m.form, room);

@@ -9,8 +9,8 @@
 typedef void redact_form_fn(const unsigned char *form, size_t len, void *arg);
 
 /*
- * Calls `fn` for every form of the value that has at least `min` bytes; equal ones may come more than once. The value itself comes first, then,
- * of a value of several lines, each line without the blanks around it; all of them as they are and
+ * Calls `fn` for every form of the value that has at least `min` bytes; equal ones may come more than once. The value itself comes first, then
+ * each of its lines without the blanks around it; all of them as they are and
  *   in hex, lower and upper case;
  *   in base64 (RFC 4648, both alphabets) behind 0, 1 or 2 other bytes, less the characters that its neighbours decide;
  *   in base64 from its beginning as lines of 64 and of 76 columns;

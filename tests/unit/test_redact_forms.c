@@ -275,6 +275,12 @@ static void test_threat_30_lines(void **state)
 	expect_text(r, "7365636f6e64206c696e65", "[redacted:S]"); /* second line, in hex */
 	redactor_free(r);
 
+	/* One line with blanks around it, which `echo $SECRET` leaves out. */
+	r = redactor_for("  the token\r", 12);
+	expect_text(r, "  the token\r", "[redacted:S]");
+	expect_text(r, "=the token=", "=[redacted:S]=");
+	redactor_free(r);
+
 	/* A value that ends with a newline, as `echo` makes one. */
 	r = redactor_for("the token\n", 10);
 	expect_text(r, "=the token=", "=[redacted:S]=");
