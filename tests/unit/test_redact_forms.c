@@ -2,6 +2,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "vault/redact.h"
+#include <ctype.h>
 #include <curl/curl.h>
 #include <jansson.h>
 #include <setjmp.h>
@@ -136,6 +137,24 @@ static void check_url(const struct redactor *r, const char *value, size_t len)
 	curl_free(text);
 }
 
+/* As others have it, who keep other characters. */
+static void check_percent(const struct redactor *r, const char *value, const char *kept, bool plus)
+{
+	static const char *const formats[] = {"%%%02X", "%%%02x"};
+	for (size_t i = 0; i < 2; i++) {
+		struct buf text cleanup_buf = BUF_INIT;
+		for (const char *p = value; *p; p++) {
+			if (isalnum((unsigned char)*p) || strchr(kept, *p))
+				buf_addc(&text, *p);
+			else if (*p == ' ' && plus)
+				buf_addc(&text, '+');
+			else
+				buf_addf(&text, formats[i], (unsigned char)*p);
+		}
+		expect_form(r, text.data);
+	}
+}
+
 /* One spelling for each of these bytes, the others as they are. */
 struct spelling {
 	char byte;
@@ -172,6 +191,20 @@ static void check_markup_and_shell(const struct redactor *r, const char *value)
 		check_spelled(r, value, sets[i]);
 }
 
+/* JSON that may stand in a page: jansson's, with < > & escaped. */
+static void check_json_for_pages(const struct redactor *r, const char *value)
+{
+	static const struct spelling lower[] = {{'<', "\\u003c"}, {'>', "\\u003e"}, {'&', "\\u0026"}, {'\0', NULL}};
+	static const struct spelling upper[] = {{'<', "\\u003C"}, {'>', "\\u003E"}, {'&', "\\u0026"}, {'\0', NULL}};
+	json_t *string cleanup_json = json_string(value);
+	char *text cleanup_free = json_dumps(string, JSON_ENCODE_ANY);
+	char *inner cleanup_free = xasprintf("%.*s", (int)strlen(text) - 2, text + 1);
+	bool escapes = strstr(inner, "\\u") != NULL; /* jansson's own are upper case */
+	if (!escapes)
+		check_spelled(r, inner, lower);
+	check_spelled(r, inner, upper);
+}
+
 static void check_all_forms(const char *value, size_t len)
 {
 	static const int variants[] = {sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING,
@@ -187,7 +220,12 @@ static void check_all_forms(const char *value, size_t len)
 	check_json(r, value, len, JSON_ENSURE_ASCII);
 	check_json(r, value, len, JSON_ESCAPE_SLASH);
 	check_json(r, value, len, JSON_ENSURE_ASCII | JSON_ESCAPE_SLASH);
+	check_json_for_pages(r, value);
 	check_url(r, value, len);
+	check_percent(r, value, "-._~/", false);     /* Python's quote */
+	check_percent(r, value, "-._~!*'()", false); /* encodeURIComponent */
+	check_percent(r, value, "-._*", true);       /* a form's field, as browsers have it */
+	check_percent(r, value, "-._~", true);       /* and as Python has it */
 	check_markup_and_shell(r, value);
 	redactor_free(r);
 }
