@@ -1,5 +1,6 @@
 /* The audit beside a ledger, and beside an archive: each fault is planted once, and found. */
 #include "tests/unit/audit_world.h"
+#include "tests/unit/git_raw.h"
 #include "vault/ledger.h"
 
 /* The ledger of a world: one commit that grows. */
@@ -224,12 +225,138 @@ static void archived_otherwise(void **state)
 	end(&w);
 }
 
+/* ---- all of it at once ---- */
+
+/* As run_action, but that the result says something else under `key` (NULL: it does not). Takes the value. Returns its text; caller frees. */
+static char *run_signed(struct world *w, const char *id, const char *key, json_t *value)
+{
+	git_oid landing = land_action(w, id);
+	json_t *result = result_of(id, &landing);
+	json_object_set_new(result, "approval",
+	                    json_pack("{s:s, s:s, s:s}", "mode", "signed", "by", "somebody@example", "commit", git_oid_tostr_s(&landing)));
+	if (key)
+		json_object_set_new(result, key, value);
+	char *text = json_dumps(result, JSON_INDENT(2));
+	record(w, id, result);
+	return text;
+}
+
+static void spoil(struct world *w, const char *id, const char *key, json_t *value)
+{
+	free(run_signed(w, id, key, value));
+}
+
+/* A folder with two entries of one name, and then the one that was there again. */
+static void malform(struct world *w, const char *folder)
+{
+	cleanup_git(git_tree) git_tree *good = NULL;
+	cleanup_buf struct buf tree = BUF_INIT;
+	cleanup_free char *path = xasprintf("vault/%s", folder);
+	struct err err = ERR_INIT;
+	git_oid blob = blob_of("old");
+	assert_ok(git_repo_tree(w->f.repo, &w->tip, path, &good, &err), &err);
+	raw_entry(&tree, "100644 x", &blob);
+	raw_entry(&tree, "100644 x", &blob);
+	git_oid bad = write_object(w->f.repo, &tree, GIT_OBJECT_TREE);
+	git_oid spoiled = commit_folder(w->f.repo, &w->tip, folder, &bad);
+	/* On the good tree of before: what is malformed can't be written by git_repo_commit. */
+	cleanup_buf struct buf mended = BUF_INIT;
+	git_commit *before = NULL;
+	assert_int_equal(git_commit_lookup(&before, w->f.repo, &w->tip), 0);
+	buf_addf(&mended, "tree %s\n", git_oid_tostr_s(git_commit_tree_id(before)));
+	buf_addf(&mended, "parent %s\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nmend\n", git_oid_tostr_s(&spoiled));
+	git_commit_free(before);
+	w->tip = write_object(w->f.repo, &mended, GIT_OBJECT_COMMIT);
+}
+
+static void plant_in_history(struct world *w)
+{
+	static const char nowhere[] = "0123456789012345678901234567890123456789";
+	struct ssh_private_key *key = w->dispatcher;
+	free(run_signed(w, "good", NULL, NULL));
+	free(run_signed(w, "edited", NULL, NULL));
+	free(run_signed(w, "removed", NULL, NULL));
+	record(w, "without", result_of("without", &w->tip));
+	land_action(w, "foreign");
+	put(w, HUMAN, "vault/actions/foreign.result.json", "{}");
+	w->dispatcher = NULL;
+	spoil(w, "unsigned", NULL, NULL);
+	w->dispatcher = key;
+	spoil(w, "other", "action", json_string(nowhere));
+	spoil(w, "file", "formula", json_pack("{s:s, s:s}", "name", "f", "blob", nowhere));
+	spoil(w, "approval", "approval", json_null());
+	spoil(w, "weaker", "approval", json_pack("{s:s}", "mode", "landed"));
+	spoil(w, "malformed", "outcome", json_string("fine"));
+	put(w, HUMAN, "vault/actions/edited.result.json", "{}");
+	put(w, HUMAN, "vault/actions/removed.json", NULL);
+	put(w, HUMAN, "vault/recipients.txt", "age1mallory\n");
+	malform(w, "formulas");
+}
+
+static void plant_in_ledger(struct world *w, struct book *b)
+{
+	begin_ledger(w, b);
+	cleanup_free char *sound = run_signed(w, "claimed", "claim", json_string("n0"));
+	claim(w, b, "claimed", "n0", false);
+	done(w, b, "claimed", sound, OUTCOME_SUCCEEDED);
+	spoil(w, "unknown", "claim", json_string("n1"));
+	cleanup_free char *entry = run_signed(w, "entry", "claim", json_string("n2"));
+	claim(w, b, "entry", "n3", false);
+	done(w, b, "entry", entry, OUTCOME_SUCCEEDED);
+	done(w, b, "missing", "x", OUTCOME_SUCCEEDED);
+	cleanup_free char *nonsense = run_signed(w, "nonsense", "claim", json_string("n4")), *path = ledger_claim_path("nonsense");
+	done(w, b, "nonsense", nonsense, OUTCOME_SUCCEEDED);
+	write_entry(w, b, path, "{}");
+}
+
+/* One fault of each kind that there is, in one repository with much that is right: each is found once, and nothing else is. */
+static void each_kind_of_fault_once(void **state)
+{
+	static const char *const ids[] = {
+	    [AUDIT_MALFORMED_TREE] = "-",          [AUDIT_MALFORMED_RESULT] = "malformed", [AUDIT_RESULT_WITHOUT_ACTION] = "without",
+	    [AUDIT_FOREIGN_RESULT] = "foreign",    [AUDIT_UNSIGNED_RESULT] = "unsigned",   [AUDIT_OTHER_ACTION] = "other",
+	    [AUDIT_OTHER_FILE] = "file",           [AUDIT_APPROVAL] = "approval",          [AUDIT_WEAKER] = "weaker",
+	    [AUDIT_RESULT_CHANGED] = "edited",     [AUDIT_ACTION_CHANGED] = "removed",     [AUDIT_RECIPIENTS] = "-",
+	    [AUDIT_NOT_IN_LEDGER] = "unknown",     [AUDIT_OTHER_ENTRY] = "entry",          [AUDIT_RESULT_MISSING] = "missing",
+	    [AUDIT_MALFORMED_LEDGER] = "nonsense",
+	};
+	enum { KINDS = sizeof(ids) / sizeof(*ids) };
+	size_t found[KINDS] = {0};
+	struct world w;
+	struct book b;
+	(void)state;
+	begin(&w);
+	put(&w, HUMAN, "vault/recipients.txt", "age1first\n");
+	put(&w, HUMAN, "vault/formulas/f.yaml", "something else");
+	put(&w, HUMAN, "vault/secrets/TOKEN.age", "something else");
+	sign_from_now_on(&w);
+	w.rules.floor.minimum = APPROVAL_SIGNED;
+	approve(&w, "vault/formulas/f.yaml", formula_text);
+	approve(&w, "vault/secrets/TOKEN.age", "old");
+	assert_says(&w, "");
+	plant_in_history(&w);
+	plant_in_ledger(&w, &b);
+
+	audit_now(&w);
+	for (size_t i = 0; i < w.audit.n_findings; i++) {
+		const struct audit_finding *f = &w.audit.findings[i];
+		assert_string_equal(f->id ? f->id : "-", ids[f->kind]);
+		found[f->kind]++;
+	}
+	for (size_t kind = 0; kind < KINDS; kind++)
+		if (found[kind] != 1)
+			fail_msg("%s: found %zu times", audit_kind_name((enum audit_kind)kind), found[kind]);
+	assert_int_equal(w.audit.n_results, 15);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(not_in_ledger),      cmocka_unit_test(other_claim),           cmocka_unit_test(no_claim_named),
-	    cmocka_unit_test(other_digest),       cmocka_unit_test(missing_and_malformed), cmocka_unit_test(archived),
-	    cmocka_unit_test(archived_otherwise),
+	    cmocka_unit_test(not_in_ledger),         cmocka_unit_test(other_claim),
+	    cmocka_unit_test(no_claim_named),        cmocka_unit_test(other_digest),
+	    cmocka_unit_test(missing_and_malformed), cmocka_unit_test(archived),
+	    cmocka_unit_test(archived_otherwise),    cmocka_unit_test(each_kind_of_fault_once),
 	};
 	return cmocka_run_group_tests_name("audit_ledger", tests, NULL, NULL);
 }
