@@ -50,6 +50,38 @@ static void add_input(struct environment *e, const char *name, const char *value
 	free(upper);
 }
 
+/* GIT_CONFIG_KEY_<i> and its value, as git reads them after all files (git-config(1)). */
+static void add_git_setting(struct environment *e, size_t i, const char *key, const char *value)
+{
+	char *key_name cleanup_free = xasprintf("GIT_CONFIG_KEY_%zu", i);
+	char *value_name cleanup_free = xasprintf("GIT_CONFIG_VALUE_%zu", i);
+
+	add_text(e, key_name, key);
+	add_text(e, value_name, value);
+}
+
+/*
+ * An empty helper ends the list of those before it. One that the image or an earlier step has set up would be asked before us and told what we
+ * answered; `store` writes it down for steps that have no such secret. Other hosts keep theirs.
+ */
+static void add_no_other_helpers(struct environment *e, const struct runner *r, const struct formula_step *step)
+{
+	static const char *const schemes[] = {"https", "http"};
+	json_t *hosts = (json_t *)r->formula.git_auth; /* only read; jansson's iterators want it so */
+	const char *host;
+	json_t *secret;
+	size_t n = 0;
+
+	json_object_foreach (hosts, host, secret) {
+		for (size_t i = 0; i < 2 && secrets_granted(step, json_string_value(secret)); i++) {
+			char *key cleanup_free = xasprintf("credential.%s://%s.helper", schemes[i], host);
+			add_git_setting(e, n++, key, "");
+		}
+	}
+	char *count cleanup_free = xasprintf("%zu", n);
+	add_text(e, "GIT_CONFIG_COUNT", count);
+}
+
 /* Hosts are known beforehand or not at all. Where git_auth has something for the step, the helper answers for the terminal at which nobody sits. */
 static void add_git(struct environment *e, const struct runner *r, const struct formula_step *step)
 {
@@ -62,6 +94,7 @@ static void add_git(struct environment *e, const struct runner *r, const struct 
 		add_text(e, "GIT_TERMINAL_PROMPT", "0");
 		add_text(e, "GIT_ASKPASS", ASKPASS_PATH);
 		add_text(e, ASKPASS_MAP, map);
+		add_no_other_helpers(e, r, step);
 	}
 }
 

@@ -58,7 +58,7 @@ bool vault_is_step_variable(const char *s)
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (strcmp(s, names[i]) == 0)
 			return true;
-	return strncmp(s, "INPUT_", 6) == 0 || strncmp(s, "DISINTO_", 8) == 0;
+	return strncmp(s, "INPUT_", 6) == 0 || strncmp(s, "DISINTO_", 8) == 0 || strncmp(s, "GIT_CONFIG_", 11) == 0;
 }
 
 /* Copies what stands before `suffix` when the name ends with it and the rest is an id. */

@@ -113,10 +113,20 @@ static void artifacts(void **state)
 
 static void step_variables(void **state)
 {
-	static const char *const good[] = {
-	    "PATH",    "HOME",           "USER", "LOGNAME", "TMPDIR", "LANG", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT", "GIT_SSH_COMMAND",
-	    "INPUT_A", "DISINTO_CONTEXT"};
-	static const char *const bad[] = {"PATHS", "PAT", "INPUT", "MY_INPUT_A", "DISINTO", "TOKEN"};
+	static const char *const good[] = {"PATH",
+	                                   "HOME",
+	                                   "USER",
+	                                   "LOGNAME",
+	                                   "TMPDIR",
+	                                   "LANG",
+	                                   "GIT_ASKPASS",
+	                                   "GIT_TERMINAL_PROMPT",
+	                                   "GIT_SSH_COMMAND",
+	                                   "INPUT_A",
+	                                   "DISINTO_CONTEXT",
+	                                   "GIT_CONFIG_COUNT",
+	                                   "GIT_CONFIG_VALUE_0"};
+	static const char *const bad[] = {"PATHS", "PAT", "INPUT", "MY_INPUT_A", "DISINTO", "TOKEN", "GIT_TOKEN", "GIT_CONFIG"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)

@@ -157,6 +157,23 @@ static void a_step_without_the_secret_is_not_told_of_a_helper(void **state)
 	assert_string_equal(plain->text[0].data, "none\nabsent\n");
 }
 
+/* guard: add_no_other_helpers in runner/environment.c. Hosts that git_auth does not name are the formula's own business. */
+static void no_other_helper_is_told_the_answer(void **state)
+{
+	(void)state;
+	static const char members[] =
+	    AUTH ",\"steps\":[{\"id\":\"plant\",\"secrets\":[],\"run\":\"git config --global credential.helper store\"},"
+	         "{\"id\":\"use\",\"secrets\":[\"TOKEN\"],\"run\":\"printf 'protocol=https\\nhost=forge.example\\n\\n' | git credential "
+	         "fill >answer;"
+	         "grep -c ^password= answer; git credential approve <answer; rm answer;"
+	         "printf 'protocol=https\\nhost=evil.example\\nusername=me\\npassword=own\\n\\n' | git credential approve\"},"
+	         "{\"id\":\"look\",\"secrets\":[],\"run\":\"cat ~/.git-credentials\"}]";
+	struct box *b cleanup_box = box_run_formula(NULL, ",\"secrets\":[\"TOKEN\",\"OTHER\"]", members, two, 2);
+
+	assert_string_equal(box_outcome(b), "succeeded");
+	assert_string_equal(b->text[0].data, "1\nhttps://me:own@evil.example\n");
+}
+
 static void what_a_step_did_to_the_helper_is_gone_in_the_next(void **state)
 {
 	(void)state;
@@ -173,7 +190,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(exactly_the_hosts_of_the_map_get_an_answer), cmocka_unit_test(an_odd_map_gives_nothing),
 	    box_test(the_helper_answers_for_what_the_step_has),           box_test(the_helper_holds_no_value),
-	    box_test(a_step_without_the_secret_is_not_told_of_a_helper),  box_test(what_a_step_did_to_the_helper_is_gone_in_the_next),
+	    box_test(a_step_without_the_secret_is_not_told_of_a_helper),  box_test(no_other_helper_is_told_the_answer),
+	    box_test(what_a_step_did_to_the_helper_is_gone_in_the_next),
 	};
 	if (!box_possible())
 		return box_skip_all(tests, sizeof(tests) / sizeof(tests[0]));
