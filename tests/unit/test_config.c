@@ -371,6 +371,34 @@ static void bad_lines(void **state)
 	}
 }
 
+/* guard: `own` in check_own, vault/mount.c. A mount that holds what is the dispatcher's alone is refused whatever key names it; one beside it is not. */
+static void mounts_hold_no_credential(void **state)
+{
+	static const char *const keys[] = {"spool: /k/x/it",
+	                                   "identity_file: /k/x/it",
+	                                   "git_token_file: /k/x/it",
+	                                   "ssh_key_file: /k/x/it",
+	                                   "signing_key_file: /k/x/it",
+	                                   "registry_auth_file: /k/x/it",
+	                                   "webhook_secret_file: /k/x/it",
+	                                   "docker_host: unix:///k/x/it",
+	                                   "approval: {forge_token_file: /k/x/it}",
+	                                   "on_drained: {url: 'https://a.example/', headers_file: /k/x/it}"};
+
+	(void)state;
+	for (size_t i = 0; i < LEN(keys); i++) {
+		cleanup_free char *in = xasprintf(MINIMAL "%s\nmounts: {d: {source: /k/x, target: /x}}\n", keys[i]);
+		cleanup_free char *beside = xasprintf(MINIMAL "%s\nmounts: {d: {source: /k/y, target: /x}}\n", keys[i]);
+		cleanup_err struct err err = ERR_INIT;
+		cleanup_config struct config refused = CONFIG_INIT, taken = CONFIG_INIT;
+
+		if (parse(in, &refused, &err) == 0)
+			fail_msg("%s may be mounted", keys[i]);
+		assert_non_null(strstr(err_msg(&err), "mounts: d: source: \"/k/x\" would give runs "));
+		assert_int_equal(parse(beside, &taken, NULL), 0);
+	}
+}
+
 /* Whatever the key, a value of a type that no key has is refused, and the message begins with file and key. */
 static void every_key_is_checked(void **state)
 {
@@ -705,6 +733,7 @@ int main(void)
 	    cmocka_unit_test(everything),
 	    cmocka_unit_test(files_are_listed),
 	    cmocka_unit_test(bad_lines),
+	    cmocka_unit_test(mounts_hold_no_credential),
 	    cmocka_unit_test(every_key_is_checked),
 	    cmocka_unit_test(bad_documents),
 	    cmocka_unit_test(repositories),
