@@ -128,6 +128,20 @@ static void data_is_delimited_by_what_it_cannot_forge(void **state)
 	assert_string_not_equal(begins, second);
 }
 
+static void outputs_of_earlier_steps_are_data_too(void **state)
+{
+	(void)state;
+	struct box *b cleanup_box = run_agent(SHOW_ARGUMENTS, STUB, "",
+	                                      ",\"steps\":[{\"id\":\"a\",\"run\":\"echo version=1.2 >>$DISINTO_OUTPUT\"},"
+	                                      "{\"id\":\"b\",\"prompt\":\"Say $INPUT_VERSION.\"}]",
+	                                      NULL, 0);
+	assert_has(b, "<Say $INPUT_VERSION.\n");
+	assert_has(b, "\"outputs\": {\n    \"version\": \"1.2\"\n  }\n}\n=== data ");
+
+	struct box *none cleanup_box = run_prompt(SHOW_ARGUMENTS, STUB, "", "\"prompt\":\"Say it.\"");
+	assert_has(none, "\"outputs\": {}\n}\n=== data ");
+}
+
 static void agents_of_the_configuration_run_as_they_are_written(void **state)
 {
 	(void)state;
@@ -261,6 +275,7 @@ int main(void)
 	    box_test(claude_gets_its_flags_with_the_mode_last),
 	    box_test(threat_21_prompts_are_literal),
 	    box_test(data_is_delimited_by_what_it_cannot_forge),
+	    box_test(outputs_of_earlier_steps_are_data_too),
 	    box_test(agents_of_the_configuration_run_as_they_are_written),
 	    box_test(opencode_is_known),
 	    box_test(an_agent_that_is_not_there_is_refused_before_any_secret),
