@@ -34,8 +34,9 @@ static int build_mounts(const struct spec_input *in, json_t **ret, struct err *e
 				err->code = ERR_FAIL; /* the configuration's fault, not the action's */
 			return -1;
 		}
-		json_array_append_new(mounts,
-		                      json_pack("{s:s, s:s, s:s, s:b}", "Type", "bind", "Source", source, "Target", target, "ReadOnly", 1));
+		/* What is mounted below the source stays away: an engine before 25 would hand it on, and writable where it is. */
+		json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:b, s:{s:b}}", "Type", "bind", "Source", source, "Target", target,
+		                                        "ReadOnly", 1, "BindOptions", "NonRecursive", 1));
 	}
 	*ret = steal_ptr(&mounts);
 	return 0;

@@ -259,6 +259,9 @@ static void test_spec(void **state)
 	assert_string_equal(json_string_value(json_object_get(tmpfs, "/tmp/cache")), "nosuid,nodev,exec,mode=1777,size=67108864");
 	assert_string_equal(json_string_value(json_object_get(tmpfs, "/task")),
 	                    "nosuid,nodev,exec,mode=0755,uid=10001,gid=10001,size=67108864");
+	cleanup_json json_t *bind = parse("{\"Type\": \"bind\", \"Source\": \"/srv/ssh\", \"Target\": \"/task/.ssh\", \"ReadOnly\": true,"
+	                                  "\"BindOptions\": {\"NonRecursive\": true}}");
+	assert_true(json_equal(json_array_get(json_object_get(host, "Mounts"), 1), bind));
 	cleanup_json json_t *is = faithful(want);
 	if (spec_check(want, is, &err) < 0)
 		fail_msg("%s", err_msg(&err));
