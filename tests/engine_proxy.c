@@ -28,6 +28,7 @@ static struct plan {
 	enum fault kind;
 	char part[64], also[64];
 	int left, failed;
+	char from[64], to[64]; /* "": nothing is changed */
 } * plan;
 
 static int connect_to(const char *path)
@@ -67,6 +68,14 @@ static enum fault fault_of(const char *data, size_t len)
 		return FAULT_NONE;
 	__atomic_fetch_add(&plan->failed, 1, __ATOMIC_SEQ_CST);
 	return plan->kind;
+}
+
+static void change(char *data, size_t len)
+{
+	size_t n = strlen(plan->from);
+	char *at = n > 0 ? memmem(data, len, plan->from, n) : NULL;
+	if (at)
+		memcpy(at, plan->to, n);
 }
 
 static void wait_for_end(int fd)
@@ -117,6 +126,8 @@ static void relay(int client)
 				fail(kind, client, engine, data, (size_t)n);
 				return;
 			}
+			if (i == 0)
+				change(data, (size_t)n);
 			if (!write_all(i == 0 ? engine : client, data, (size_t)n))
 				return;
 		}
@@ -187,4 +198,12 @@ void proxy_fault(enum fault kind, const char *part, const char *also, int times)
 int proxy_failed(void)
 {
 	return plan->failed;
+}
+
+void proxy_change(const char *from, const char *to)
+{
+	if (strlen(from) != strlen(to))
+		abort();
+	snprintf(plan->to, sizeof(plan->to), "%s", to);
+	snprintf(plan->from, sizeof(plan->from), "%s", from);
 }

@@ -24,4 +24,7 @@ void proxy_fault(enum fault kind, const char *part, const char *also, int times)
 /* How many have. */
 int proxy_failed(void);
 
+/* From now on the engine is asked for `to` wherever the role asks for `from`: as long as that, and both short. "": for nothing else. */
+void proxy_change(const char *from, const char *to);
+
 #endif

@@ -35,6 +35,7 @@ static int close_world(void **state)
 {
 	(void)state;
 	proxy_fault(FAULT_NONE, "", "", 0);
+	proxy_change("", "");
 	world_close(&w);
 	proxy_stop();
 	return 0;
@@ -180,6 +181,38 @@ static void test_threat_36_stops_fail(void **state)
 	}
 }
 
+/* An engine that makes something else than it was asked for: found before the start, and taken away. guard: compare() in dispatcher/engine/start.c */
+static void test_threat_32_another_container(void **state)
+{
+	static const struct {
+		const char *from, *to, *named;
+	} changes[] = {
+	    {"\"Privileged\":false", "\"Privileged\":true ", "HostConfig."},
+	    {"\"ReadonlyRootfs\":true", "\"ReadonlyRootfs\":null", "HostConfig.ReadonlyRootfs is false"},
+	    {"\"User\":\"0:0\"", "\"User\":\"1:1\"", "Config.User is \"1:1\""},
+	    {"\"ReadOnly\":true", "\"ReadOnly\":null", "HostConfig.Mounts is "},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		proxy_change(changes[i].from, changes[i].to);
+		proxy_fault(FAULT_ERROR, "POST ", "/start ", 1);
+		world_start(&w, "echo never", "TOKEN", NULL);
+		cleanup_json json_t *m = world_hear_either(&w, MSG_FAILED, MSG_READY);
+		if (!strstr(text(m, "reason"), "the container that the Docker Engine made is not the one asked for: ") ||
+		    !strstr(text(m, "reason"), changes[i].named))
+			fail_msg("%s: %s", changes[i].to, text(m, "reason"));
+		assert_false(json_is_true(json_object_get(m, "refuse"))); /* it is not the action's fault */
+		assert_int_equal(proxy_failed(), 0);                      /* nobody asked for a start */
+		assert_null(world_inspect(&w));
+	}
+	proxy_change("", "");
+	proxy_fault(FAULT_NONE, "", "", 0);
+	buf_reset(&w.log);
+	world_start(&w, "echo one", NULL, NULL);
+	world_go(&w, NULL);
+	expect_whole("one\n", "as asked for");
+}
+
 static void signal_engine(int sig)
 {
 	char path[96];
@@ -225,6 +258,7 @@ static int all_tests(void)
 	    TEST(test_threat_36_any_call_of_a_run_fails),
 	    TEST(test_threat_36_removals_fail),
 	    TEST(test_threat_36_stops_fail),
+	    TEST(test_threat_32_another_container),
 	    TEST(test_threat_36_engine_hangs),
 	};
 	setenv("DISINTO_TEST_ENGINE_MS", "4000", 1);
