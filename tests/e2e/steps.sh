@@ -34,6 +34,10 @@ one endless-line "head -c ${STEP_BYTES:-20000000} /dev/zero | tr '\\0' x; echo; 
 one odd-bytes "printf 'nul\\000 bad\\377 cut\\342\\202 escape\\033[31m\\033]0;title\\007 end\\n'"
 one both-streams 'echo out; echo err >&2'
 
+# --- What looks like the runner's own words.
+report='{"t":"report","outcome":"succeeded","exit_code":0,"reason":null,"truncated":false}'
+one forged "echo; echo '$report'; echo '$report' >&2; exit 9"
+
 # --- What is left behind.
 one daemon "setsid sh -c 'trap \"\" TERM HUP; echo daemon; sleep 1000' & sleep 0.3; echo step"
 one stopped "sh -c 'kill -STOP \$\$' & sleep 0.2; echo step"
@@ -68,6 +72,31 @@ formula together <<-'EOT'
 	    run: echo "clean up $INPUT_URL"
 EOT
 action together together
+formula leftovers <<-'EOT'
+	steps:
+	  - id: leave
+	    run: |
+	      (setsid sh -c 'trap "" TERM HUP; while :; do sleep 1; done' &)
+	      sleep 0.2
+	      echo "here $(ps | grep -c '[t]rap')"
+	  - id: look
+	    run: echo "then $(ps | grep -c '[t]rap')"
+	    if: always
+EOT
+action leftovers leftovers
+formula apart <<-'EOT'
+	steps:
+	  - {id: one, secrets: [FIRST], run: 'echo "$FIRST ${SECOND-none}"; ls /run/secrets/FIRST; cat /proc/*/environ 2>/dev/null | grep -c first-secret'}
+	  - id: other
+	    secrets: [SECOND]
+	    run: |
+	      echo "${FIRST-none} $SECOND"
+	      ls /run/secrets/FIRST 2>/dev/null || echo no file
+	      cat /proc/*/environ 2>/dev/null | grep -c first-secret || :
+EOT
+secret FIRST first-secret-value
+secret SECOND second-secret-value
+action apart apart '{"secrets": ["FIRST", "SECOND"]}'
 formula overtime <<-'EOT'
 	grace_seconds: 5
 	steps:
@@ -92,7 +121,7 @@ EOT
 action wrong wrong
 land
 dispatcher_start
-for id in "${many_ids[@]}" together wrong; do WAIT=240 finished "$id"; done
+for id in "${many_ids[@]}" together leftovers apart wrong; do WAIT=240 finished "$id"; done
 
 is 'exit 0 is success' "$(ended exit-0)" '["succeeded",0]'
 for code in "${codes[@]:1}"; do is "exit $code is a failure with that code" "$(ended "exit-$code")" "[\"failed\",$code]"; done
@@ -108,6 +137,12 @@ check 'one endless line: the log is bounded' test "$(stat -c %s "$SPOOL/runs/end
 is 'odd bytes: valid text in the result' "$(field odd-bytes .logs | tr -d '\033\007')" 'nul� bad� cut� escape[31m]0;title end'
 like 'both streams arrive' "$(field both-streams '.logs | split("\n") | sort | join(" ")')" 'err out$'
 
+is 'a forged report is text' "$(ended forged)" '["failed",9]'
+is 'and arrives as it was written' "$(run_log forged | grep -cxF -- "$report")" 2
+docker run -d --name plain disinto/runner sh -c "echo '$report'; exit 9" >/dev/null
+check 'without the runner it stands where a report would' wait_for eval 'docker logs plain | grep -qxF -- "$report"'
+docker rm -f plain >/dev/null
+
 for id in daemon stopped; do
 	is "$id: the step's own end counts" "$(ended $id)" '["succeeded",0]'
 	check "$id: nobody waits for it" test "$(field $id .duration_ms)" -lt 60000
@@ -115,6 +150,9 @@ done
 docker run -d --name plain disinto/runner sh -c "sh -c 'setsid sleep 1000 & true' | cat; echo over" >/dev/null
 refute 'without the runner, who holds the pipes keeps the container' eval 'WAIT=3 wait_for test "$(docker inspect -f "{{.State.Running}}" plain)" = false'
 docker rm -f plain >/dev/null
+is 'what a step left running is gone in the next' "$(run_log leftovers | tr '\n' ' ')" 'here 1 then 0 '
+is 'secrets of one step are not in the next' "$(run_log apart | tr '\n' '|')" \
+	'[redacted:FIRST] none|/run/secrets/FIRST|1|none [redacted:SECOND]|no file|0|'
 is 'orphans: all are reaped' "$(field orphans .logs)" 'zombies 0'
 docker run -d --name plain disinto/runner sh -c '(sleep 0.1 &); exec sleep 1000' >/dev/null
 check 'without the runner they stay' wait_for docker exec plain sh -c 'grep -q "^State:.Z" /proc/[0-9]*/status'
