@@ -71,6 +71,30 @@ formula work <<-EOT
 	      stat -c '%a %u' "\$GIT_ASKPASS"
 	      cat .git/config "\$GIT_ASKPASS"
 EOT
+# The example of docs/formulas.md, by the letter but for the host.
+{
+	echo 'image: disinto/runner-debian'
+	awk '/^```/ { fence = !fence } /^## / { on = $0 == "## Git" } on && !fence && sub("^    ", "")' "$ROOT/docs/formulas.md" |
+		sed "s#https://forge.example/org/project.git#http://$FORGE/app.git#; s#forge.example#$FORGE#; s#FORGE_TOKEN#GIT_TOKEN#"
+} | formula documented
+# Settings of git that an earlier step, without the secret, has left in HOME.
+for what in url.http://$OTHER/.insteadOf=http://$FORGE/ credential.helper=store; do
+	formula "after-${what%%.*}" <<-EOT
+		image: disinto/runner-debian
+		git_auth: {$FORGE: GIT_TOKEN}
+		steps:
+		  - id: plant
+		    secrets: []
+		    run: git config --global ${what%=*} ${what##*=}
+		  - id: clone
+		    secrets: [GIT_TOKEN]
+		    run: git clone -q "\$INPUT_URL"
+		  - id: look
+		    if: always
+		    secrets: []
+		    run: cat ~/.git-credentials
+	EOT
+done
 formula without <<-EOT
 	image: disinto/runner-debian
 	git_auth: {$FORGE: GIT_TOKEN}
@@ -94,6 +118,8 @@ with_token() { # ID FORMULA [JSON]
 	action "$1" "$2" "$(jq -n --argjson more "${3:-{\}}" '{secrets: ["GIT_TOKEN"]} + $more')"
 }
 with_token work work
+with_token documented documented
+with_token stored after-credential "{\"inputs\": {\"url\": \"http://$FORGE/app.git\"}}"
 with_token without without
 land
 dispatcher_start
@@ -106,6 +132,12 @@ like "the helper is 0500" "$(run_log work)" '^500 10001$'
 refute "nothing that the run shows holds it" grep -qF -- "$TOKEN" "$SPOOL/runs/work/log"
 refute "nor its result" grep -qF -- "$TOKEN" <<<"$(result work)"
 refute "nothing was redacted either: it is not there" grep -qF -- 'redacted' "$SPOOL/runs/work/log"
+finished documented
+is "so does the example of the documentation" "$(field documented '[.outcome, .reason] | @json')" '["succeeded",null]'
+is "and pushes" "$(git -C "$WORK/forge/app.git" show from-documented:file)" one
+finished stored
+is "a helper in HOME is told nothing" "$(field stored '[.steps[] | .exit_code] | @json')" '[0,0,1]'
+refute "and keeps no token" grep -q redacted "$SPOOL/runs/stored/log"
 finished without
 is "a step without the secret gets no answer" "$(field without .outcome)" failed
 
@@ -126,6 +158,7 @@ try "a submodule on another host gets nothing" module1 "$(inputs http://$FORGE/a
 try "nor one whose URL looks like the host, with a path" module1 "$(inputs http://$FORGE/app.git sub2)" "^$FORGE/x:\$"
 try "nor one whose URL looks like the host, with a user" module1 "$(inputs http://$FORGE/app.git sub3)" "^$FORGE:\$"
 try "nor a host that a redirect leads to" module3 "$(inputs http://$FORGE:8080/app.git main)" '^$'
+try "nor a host that stands in for the one that is named" after-url "$(inputs http://$FORGE/app.git main)" '^$'
 try "the control: a host that is named gets it" module2 "$(inputs http://$FORGE/app.git sub1)" "^x-access-token:$TOKEN\$"
 
 # ssh: a key is a secret, and hosts are known from the dispatcher's configuration or not at all.
