@@ -1,6 +1,7 @@
 #!/bin/bash
 # docs/formulas.md, by the letter: blocks marked `yaml PATH` are put there, blocks marked `sh` are run, in order, in one shell; every line of
-# the `text` blocks must have been said by then. Steps 1 to 3 of docs/first-use.md, which it asks for, are done before.
+# the `text` blocks must have been said by then. Steps 1 to 3 of docs/first-use.md, which it asks for, are done before. The piece of a formula for Claude is
+# run here too, by a stub; that for git in git-auth.sh, where there is a server for it, and the whole examples in formulas.sh.
 . "$(dirname "$0")/lib.sh"
 
 doc=$ROOT/docs/formulas.md
@@ -8,6 +9,14 @@ awk '/^```(sh|yaml|text)/ { n++; file = sprintf("'"$WORK"'/block-%02d.%s", n, su
 	/^```/ { file = "" } file { print >file }' "$doc"
 blocks=("$WORK"/block-??.*)
 check "it has blocks" [ ${#blocks[@]} -ge 20 ]
+{
+	echo 'name: write'
+	awk '/^```/ { fence = !fence } /^## / { on = $0 == "## Agents" } on && !fence && sub("^    ", "")' "$doc"
+} >"$WORK/write.yaml"
+check "it has a piece for Claude" grep -q '^  - id: write$' "$WORK/write.yaml"
+# shellcheck disable=SC2016 # for the stub's shell
+agent='test "$1 $3 $4 $ANTHROPIC_API_KEY" = "-p --output-format stream-json a-key-nobody-should-see" || exit 9; case $2 in *"release note for the version"*"\"version\": \"1.2\""*) echo "Version 1.2 is out." | tee note.md ;; esac'
+jq -cn --arg agent "$agent" '{claude: ["sh", "-c", $agent, "claude"]}' >"$WORK/agents"
 engine_start
 export DISINTO_DOCKER_HOST=unix://$SOCKET
 disinto init ~/site >/dev/null || bail "no site"
@@ -23,6 +32,13 @@ disinto init ~/site >/dev/null || bail "no site"
 		*.text) echo "echo '# ${block##*/}'" ;;
 		esac
 	done
+	cat <<-EOT
+		cp '$WORK/write.yaml' vault/formulas/
+		printf a-key-nobody-should-see | disinto secrets add --land ANTHROPIC_API_KEY
+		land write
+		export DISINTO_AGENTS="\$(cat '$WORK/agents')"
+		try write-1 write --input version=1.2 --secret ANTHROPIC_API_KEY
+	EOT
 } >"$WORK/all.sh"
 timeout 600 bash "$WORK/all.sh" >"$WORK/output" 2>&1 </dev/null
 code=$?
@@ -34,7 +50,8 @@ for block in "$WORK"/block-??.text; do
 		check "it says: $line" grep -qF -- "$line" <<<"$before"
 	done <"$block"
 done
-refute "the secret is not shown" grep -qF 'a-token-nobody-should-see' "$WORK/output"
+check "Claude is asked as it says" grep -qxF 'Version 1.2 is out.' "$WORK/output"
+refute "no secret is shown" grep -qE 'a-(token|key)-nobody-should-see' "$WORK/output"
 for template in "$ROOT"/templates/formulas/*.yaml; do
 	check "the page names the example $(basename "$template" .yaml)" grep -q "^| \`$(basename "$template" .yaml)\` |" "$doc"
 done
