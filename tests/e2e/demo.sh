@@ -27,6 +27,15 @@ run_demo() { # WHAT ENGINE-SOCKET
 	rm -rf "$folder"
 }
 
+# Debian's package conflicts with Docker's own: apt would take away the engine that is there. guard: docker.io in tests/lib/deps.sh
+mkdir "$WORK/stubs"
+printf '#!/bin/sh\ntrue\n' | tee "$WORK/stubs/dpkg-query" >"$WORK/stubs/dockerd"
+printf '#!/bin/sh\necho "$0 $*"\nexit 1\n' | tee "$WORK/stubs/sudo" | tee "$WORK/stubs/id" >"$WORK/stubs/apt-get"
+chmod +x "$WORK/stubs/"*
+is "an engine of other packages is not replaced" "$(PATH=$WORK/stubs:$PATH "$LIB/deps.sh" docker.io 2>&1)" ''
+rm "$WORK/stubs/dockerd"
+like "negative control: where there is none it is installed" "$(PATH=$WORK/stubs:/usr/bin:/bin "$LIB/deps.sh" docker.io 2>&1)" 'installing docker\.io'
+
 run_demo 'without an engine' "$WORK/nothing.sock"
 engine_start
 run_demo 'with an engine' "$SOCKET"

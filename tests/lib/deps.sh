@@ -8,6 +8,7 @@ have=$(dpkg-query -W -f='${Package} ${db:Status-Status}\n' "$@" 'libclang-rt-*-d
 for package in "$@"; do
 	case $package in
 	npm) command -v npm >/dev/null && continue ;; # other sources of nodejs bring it along
+	docker.io) command -v dockerd >/dev/null && continue ;; # Docker's own packages, which Debian's would drive out
 	libclang-rt-*) pattern='^libclang-rt-.*-dev$' ;; # its name holds the version of the release's clang
 	*) pattern="^$package\$" ;;
 	esac

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A private Docker Engine for tests and the demo: Debian's dockerd with its socket, its data and its network namespace in or
+# A private Docker Engine for tests and the demo: this machine's dockerd with its socket, its data and its network namespace in or
 # beside one folder, so that it disturbs neither the machine's own engine nor other private ones.
 #
 #   USERNS=1 (start and up)     with user namespaces: root in a container is nobody on the machine; who is above DIR must let others through
@@ -53,7 +53,7 @@ up() { # DIR
 	fi
 	# shellcheck disable=SC2086 # lists
 	setsid $namespace sh -c "$before || exit 1;"' ip link set lo up; exec "$@"' sh \
-		/usr/sbin/dockerd -H "unix://$dir/docker.sock" -G "$group" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
+		"$dockerd" -H "unix://$dir/docker.sock" -G "$group" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
 		--containerd-namespace "$name" --containerd-plugins-namespace "$name-plugins" --config-file "$dir/daemon.json" \
 		--shutdown-timeout 5 $offline >>"$dir/dockerd.log" 2>&1 </dev/null &
 	starter=$!
@@ -144,7 +144,7 @@ image() { # SOCKET NAME [FILE…]
 
 [ $# -ge 2 ] || die "usage: engine.sh start|up|down|stop DIR, engine.sh image SOCKET NAME [FILE…]"
 [ "$(id -u)" = 0 ] || [ "$1" = image ] || exec sudo -- "$0" "$@"
-[ "$1" = image ] || [ "$1" = stop ] || [ -x /usr/sbin/dockerd ] || die "/usr/sbin/dockerd is missing; run 'make deps'"
+dockerd=$(PATH=$PATH:/usr/sbin:/usr/local/bin && command -v dockerd) || [ "$1" = image ] || [ "$1" = stop ] || die "dockerd is missing; run 'make deps'"
 command=$1
 shift
 case $command in
