@@ -1,6 +1,6 @@
 # disinto. `make` builds the three programs into bin/; README.md says the rest.
 #   V=1 shows commands    CC=clang    RELEASE=0 for -O0    DESTDIR= PREFIX=/usr/local for install
-#   make deps demo images test torture lint bench install clean compile_commands.json
+#   make deps demo images test torture lint bench install clean compile_commands.json     make image-edge (-agents, -runner): one of the images
 #   make check-unit T=json     one unit test (tests/unit/test_json.c)     make fuzz T=frame SECONDS=60     one fuzz target
 #   BUILD=dir keeps objects elsewhere; SKIP="cli/% dispatcher/web/%" leaves sources out of the test archives while they don't compile
 
@@ -224,10 +224,15 @@ $(BUILD)/uncapped/%.o: %.c
 # The site's images, with what is in bin/ where this machine is the Debian of their base, else compiled in the image. BASE: another base image.  DOCKER_BUILD_FLAGS: more for it.
 VERSION = $(shell sed -n 's/^.define DISINTO_VERSION "\(.*\)"/\1/p' vault/version.h)
 BASE ?= docker.io/library/debian:bookworm-slim
+SAME_DEBIAN = $(shell grep -x VERSION_CODENAME=bookworm /etc/os-release)
 docker_build = docker build $(DOCKER_BUILD_FLAGS) --build-arg BASE=$(BASE) $(1) -f templates/$(2)/Dockerfile -t disinto/$(2):$(VERSION) -t disinto/$(2):latest
-images: $(if $(shell grep -x VERSION_CODENAME=bookworm /etc/os-release),all)
-	$(Q)$(call docker_build,$(if $(shell grep -x VERSION_CODENAME=bookworm /etc/os-release),--build-arg PREBUILT=1),edge) .
+images:
+	$(again) image-edge image-agents image-runner
+image-edge: $(if $(SAME_DEBIAN),all)
+	$(Q)$(call docker_build,$(if $(SAME_DEBIAN),--build-arg PREBUILT=1),edge) .
+image-agents:
 	$(Q)$(call docker_build,,agents) .
+image-runner:
 	$(Q)$(call docker_build,,runner) templates/runner
 
 SOURCES = $(sort $(wildcard *.[ch] */*.[ch] */*/*.[ch]))
@@ -262,6 +267,6 @@ man: all
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all always clean sim mutants check-unit test-age fuzz deps test-deps demo images test torture programs-for-tests programs-for-torture bench lint install man
+.PHONY: all always clean sim mutants check-unit test-age fuzz deps test-deps demo images image-edge image-agents image-runner test torture programs-for-tests programs-for-torture bench lint install man
 .PRECIOUS: $(SAN)/%.o $(FUZZ)/%.o
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)

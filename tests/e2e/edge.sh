@@ -13,7 +13,6 @@ SITE=$WORK/site
 OPS_SITE=$WORK/site/ops.git
 template_image edge || exit 0
 template_image agents || exit 0
-for i in edge agents; do docker tag disinto/$i "disinto/$i:$(disinto --version | grep -oE '[0-9.]+' | head -n 1)"; done
 export DOCKER_HOST=unix://$SOCKET COMPOSE_PROJECT_NAME=site COMPOSE_HTTP_TIMEOUT=300
 dc() { # ARGUMENT…
 	(cd "$SITE" && docker-compose "$@" 2>>"$WORK/compose.log")
@@ -95,6 +94,8 @@ check "the image adds at most 90 MB" [ $added -le 90 ]
 mkdir "$WORK/context"
 sed -n 's/^!//p' "$ROOT/.dockerignore" | tar -C "$ROOT" -c -T - | tar -C "$WORK/context" -x
 check "what it is built from is all that compiling needs" eval 'make -n -s -C "$WORK/context" all >/dev/null'
+# guard: `again` in the Makefile
+like "what deps has installed is looked for by another make" "$(make -n -C "$WORK/context" images)" '^[^ ]*make .*image-edge image-agents image-runner$'
 
 # --- it starts before the git server does, says so, and goes on when that is there
 check "docker-compose up" dc up -d edge

@@ -4,8 +4,8 @@
 #   runner-image.sh load SOCKET [KIND]     builds it where it is not built yet, loads it into the engine
 #   runner-image.sh build [KIND]           prints the path of the archive
 #
-# KIND: debian, the runner image without build arguments; node, the same with NODE=1 (in the engine: disinto/runner-KIND:latest); edge, with the programs of bin/;
-# agents, made from the runner image for its packages (disinto/KIND:latest); base, what the others are made from: Debian's image where a registry answers, else
+# KIND: debian, the runner image without build arguments; node, the same with NODE=1 (in the engine: disinto/runner-KIND:latest); edge, with the programs of bin/, and
+# agents, made from the runner image for its packages, both as `make images` makes and names them; base, what the others are made from: Debian's image where a registry answers, else
 # what mmdebstrap makes of Debian's mirror (disinto/base-debian:latest). Exit code 77, with a sentence, where neither can be reached: then nothing can be said
 # about the image. Needs root.
 set -euo pipefail
@@ -46,15 +46,6 @@ load() { # ARCHIVE
 	streamed -X POST -H 'Content-Type: application/x-tar' -T "$1" /images/load
 }
 
-# What Docker builds a kind from: its folder, or for what holds the programs the part of the tree that .dockerignore lets through.
-context() { # KIND
-	case $1 in
-	edge) tar -C "$root" --exclude='*.d' -c Makefile bin cli compose dispatcher docs lib runner templates vault ;;
-	agents) tar -C "$root" -c templates/agents ;;
-	*) tar -C "$root/templates/runner" -c . ;;
-	esac
-}
-
 build_base() {
 	base_from_registry || base_from_mirror || {
 		echo "no registry has debian:bookworm-slim, and no mirror the packages to make one of" >&2
@@ -62,17 +53,23 @@ build_base() {
 	}
 }
 
-build_image() { # KIND
-	local arguments file=Dockerfile
+# The site's images by the targets that README names; the programs are built already, by whatever compiler.
+build_of_site() { # KIND
+	DOCKER_HOST=unix://$socket make --no-print-directory -C "$root" -o all "image-$1" BASE="$(image_of "$(made_from "$1")")" \
+		DOCKER_BUILD_FLAGS=--network=host >"$work/answer" 2>&1
+}
+build_runner() { # KIND
+	local arguments
 	arguments="\"BASE\": \"$(image_of "$(made_from "$1")")\""
-	case $1 in
-	node) arguments+=', "NODE": "1"' ;;
-	edge) arguments+=', "PREBUILT": "1"' ;;
-	esac
-	case $1 in edge | agents) file=templates/$1/Dockerfile ;; esac
-	context "$1" |
+	[ "$1" != node ] || arguments+=', "NODE": "1"'
+	tar -C "$root/templates/runner" -c . |
 		streamed -X POST -H 'Content-Type: application/x-tar' --data-binary @- --url-query "t=$(image_of "$1")" \
-			--url-query networkmode=host --url-query "dockerfile=$file" --url-query "buildargs={$arguments}" /build || {
+			--url-query networkmode=host --url-query "buildargs={$arguments}" /build
+}
+build_image() { # KIND
+	local how=build_runner
+	case $1 in edge | agents) how=build_of_site ;; esac
+	$how "$1" || {
 		tail -n 20 "$work/answer" >&2
 		die "the image can't be built"
 	}
@@ -96,7 +93,7 @@ build() { # KIND ARCHIVE FROM: the archive of the image that this one is made fr
 image_of() { # KIND
 	case $1 in
 	base) echo "$base" ;;
-	edge | agents) echo "disinto/$1:latest" ;;
+	edge | agents) echo "disinto/$1" ;; # with all its tags
 	*) echo "disinto/runner-$1:latest" ;;
 	esac
 }
