@@ -194,6 +194,25 @@ is "git asks the forge's token for the forge" "$(docker exec site_agents_1 sh -c
 is "and gives it to nobody else" "$(docker exec -e GIT_TERMINAL_PROMPT=0 site_agents_1 sh -c \
 	'printf "protocol=http\nhost=elsewhere:3000\n\n" | git credential fill' 2>/dev/null)" ''
 
+# --- what agents publish. Caddy's own image has a program with a file capability, which does not start where the bounding set lacks that one.
+mkdir "$WORK/staging"
+cp "$(command -v busybox)" "$WORK/staging/wget"
+cat >"$WORK/staging/Dockerfile" <<-'EOT'
+	FROM disinto/edge
+	COPY wget /usr/bin/
+	RUN perl -MPOSIX -e 'my $call = {x86_64 => 188, aarch64 => 5}->{(POSIX::uname())[4]}; \
+		my @set = ("/usr/bin/caddy", "security.capability", pack("V5", 0x02000001, 1 << 10, 0, 0, 0)); exit syscall($call, @set, 20, 0) != 0'
+	ENTRYPOINT []
+EOT
+docker build -q -t disinto/staging:test "$WORK/staging" >/dev/null || bail "no image for staging"
+refute "negative control: without any capability it does not start" docker run --rm --cap-drop ALL disinto/staging:test caddy version >/dev/null 2>&1
+echo 'STAGING_IMAGE=disinto/staging:test' >>"$SITE/.env"
+echo 'made by agents' >"$SITE/staging/index.html"
+dc --profile staging up -d staging
+check "staging is what / shows" wait_for eval '[ "$(front /)" = "made by agents" ]'
+check "it is healthy" wait_for eval '[ "$(docker inspect -f "{{.State.Health.Status}}" site_staging_1)" = healthy ]'
+is "no user of it has a capability" "$(docker exec site_staging_1 grep CapPrm /proc/1/status | tr -d '[:space:]')" CapPrm:0000000000000000
+
 # --- the command line in a container: docker-compose run --rm runner ID
 action asked three
 land
