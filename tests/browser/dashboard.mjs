@@ -1,52 +1,19 @@
 // The dashboard in a real browser, as a person uses it. Called by tests/e2e/dashboard.sh:
 //   node dashboard.mjs MODULES URL READ-TOKEN OPERATE-TOKEN PICTURES CONTROL
 // CONTROL: a folder for asking the script for what a person would do elsewhere: a file `ask` with a word in it, answered by removing it.
-import { createRequire } from 'node:module';
 import { existsSync, writeFileSync, renameSync } from 'node:fs';
+import { check, end, errors, open as openAt, require, signIn, sleep, until } from './lib.mjs';
 
-const [modules, url, reader, operator, pictures, control] = process.argv.slice(2);
-const require = createRequire(modules + '/');
-const { chromium } = require('playwright-core');
+const [, url, reader, operator, pictures, control] = process.argv.slice(2);
 const axe = require.resolve('axe-core/axe.min.js');
-
-let failed = 0;
-function check(what, good, seen) {
-  console.log((good ? 'ok' : 'not ok') + ' - ' + what);
-  if (!good) {
-    failed++;
-    console.log('# ' + String(seen).slice(0, 1000).replaceAll('\n', '\n# '));
-  }
-}
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-async function until(what, fn) {
-  for (let i = 0; i < 300; i++) {
-    if (await fn().catch(() => false)) return check(what, true);
-    await sleep(100);
-  }
-  check(what, false, 'waited in vain');
-}
+const open = (options) => openAt(url, options);
 async function ask(word) {
   writeFileSync(control + '/ask.new', word);
   renameSync(control + '/ask.new', control + '/ask');
   while (existsSync(control + '/ask')) await sleep(50);
 }
 
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
-const errors = [];
-async function open(options) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  const page = await context.newPage();
-  page.on('pageerror', (e) => errors.push('page: ' + e.message));
-  page.on('console', (m) => { if (m.type() === 'error' && !/401|403|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY|502|503|404/.test(m.text())) errors.push('console: ' + m.text()); });
-  page.on('dialog', (d) => { errors.push('a dialog opened: ' + d.message()); d.dismiss(); });
-  await page.goto(url);
-  return page;
-}
 const picture = (page, name) => page.screenshot({ path: pictures + '/' + name + '.png', fullPage: false });
-async function signIn(page, token) {
-  await page.getByLabel('Token').fill(token);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-}
 async function accessible(page, what) {
   await page.evaluate(() => Promise.all(document.getAnimations().map((a) => a.finished)));
   await page.addScriptTag({ path: axe }).catch(() => {});
@@ -165,6 +132,4 @@ await signIn(page, reader);
 await until('it works under its own content policy', async () => (await page.locator('.row.item').count()) >= 3);
 check('which lets in no script from elsewhere', await page.addScriptTag({ content: 'window.injected = 1' }).then(() => page.evaluate(() => window.injected !== 1), () => true));
 errors.splice(0, errors.length, ...errors.filter((e) => !/Content Security Policy/.test(e)));
-check('the error console is empty', errors.length === 0, errors.join('\n'));
-await browser.close();
-process.exit(failed ? 1 : 0);
+await end();

@@ -59,13 +59,7 @@ while kill -0 "$browser" 2>/dev/null; do
 done
 wait "$browser"
 code=$?
-while read -r line; do
-	case $line in
-	'ok - '*) ok "${line#ok - }" ;;
-	'not ok - '*) not_ok "${line#not ok - }" ;;
-	*) echo "# $line" ;;
-	esac
-done <"$WORK/browser.out"
+browser_said "$WORK/browser.out"
 is "the browser's tests came to their end" $code 0
 weight=$(cat "$ROOT"/dispatcher/web/page/* | wc -c)
 check "the page weighs under 100 KB ($weight bytes)" [ "$weight" -lt 100000 ]

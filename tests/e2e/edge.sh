@@ -110,6 +110,11 @@ check "now it is healthy" wait_for healthy
 # --- its front door
 token=$(edge disinto token add operator --scope operate 2>/dev/null)
 like "the dashboard through Caddy" "$(front /disinto/)" '<title>[^<]*disinto'
+"$LIB/browser.sh" >"$WORK/npm.log" 2>&1 || bail "npm can't install the browser driver: $(tail -n 3 "$WORK/npm.log")"
+in_engine node "$ROOT/tests/browser/front.mjs" "$ROOT/build/browser" http://127.0.0.1/disinto/ "$token" >"$WORK/browser.out" 2>&1
+code=$?
+browser_said "$WORK/browser.out"
+is "the browser's tests came to their end" $code 0
 is "healthz through Caddy" "$(front -o /dev/null -w '%{http_code}' /disinto/healthz)" 200
 is "but by no name that a stranger may have pointed here" "$(front -H 'Host: stranger.example' -o /dev/null -w '%{http_code}' /disinto/healthz)" 421
 is "negative control: by one of its own" "$(front -H 'Host: site.example' -o /dev/null -w '%{http_code}' /disinto/healthz)" 200

@@ -79,6 +79,18 @@ like() { # DESCRIPTION ACTUAL EXTENDED-REGEX
 	fi
 }
 
+# What a script of tests/browser/ said, line by line.
+browser_said() { # FILE
+	local line
+	while read -r line; do
+		case $line in
+		'ok - '*) ok "${line#ok - }" ;;
+		'not ok - '*) not_ok "${line#not ok - }" ;;
+		*) echo "# $line" ;;
+		esac
+	done <"$1"
+}
+
 bail() {
 	not_ok "$*"
 	exit 1

@@ -4,6 +4,8 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 modules=$root/build/browser
 mkdir -p "$modules"
+exec 9>"$modules/lock"
+flock 9
 if ! [ -e "$modules/installed" ] || ! cmp -s "$root/tests/browser/package.json" "$modules/package.json"; then
 	cp "$root/tests/browser/package.json" "$modules/"
 	cd "$modules"
