@@ -49,23 +49,6 @@ printf 'another value' | disinto secrets add -f TOKEN 2>/dev/null
 is "add -f replaces" "$(opened TOKEN)" 'another value'
 
 # A terminal: hidden prompt, question before replacing.
-terminal() { # LINE-TO-WAIT-FOR ANSWER … -- COMMAND: types each answer when its prompt is there
-	local answers=()
-	while [ "$1" != -- ]; do answers+=("$1") && shift; done
-	shift
-	rm -f "$WORK/keys" && mkfifo "$WORK/keys"
-	: >"$WORK/screen"
-	script -qefc "$*" /dev/null <"$WORK/keys" >"$WORK/screen" 2>&1 &
-	local child=$! i
-	exec 9>"$WORK/keys"
-	for ((i = 0; i < ${#answers[@]}; i += 2)); do
-		wait_for grep -qF -- "${answers[i]}" "$WORK/screen"
-		printf '%b' "${answers[i + 1]}" >&9
-	done
-	wait $child
-	code=$?
-	exec 9>&-
-}
 terminal 'not shown' 'typed ab\x7f value\r' -- disinto secrets add TYPED
 is "prompt: exit code" "$code" 0
 is "prompt: what was typed, with the correction" "$(opened TYPED)" 'typed a value'

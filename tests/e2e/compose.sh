@@ -208,6 +208,15 @@ like "the domain is in .env" "$(cat "$WORK/whole/.env")" '^SITE_URL=https://disi
 is "high wants a review" "$(git -C "$WORK/repos/ops.git" show main:vault/policy.yaml | grep '^  high:')" '  high: {approval: forge}'
 is "docker-compose reads it" "$(cd "$WORK/whole" && docker-compose config -q 2>&1)" ''
 is "and it gives nothing away" "$(cd "$WORK/whole" && disinto compose check 2>&1)" ''
+# Somebody types it, once he is asked. guard: ask_key in cli/site_ssh.c
+prompt='The host key of 127.0.0.1, as its operator publishes it'
+terminal "$prompt" "$key\r" -- disinto init "$WORK/typed" --ops-repo "$url"
+is "parity_C14 on a terminal it asks for the host key" "$code" 0
+is "parity_C14 what was typed is pinned" "$(cat "$WORK/typed/known_hosts")" "[127.0.0.1]:$port $key"
+terminal "$prompt" "$(cut -d' ' -f1,2 "$WORK/stranger.pub")\r" -- disinto init "$WORK/strange" --ops-repo "$url"
+is "parity_C14 another key that was typed is refused" "$code" 1
+like "parity_C14 by name" "$(cat "$WORK/screen")" '[Hh]ost key verification'
+refute "and nothing is left behind of that one" [ -e "$WORK/strange" ]
 mkdir "$WORK/again" && echo '# mine' >"$WORK/again/Caddyfile"
 output=$(DISINTO_OPS_REPO=$url DISINTO_KNOWN_HOSTS_FILE=$hosts disinto init "$WORK/again" </dev/null 2>&1)
 is "the environment answers as well" $? 0

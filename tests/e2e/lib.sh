@@ -79,6 +79,25 @@ like() { # DESCRIPTION ACTUAL EXTENDED-REGEX
 	fi
 }
 
+# A command on a terminal, whose output is in $WORK/screen and whose exit code is in $code: types each answer when its prompt is there.
+terminal() { # LINE-TO-WAIT-FOR ANSWER … -- COMMAND
+	local answers=()
+	while [ "$1" != -- ]; do answers+=("$1") && shift; done
+	shift
+	rm -f "$WORK/keys" && mkfifo "$WORK/keys"
+	: >"$WORK/screen"
+	script -qefc "$*" /dev/null <"$WORK/keys" >"$WORK/screen" 2>&1 &
+	local child=$! i
+	exec 9>"$WORK/keys"
+	for ((i = 0; i < ${#answers[@]}; i += 2)); do
+		wait_for grep -qF -- "${answers[i]}" "$WORK/screen"
+		printf '%b' "${answers[i + 1]}" >&9
+	done
+	wait $child
+	code=$?
+	exec 9>&-
+}
+
 # What a script of tests/browser/ said, line by line.
 browser_said() { # FILE
 	local line
