@@ -42,7 +42,8 @@ boot_log() { # ID: what the starts did about it
 	as 60707 cat /var/lib/disinto/boot.log | jq -r --arg id "$1" 'select(.id == $id) | .did'
 }
 said() { # REGEX: on the container's output
-	docker logs site_edge_1 2>&1 | grep -qE -- "$1"
+	docker logs site_edge_1 >"$WORK/said" 2>&1
+	grep -qE -- "$1" "$WORK/said"
 }
 trouble() { # what the container said, if something went wrong
 	[ "$FAILURES" = 0 ] || { docker logs site_edge_1 2>&1 && tail -n 20 "$WORK/compose.log"; } | tail -n 60 | sed 's/^/# /'
@@ -120,6 +121,8 @@ is "but by no name that a stranger may have pointed here" "$(front -H 'Host: str
 is "negative control: by one of its own" "$(front -H 'Host: site.example' -o /dev/null -w '%{http_code}' /disinto/healthz)" 200
 is "without a token no API" "$(front -o /dev/null -w '%{http_code}' /disinto/actions)" 401
 is "with one there is" "$(state first)" finished
+check "the container's output has the dispatcher's words" said ' role=core '
+check "and Caddy's" said '"logger":"http\.log\.access'
 
 # --- separation, from inside. guard: become in dispatcher/confine.c
 is "root there has four capabilities" "$(edge grep CapBnd /proc/1/status | tr -d '[:space:]')" CapBnd:00000000000000e1
@@ -142,9 +145,14 @@ like "negative control: its owner can" "$(as 1000 cat /run/secrets/identity_file
 action mid gated
 land
 at_gate mid
+echo 'colour: red' >>"$CONFIG" # so that it can't begin again; in place, since the container has the file and not its folder
 edge s6-svc -k /run/service/dispatcher
-check "s6 says how the dispatcher ended" wait_for said 'service=dispatcher how="killed by signal 9".* next="begins again in 1 s"'
-check "it comes back" wait_for is_state mid running
+check "parity_B9 s6 says how the dispatcher ended" wait_for said 'service=dispatcher how="killed by signal 9".* next="begins again in 1 s"'
+check "parity_B9 and with which code" wait_for said 'service=dispatcher how="exited with code 1".* next="begins again in 2 s"'
+check "each time after a longer pause" wait_for said 'service=dispatcher how="exited with code 1".* next="begins again in 4 s"'
+check "why it can't start stands before it" said "dispatcher\.yaml.*'?colour"
+sed '/^colour:/d' "$CONFIG" >"$WORK/config" && cat "$WORK/config" >"$CONFIG"
+check "parity_B9 it comes back" wait_for is_state mid running
 edge s6-svc -k /run/service/caddy
 check "so does Caddy" wait_for said 'service=caddy how="killed by signal 9"'
 check "and serves" wait_for is_state mid running
@@ -155,6 +163,13 @@ open_gate mid
 finished mid
 is "it succeeds" "$(field mid '[.outcome, .attempt] | @json')" '["succeeded",1]'
 is "it was started once" "$(starts mid)" 1
+
+# --- what ends well stays down until it is asked for
+edge disinto drain 2>/dev/null
+check "drained, it stays down" wait_for said 'service=dispatcher how="exited with code 0" next="stays down'
+refute "which is not healthy" edge /usr/lib/disinto/health >/dev/null
+edge s6-svc -u /run/service/dispatcher
+check "asked for, it begins again" wait_for is_state mid finished
 
 # --- the machine starts anew: the engine ends everything and comes back. guard: restart in templates/compose.yaml, house_boot_exited
 action reboot gated
