@@ -158,10 +158,22 @@ check "so does Caddy" wait_for said 'service=caddy how="killed by signal 9"'
 check "and serves" wait_for is_state mid running
 docker restart site_edge_1 >/dev/null
 check "after a restart of the container it runs still" wait_for is_state mid running
-is "boot.log has a line for each start" "$(boot_log mid | sort | uniq -c | tr -s ' ')" ' 2 adopted: followed again from its first byte'
+is "parity_D1 boot.log has a line for each start" "$(boot_log mid | sort | uniq -c | tr -s ' ')" ' 2 adopted: followed again from its first byte'
+
+# --- the next version, in the middle of that run: another image, whose runner is another one
+printf 'FROM disinto/edge\nRUN echo >>/usr/bin/disinto-runner\n' | docker build -q -t disinto/edge:next - >/dev/null || bail "no next image"
+echo 'EDGE_IMAGE=disinto/edge:next' >>"$SITE/.env"
+dc up -d edge
+is "the next version runs" "$(docker inspect -f '{{.Config.Image}}' site_edge_1)" disinto/edge:next
+check "the run in flight is adopted by it" wait_for is_state mid running
+is "which boot.log says" "$(boot_log mid | wc -l)" 3
+action next leak '{"secrets": ["KEY"]}'
+land
+finished next
+is "a new one runs with its runner" "$(field next .outcome) $(docker volume ls -q | grep -c '^disinto-runner-')" 'succeeded 2'
 open_gate mid
 finished mid
-is "it succeeds" "$(field mid '[.outcome, .attempt] | @json')" '["succeeded",1]'
+is "the one in flight succeeds" "$(field mid '[.outcome, .attempt] | @json')" '["succeeded",1]'
 is "it was started once" "$(starts mid)" 1
 
 # --- what ends well stays down until it is asked for
@@ -177,8 +189,11 @@ land
 at_gate reboot
 docker top site_edge_1 -eo pid | sed 1d | xargs kill -STOP # so that it does not see what ends
 engine_down
-engine_up
+socket_group=4713
+SUDO_GID=$socket_group engine_up
 check "edge comes back by itself" wait_for healthy
+is "parity_B8 with the group that the socket has now" "$(edge sh -c 'cat /proc/[0-9]*/status' |
+	awk '$1 == "Name:" { name = $2 } $1 == "Groups:" && name == "disinto-engine" { print $2 }')" $socket_group
 finished reboot
 like "what ran has a result" "$(field reboot '.outcome + " " + .reason')" '^(failed|lost|cancelled) .'
 like "boot.log has one line for it" "$(boot_log reboot)" 'its outcome is (failed|lost|cancelled)$'
