@@ -20,8 +20,9 @@ dc() { # ARGUMENT…
 edge() { # COMMAND…: in the edge container
 	docker exec site_edge_1 "$@"
 }
+door=http://127.0.0.1
 front() { # [CURL-ARGUMENT…] PATH: from outside, through Caddy
-	in_engine curl -sS --max-time 60 "${@:1:$#-1}" "http://127.0.0.1${*: -1}"
+	in_engine curl -sSk --max-time 60 "${@:1:$#-1}" "$door${*: -1}"
 }
 status_says() { # REGEX
 	edge disinto status 2>&1 | grep -qiE -- "$1"
@@ -270,8 +271,14 @@ dc rm -f edge >/dev/null
 docker volume rm site_spool >/dev/null
 check "restore into an empty volume" eval 'dc run --rm -T --no-deps --entrypoint disinto edge restore - <"$WORK/backup.tar"'
 dc up -d git
+
+# --- and with a domain, for which Caddy makes the certificate itself
+echo 'DOMAIN=localhost' >>"$SITE/.env"
+door=https://localhost
 dc up -d edge
 check "it goes on" wait_for is_state first finished
+is "over HTTPS by itself" "$(front -o /dev/null -w '%{http_code} %{scheme}' /disinto/healthz)" '200 HTTPS'
+is "where plain HTTP leads" "$(in_engine curl -sS -o /dev/null -w '%{http_code} %{redirect_url}' http://localhost/disinto/)" '308 https://localhost/disinto/'
 like "as the same dispatcher" "$(as 60707 cat /var/lib/disinto/dispatcher.json | jq -r .id)" "^$(field first .dispatcher)$"
 dc down >/dev/null
 
