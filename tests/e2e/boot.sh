@@ -41,17 +41,17 @@ dispatcher_start
 open_gate runs
 for id in runs ended removed pushed; do finished "$id"; done
 
-is "one that runs" "$(booted runs)" 'a container that runs / adopted: followed again from its first byte'
-is "one that ended meanwhile" "$(booted ended)" 'a container that ended meanwhile, with exit code 0 / read to its end; its outcome is succeeded'
-like "one that somebody removed" "$(booted removed)" '^no container, though it may have run.* / its outcome is lost$'
-is "one whose result was not pushed" "$(booted pushed)" 'a result that may not be on the server / taken there again'
-like "one that never got GO" "$(booted never)" 'never got GO / begun anew; nothing had run$'
-like "one whose state is damaged" "$(booted damaged)" '^runs/damaged/state.json: line 2: .* / left alone; its id stays taken$'
-like "one of a newer version" "$(booted newer)" 'was written by a newer version of disinto / left alone; its id stays taken$'
-like "a container that nobody knows" "$(cat "$SPOOL/boot.log")" 'a container of our name that the spool knows nothing of: .*-stranger-1","did":"left alone"'
+is "parity_D1 one that runs" "$(booted runs)" 'a container that runs / adopted: followed again from its first byte'
+is "parity_D1 one that ended meanwhile, with its exit code" "$(booted ended)" 'a container that ended meanwhile, with exit code 0 / read to its end; its outcome is succeeded'
+like "parity_D1 one that somebody removed" "$(booted removed)" '^no container, though it may have run.* / its outcome is lost$'
+is "parity_D1 one whose result was not pushed" "$(booted pushed)" 'a result that may not be on the server / taken there again'
+like "parity_D1 one that never got GO" "$(booted never)" 'never got GO / begun anew; nothing had run$'
+like "parity_D1 one whose state is damaged" "$(booted damaged)" '^runs/damaged/state.json: line 2: .* / left alone; its id stays taken$'
+like "parity_D1 one of a newer version" "$(booted newer)" 'was written by a newer version of disinto / left alone; its id stays taken$'
+like "parity_D1 a container that nobody knows" "$(cat "$SPOOL/boot.log")" 'a container of our name that the spool knows nothing of: .*-stranger-1","did":"left alone"'
 like "the start itself" "$(cat "$SPOOL/boot.log")" '"found":"a spool with [0-9]+ runs","did":"started, version '
-is "each once" "$(jq -r .id "$SPOOL/boot.log" | grep -v null | sort | uniq -d)" ''
-is "each with its time" "$(jq -r .time "$SPOOL/boot.log" | grep -vcE '^20[0-9-]*T[0-9:]*Z$')" 0
+is "parity_D2 each once" "$(jq -r .id "$SPOOL/boot.log" | grep -v null | sort | uniq -d)" ''
+is "parity_D2 each with its time" "$(jq -r .time "$SPOOL/boot.log" | grep -vcE '^20[0-9-]*T[0-9:]*Z$')" 0
 is "their outcomes" "$(for id in runs ended removed pushed; do field $id .outcome; done | xargs)" 'succeeded succeeded lost succeeded'
 
 # What is done is not told again.
@@ -64,8 +64,8 @@ is "nothing is told of what is finished" "$(jq -r 'select(.id == ("runs", "ended
 dispatcher_stop
 yes '{"time":"2026-01-01T00:00:00Z","found":"x","did":"y"}' | head -c 262200 >"$SPOOL/boot.log"
 dispatcher_start
-check "over 256 KiB it is set aside" [ "$(stat -c %s "$SPOOL/boot.log.1")" = 262200 ]
-check "and begun anew" [ "$(stat -c %s "$SPOOL/boot.log")" -lt 4096 ]
+check "parity_D2 over 256 KiB it is set aside" [ "$(stat -c %s "$SPOOL/boot.log.1")" = 262200 ]
+check "parity_D2 and begun anew" [ "$(stat -c %s "$SPOOL/boot.log")" -lt 4096 ]
 dispatcher_stop
 
 # A spool that a newer version wrote is not touched.

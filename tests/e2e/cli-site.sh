@@ -10,12 +10,12 @@ listing() { # FOLDER: its entries on one line
 }
 
 output=$(disinto init deep/er/site 2>&1)
-is "init makes missing folders: exit code" $? 0
+is "parity_E5 init makes missing folders: exit code" $? 0
 in_containers=(.env .env.example Caddyfile docker-compose.yml secrets staging)
 all() { # NAME…: what a site consists of, on one line
 	printf '%s\n' "${in_containers[@]}" dispatcher.yaml id_ed25519 id_ed25519.pub identity.age spool "$@" | sort | tr '\n' ' '
 }
-is "exactly these things, nothing else hidden" "$(listing deep/er/site)" "$(all ops.git)"
+is "parity_E5 exactly these things, nothing else hidden" "$(listing deep/er/site)" "$(all ops.git)"
 is "the bot's key is 0400" "$(stat -c %a deep/er/site/id_ed25519)" 400
 is "ssh-keygen reads it" "$(ssh-keygen -yf deep/er/site/id_ed25519)" "$(cat deep/er/site/id_ed25519.pub)"
 like "the public half is printed" "$output" "$(cut -d' ' -f2 deep/er/site/id_ed25519.pub | sed 's/[+]/./g')"

@@ -24,7 +24,7 @@ shared=$(cat secrets/woodpecker-agent-secret)
 
 # The tools that read it.
 check "docker-compose reads it" docker-compose config -q
-is "it has the services of the design" "$(docker-compose --profile forge --profile ci --profile agents --profile llama --profile staging \
+is "parity_E5 it has the services of the design" "$(docker-compose --profile forge --profile ci --profile agents --profile llama --profile staging \
 	--profile manual config --services | sort | tr '\n' ' ')" 'agents agents-llama edge forgejo runner staging woodpecker woodpecker-agent '
 validate() { # ADDRESS
 	SITE_ADDRESS=$1 caddy validate --adapter caddyfile --config Caddyfile >"$WORK/caddy.log" 2>&1
@@ -76,9 +76,9 @@ threat_50_what_agents_publish_has_an_origin_of_its_own
 asked() { # PATH: what the stand-in was asked for
 	front "$1" | sed -n 's/.*uri=\([^ ]*\) host=\([^ ]*\).*/\1 \2/p'
 }
-is "/disinto/ is the dispatcher, by the name that was asked" "$(asked '/disinto/actions/a?b=1')" '/actions/a?b=1 site.example'
-is "/forge/ is the forge" "$(asked /forge/org/ops)" '/org/ops site.example'
-is "/ci/ is Woodpecker, which knows its path" "$(asked /ci/repos)" '/ci/repos site.example'
+is "parity_E7 /disinto/ is the dispatcher, by the name that was asked" "$(asked '/disinto/actions/a?b=1')" '/actions/a?b=1 site.example'
+is "parity_E7 /forge/ is the forge" "$(asked /forge/org/ops)" '/org/ops site.example'
+is "parity_E7 /ci/ is Woodpecker, which knows its path" "$(asked /ci/repos)" '/ci/repos site.example'
 page=$(front /disinto)
 like "/disinto leads to /disinto/" "$page" '^Location: /disinto/'
 for header in 'X-Content-Type-Options: nosniff' 'Strict-Transport-Security: max-age=' 'X-Frame-Options: ' 'Referrer-Policy: '; do
@@ -105,9 +105,9 @@ is "DOMAIN is its name" "$(DOMAIN=site.example allowed)" '[site.example]'
 # What belongs to the user.
 echo '# mine' >>Caddyfile
 output=$(render)
-is "an existing Caddyfile is no failure" $? 0
+is "parity_E7 an existing Caddyfile is no failure" $? 0
 like "what would be different is said" "$output" '^-# mine'
-is "and it is kept" "$(tail -n 1 Caddyfile)" '# mine'
+is "parity_E7 and it is kept" "$(tail -n 1 Caddyfile)" '# mine'
 printf 'services:\n  edge:\n    mem_limit: 1g\n' >docker-compose.override.yml
 render >/dev/null
 like "an override is kept" "$(cat docker-compose.override.yml)" 'mem_limit: 1g'
@@ -130,11 +130,11 @@ like "the configuration's files come along" "$(docker-compose config | grep DISI
 is "a secret is made once" "$(cat secrets/woodpecker-agent-secret)" "$shared"
 
 # The check.
-is "nothing is wrong with it" "$(disinto compose check 2>&1)" ''
+is "parity_E6 nothing is wrong with it" "$(disinto compose check 2>&1)" ''
 is "as JSON" "$(disinto compose check --json)" '[]'
 printf 'services:\n  forgejo:\n    volumes: ["/run:/run"]\n' >docker-compose.override.yml
 output=$(disinto compose check)
-is "what an override gives away is a finding" $? 1
+is "parity_E6 what an override gives away is a finding" $? 1
 is "at its place" "$output" \
 	'docker-compose.override.yml:3: socket: forgejo: reaches Docker'"'"'s socket through /run: that is root on this machine'
 is "as JSON, too" "$(disinto compose check --json docker-compose.yml | jq -c '[.[] | .kind, .service]')" '["socket","forgejo"]'
@@ -147,7 +147,8 @@ for file in "$ROOT"/tests/data/compose/*/docker-compose.yml; do
 	disinto compose check "$file" >/dev/null 2>&1
 	[ $? = 1 ] && faults=$((faults + 1))
 done
-is "planted faults are found" "$faults" "$(($(echo "$ROOT"/tests/data/compose/*/docker-compose.yml | wc -w) - 1))"
+is "parity_E6 planted faults are found" "$faults" "$(($(echo "$ROOT"/tests/data/compose/*/docker-compose.yml | wc -w) - 1))"
+check "parity_E6 of which there are twenty and more" [ "$faults" -ge 20 ]
 
 # up, down, logs and shell: the tool that is there gets exactly these words, in the site's folder.
 mkdir "$WORK/fake"
@@ -163,13 +164,14 @@ chmod +x "$WORK/fake/docker" && cp "$WORK/fake/docker" "$WORK/fake/docker-compos
 tool() { # COMMAND…: from elsewhere, with the stand-ins
 	env PATH="$WORK/fake:$PATH" DISINTO_CONFIG="$site/dispatcher.yaml" disinto "$@" 2>&1
 }
-is "up" "$(tool up)" "docker|compose|up|-d|$site"
+is "parity_E5 up" "$(tool up)" "docker|compose|up|-d|$site"
 is "up with services" "$(tool up edge 'a b')" "docker|compose|up|-d|edge|a b|$site"
+is "parity_E5 down" "$(tool down)" "docker|compose|down|$site"
 tool down >/dev/null
 is "the exit code is the tool's" $? 7
-is "shell" "$(tool shell)" "docker|compose|exec|edge|/bin/sh|$site"
+is "parity_E5 shell" "$(tool shell)" "docker|compose|exec|edge|/bin/sh|$site"
 is "shell of a service" "$(tool shell agents)" "docker|compose|exec|agents|/bin/sh|$site"
-is "logs" "$(tool logs)" "docker|compose|logs|--tail=all|$site"
+is "parity_E5 logs" "$(tool logs)" "docker|compose|logs|--tail=all|$site"
 is "logs of services" "$(tool compose logs -f -n 5 edge)" "docker|compose|logs|--tail=5|--follow|edge|$site"
 like "an option is no service" "$(tool up -- --volumes)" "^disinto: up: '--volumes' is no service"
 touch "$WORK/no-docker"
@@ -191,17 +193,17 @@ whole() {
 	disinto init "$WORK/whole" --ops-repo "$url" "$@" --domain disinto.example.org --forge-url https://forge.example \
 		--forge-token-file "$WORK/forge-token" --approver human </dev/null 2>&1
 }
-like "a host key that nobody gave is not taken from the server" "$(whole)" 'host key of .* must be known beforehand; give --known-hosts'
+like "parity_C14 a host key that nobody gave is not taken from the server" "$(whole)" 'host key of .* must be known beforehand; give --known-hosts'
 ln -s "$hosts" "$WORK/link"
-like "nor from a link" "$(whole --known-hosts "$WORK/link")" 'link: is a link; name the file itself'
+like "parity_C14 nor from a link" "$(whole --known-hosts "$WORK/link")" 'link: is a link; name the file itself'
 ssh-keygen -q -t ed25519 -N '' -f "$WORK/stranger"
 output=$(whole --host-key "$(cut -d' ' -f1,2 "$WORK/stranger.pub")")
-is "a server with another key is refused" $? 1
+is "parity_C14 a server with another key is refused" $? 1
 like "by name" "$output" '[Hh]ost key'
 refute "and nothing is left behind" [ -e "$WORK/whole" ]
 output=$(whole --host-key "$key")
 is "with the right one the site is made" $? 0
-is "it is pinned" "$(cat "$WORK/whole/known_hosts")" "[127.0.0.1]:$port $key"
+is "parity_C14 it is pinned" "$(cat "$WORK/whole/known_hosts")" "[127.0.0.1]:$port $key"
 like "the dispatcher accepts no other" "$(grep -v '^#' "$WORK/whole/dispatcher.yaml")" '^known_hosts_file: "known_hosts"'
 like "the bot's key is to be registered" "$output" "^Give that public key the right to push to $url"
 like "the domain is in .env" "$(cat "$WORK/whole/.env")" '^SITE_URL=https://disinto.example.org$'

@@ -130,13 +130,13 @@ is "root there has four capabilities" "$(edge grep CapBnd /proc/1/status | tr -d
 is "no role lacks separation" "$(edge disinto status --json | jq -c .separation)" '[]'
 roles_inside=$(edge sh -c 'cat /proc/[0-9]*/status' | awk '$1 == "Name:" { name = $2 } $1 == "Uid:" { uid = $2 } $1 == "Groups:" { $1 = ""; print name uid $0 }' |
 	grep -E '^(disinto-|caddy)' | sort | tr '\n' ';')
-is "each has its user, engine alone the socket's group" "$roles_inside" \
+is "parity_B8 each has its user, engine alone the socket's group" "$roles_inside" \
 	"caddy60712 60712;disinto-core60707;disinto-dispatc0 0;disinto-engine60710 $socket_group;disinto-git60708;disinto-keyring60709;disinto-web60711;"
 knock='use IO::Socket::UNIX; exit !IO::Socket::UNIX->new($ARGV[0])'
 for user in 60707 60708 60709 60711 60712; do
-	refute "user $user can't open the socket" as $user perl -e "$knock" /var/run/docker.sock
+	refute "parity_B8 user $user can't open the socket" as $user perl -e "$knock" /var/run/docker.sock
 done
-check "negative control: who has its group can" edge setpriv --reuid 60710 --regid 60710 --groups $socket_group perl -e "$knock" /var/run/docker.sock
+check "parity_B8 negative control: who has its group can" edge setpriv --reuid 60710 --regid 60710 --groups $socket_group perl -e "$knock" /var/run/docker.sock
 for user in 60707 60708 60710 60711 60712; do
 	refute "user $user can't read the identity" as $user cat /run/secrets/identity_file 2>/dev/null
 done

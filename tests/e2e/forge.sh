@@ -110,12 +110,12 @@ forge_api human POST "/pulls/$more/merge" '{"Do": "merge"}' >/dev/null
 check "secrets add: reviewed recipients" eval 'disinto secrets add --land THIRD <"$WORK/value" 2>/dev/null'
 
 # branch-protect
-fails "branch-protect --check: nothing is protected" 'branch-protect' disinto branch-protect --check
-like "branch-protect --check: says of which branch" "$(disinto branch-protect --check 2>/dev/null)" '^disinto-ledger: is not protected'
-like "branch-protect: sets it up" "$(as human disinto branch-protect --pusher bot)" '^main and disinto-ledger are protected: only bot pushes'
-like "branch-protect --check: is content" "$(disinto branch-protect --check)" '^main and disinto-ledger are protected: only bot pushes'
+fails "parity_E9 branch-protect --check: nothing is protected" 'branch-protect' disinto branch-protect --check
+like "parity_E9 branch-protect --check: says of which branch" "$(disinto branch-protect --check 2>/dev/null)" '^disinto-ledger: is not protected'
+like "parity_E9 branch-protect: sets it up" "$(as human disinto branch-protect --pusher bot)" '^main and disinto-ledger are protected: only bot pushes'
+like "parity_E9 branch-protect --check: is content" "$(disinto branch-protect --check)" '^main and disinto-ledger are protected: only bot pushes'
 forge_api human PATCH /branch_protections/main '{"required_approvals": 0}' >/dev/null
-is "branch-protect --check --json: finds what was weakened" "$(disinto branch-protect --check --json | jq -r '.ok, .findings[]')" \
+is "parity_E9 branch-protect --check --json: finds what was weakened" "$(disinto branch-protect --check --json | jq -r '.ok, .findings[]')" \
 	'false
 main: required_approvals is 0 and must be 1: how many reviews a merge needs'
 
