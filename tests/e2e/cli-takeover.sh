@@ -4,7 +4,7 @@
 rm -rf "$WORK/site"
 cd "$WORK" || exit 1
 old=$WORK/old
-mkdir -p "$old/secrets" "$old/vault/actions" "$old/formulas"
+mkdir -p "$old/secrets" "$old/vault/actions" "$old/vault/pending" "$old/formulas"
 
 age-keygen -o "$WORK/old.key" 2>/dev/null
 recipient=$(age-keygen -y "$WORK/old.key")
@@ -27,6 +27,7 @@ count = 2
 EOT
 printf 'id = "was"\nformula = "clawhub-publish"\ncontext = "x"\n' >"$old/vault/actions/was.toml"
 echo '{"id": "was", "exit_code": 0}' >"$old/vault/actions/was.result.json"
+echo '{"id": "waits-1", "formula": "clawhub-publish", "context": "x", "secrets": []}' >"$old/vault/pending/waits-1.json"
 printf 'id = "broken"\nformula = \n' >"$old/vault/actions/broken.toml"
 printf 'id = "No Name"\nformula = "x"\ncontext = "y"\n' >"$old/vault/actions/No Name.toml"
 cat >"$old/formulas/clawhub-publish.toml" <<'EOT'
@@ -58,7 +59,7 @@ is "secrets are in the ops repo" "$(git -C new/ops.git ls-tree --name-only main 
 is "for the new identity" "$(disinto --config new/dispatcher.yaml secrets show DEPLOY_KEY)" 'value of DEPLOY_KEY'
 refute "and not for the old one" eval "git -C new/ops.git show main:vault/secrets/DEPLOY_KEY.age | age -d -i '$WORK/old.key' >/dev/null 2>&1"
 is "no action lands by itself" "$(disinto --config new/dispatcher.yaml list 2>&1)" 'disinto: list: there are no actions'
-is "what is there to propose" "$(cd new/taken-over && find . -type f | sort | tr '\n' ' ')" './actions/publish-skill.json ./formulas/clawhub-publish.yaml '
+is "what is there to propose" "$(cd new/taken-over && find . -type f | sort | tr '\n' ' ')" './actions/publish-skill.json ./actions/waits-1.json ./formulas/clawhub-publish.yaml '
 is "the action means the same" "$(jq -c '[.formula, .secrets, .tools, .timeout_minutes, .inputs]' new/taken-over/actions/publish-skill.json)" \
 	'["clawhub-publish",["CLAWHUB_TOKEN"],["clawhub","git"],30,{"version":"0.3.0","count":"2"}]'
 check "disinto takes both" disinto --config new/dispatcher.yaml validate new/taken-over/formulas/*.yaml

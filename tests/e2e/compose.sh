@@ -22,6 +22,13 @@ is "secrets/ is for its owner only" "$(stat -c %a secrets)" 700
 is "Woodpecker's two halves share a secret" "$(wc -c <secrets/woodpecker-agent-secret)" 64
 shared=$(cat secrets/woodpecker-agent-secret)
 
+# The documents' picture has all of it; but front, the network of the published ports, is edge's alone.
+names=$(python3 -c 'import yaml; model = yaml.safe_load(open("docker-compose.yml")); print(*model["services"], *(model["networks"].keys() - {"front"}), sep="\n")')
+picture=$(sed -n '/^## The picture/,/^Lines are networks/p' "$ROOT/docs/site.md")
+for name in $names; do
+	check "the picture of the site has $name" grep -qw -- "$name" <<<"$picture"
+done
+
 # The tools that read it.
 check "docker-compose reads it" docker-compose config -q
 is "parity_E5 it has the services of the design" "$(docker-compose --profile forge --profile ci --profile agents --profile llama --profile staging \

@@ -7,6 +7,9 @@ site http
 gated_formula gated
 secret KEY 'a-secret-of-a-step'
 dispatcher_start
+# One user for all, as long as nothing else is asked for. guard: separation_note in dispatcher/confine.c
+like "what is not separated is said at the start" "$(cat "$LOG")" 'separation: best_effort: all roles run as one user'
+like "and in the status" "$(api /status | jq -r '.separation[]')" 'separation: best_effort: all roles run as one user'
 
 # What every process of it has given up: dispatcher/confine.c, and parent_confine in dispatcher/parent.c
 for name in parent core git keyring engine web; do

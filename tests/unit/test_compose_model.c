@@ -1,6 +1,7 @@
 /* The model of a site and its text. */
 #include "compose/compose.h"
 #include "lib/cleanup.h"
+#include "lib/file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +32,7 @@ static bool holds(const json_t *array, const char *part)
 	return false;
 }
 
-static void only_two_services_have_the_socket(void **state)
+static void parity_E6_only_two_have_the_socket(void **state)
 {
 	const struct compose_site site = {.version = "1.2.3"};
 	cleanup_json json_t *model = compose_model(&site);
@@ -47,8 +48,25 @@ static void only_two_services_have_the_socket(void **state)
 		assert_true(holds(json_object_get(s, "security_opt"), "no-new-privileges"));
 		assert_true(json_is_true(json_object_get(s, "read_only")));
 		assert_non_null(json_object_get(s, "mem_limit"));
+		assert_non_null(json_object_get(s, "cpus"));
+		assert_non_null(json_object_get(s, "pids_limit"));
 		assert_non_null(json_object_get(s, "restart"));
 	}
+}
+
+/* Whether one works stands in the image of ours (edge) or here; agents and runner serve nobody. */
+static void who_serves_says_how_he_is(void **state)
+{
+	static const char *const served[] = {"forgejo", "woodpecker", "woodpecker-agent", "staging"};
+	const struct compose_site site = {.version = "1.2.3"};
+	cleanup_json json_t *model = compose_model(&site);
+	cleanup_buf struct buf image = BUF_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(served) / sizeof(served[0]); i++)
+		assert_non_null(json_object_get(json_object_get(service(model, served[i]), "healthcheck"), "test"));
+	assert_int_equal(file_read("templates/edge/Dockerfile", 65536, &image, NULL), 0);
+	assert_non_null(strstr(image.data, "\nHEALTHCHECK "));
 }
 
 static bool same_network(const json_t *model, const char *a, const char *b)
@@ -167,9 +185,14 @@ static void changes_of_others_are_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(only_two_services_have_the_socket),   cmocka_unit_test(agents_do_not_meet_edge),
-	    cmocka_unit_test(files_of_the_configuration),          cmocka_unit_test(the_sites_names_are_allowed),
-	    cmocka_unit_test(mounts_keep_the_hosts_paths),         cmocka_unit_test(the_example_names_what_the_model_takes), cmocka_unit_test(changes_of_others_are_seen),
+	    cmocka_unit_test(parity_E6_only_two_have_the_socket),
+	    cmocka_unit_test(who_serves_says_how_he_is),
+	    cmocka_unit_test(agents_do_not_meet_edge),
+	    cmocka_unit_test(files_of_the_configuration),
+	    cmocka_unit_test(the_sites_names_are_allowed),
+	    cmocka_unit_test(mounts_keep_the_hosts_paths),
+	    cmocka_unit_test(the_example_names_what_the_model_takes),
+	    cmocka_unit_test(changes_of_others_are_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
