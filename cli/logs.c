@@ -74,8 +74,8 @@ static int spool_log(const struct config *config, const char *id, int lines, str
 	return 0;
 }
 
-/* From the result in the ops repo: its last 4096 bytes, for a run that was elsewhere. */
-static int result_log(const struct config *config, const char *id, int lines, struct follow *f, struct err *err)
+/* From the result in the ops repo: its last 4096 bytes, for a run that was elsewhere. *ret_may_come: nothing that can be read says that there will be none. */
+static int result_log(const struct config *config, const char *id, int lines, struct follow *f, bool *ret_may_come, struct err *err)
 {
 	cleanup_repo struct repo repo = REPO_INIT;
 	cleanup_json json_t *result = NULL;
@@ -84,10 +84,12 @@ static int result_log(const struct config *config, const char *id, int lines, st
 	const char *text;
 	size_t from;
 
+	*ret_may_come = true;
 	if (repo_ready(config, &repo, err) < 0 || runs_item(&repo, id, &item, &archived, err) < 0)
 		return -1;
 	result = runs_result(&repo, &item);
 	text = text_of(result, "logs");
+	*ret_may_come = item.action.there && !item.result.there;
 	if (!text)
 		return err_set(err, ERR_NOT_FOUND, "%s: there is no log; %s", id,
 		               item.action.there ? "it has not run yet" : "there is no such landed action (disinto pending, disinto list)");
@@ -98,25 +100,42 @@ static int result_log(const struct config *config, const char *id, int lines, st
 }
 
 /* Whole, from the dispatcher, the spool, or the result, whichever has it. */
-static int print_log(const struct config *config, const char *id, int lines, struct follow *f, struct err *err)
+static int print_log(const struct config *config, const char *id, int lines, struct follow *f, bool *ret_may_come, struct err *err)
 {
 	cleanup_err struct err why = ERR_INIT;
 	int code = stream_log(config, id, false, lines, f, &why);
 
+	*ret_may_come = false;
 	if (code != 0 && (f->written > 0 || !cli_has_repo(config))) {
 		err_move(err, &why);
 		return -1;
 	}
 	if (code == 0 || spool_log(config, id, lines, f, NULL) == 0)
 		return 0;
-	return result_log(config, id, lines, f, err);
+	return result_log(config, id, lines, f, ret_may_come, err);
 }
 
-/* Goes on until the action is finished, and tells how it ended. 0, CLI_FAILED, or 1: no dispatcher follows it. */
+/* For what the dispatcher does not tell of. 0: it does by now; 1: its log is elsewhere, and printed; -1: there is none. */
+static int find_log(struct watch *w, int lines, struct follow *f, struct err *err)
+{
+	cleanup_err struct err why = ERR_INIT;
+	bool may_come;
+
+	if (watch_ask(w, &why) == 0)
+		return 0;
+	may_come = why.code == ERR_NOT_FOUND;
+	if (why.code != ERR_DENIED && cli_has_repo(w->config) && print_log(w->config, w->id, lines, f, &may_come, &why) == 0)
+		return 1;
+	if (may_come)
+		return watch_find(w, err);
+	err_move(err, &why);
+	return -1;
+}
+
+/* Goes on until the action is finished, and tells how it ended. */
 static int follow_log(const struct config *config, const char *id, int lines, struct follow *f, struct err *err)
 {
 	cleanup_watch struct watch w = WATCH_INIT;
-	cleanup_err struct err why = ERR_INIT;
 	int code;
 
 	w.command = "logs";
@@ -125,12 +144,9 @@ static int follow_log(const struct config *config, const char *id, int lines, st
 	w.follow = *f;
 	if (watch_begin(&w, err) < 0)
 		return CLI_FAILED;
-	if (watch_ask(&w, &why) < 0) {
-		if (cli_has_repo(config) && why.code != ERR_DENIED)
-			return 1;
-		err_move(err, &why);
-		return CLI_FAILED;
-	}
+	code = find_log(&w, lines, f, err);
+	if (code != 0)
+		return code < 0 ? CLI_FAILED : CLI_DONE;
 	/* Which part of a log its last lines are can't be told twice, so there is no second try. */
 	code = lines > 0 ? stream_log(config, id, true, lines, f, err) : watch_follow(&w, err);
 	if (code == 0 && lines > 0)
@@ -145,6 +161,7 @@ int cmd_logs(const struct args *args, struct err *err)
 	cleanup_config struct config config = CONFIG_INIT;
 	struct follow f = {.fd = STDOUT_FILENO, .safe = term_is(STDOUT_FILENO)};
 	const char *id = args_operand(args, 0);
+	bool may_come;
 	int lines, code;
 
 	if (!id)
@@ -154,9 +171,7 @@ int cmd_logs(const struct args *args, struct err *err)
 		return code;
 	if (args_int(args, "lines", 1, 1000000000, 0, &lines, err) < 0)
 		return CLI_USAGE;
-	code = args_has(args, "follow") ? follow_log(&config, id, lines, &f, err) : 1;
-	if (code == 1)
-		code = print_log(&config, id, lines, &f, err);
+	code = args_has(args, "follow") ? follow_log(&config, id, lines, &f, err) : print_log(&config, id, lines, &f, &may_come, err);
 	follow_end(&f);
 	return code;
 }

@@ -179,6 +179,49 @@ static int bear_silence(struct watch *w, struct err *err)
 	return 0;
 }
 
+/* Good polls that ended since the first look at them; -1 before it. */
+struct polls {
+	int64_t last_ms;
+	int n;
+};
+
+/* Asks the dispatcher when it polled last. A poll that fails is said, and waited out. */
+static void count_polls(struct watch *w, struct polls *polls)
+{
+	cleanup_json json_t *status = NULL;
+	long code = 0;
+
+	if (api_call(&w->side, "GET", "/status", &code, &status, NULL) < 0)
+		return;
+	const json_t *poll = json_object_get(status, "poll");
+	int64_t last_ms = json_integer_value(json_object_get(poll, "last_ms"));
+	const char *reason = text_of(poll, "reason");
+	tell_change(w, xasprintf("the dispatcher has not seen it yet%s%s", reason ? ": " : "", reason ? reason : ""));
+	polls->n += last_ms != polls->last_ms;
+	polls->last_ms = last_ms;
+}
+
+int watch_find(struct watch *w, struct err *err)
+{
+	struct polls polls = {.n = -1};
+
+	for (;;) {
+		cleanup_err struct err why = ERR_INIT;
+
+		if (watch_ask(w, &why) == 0)
+			return 0;
+		if (why.code == ERR_DENIED || (why.code == ERR_NOT_FOUND && polls.n >= 2)) {
+			err_move(err, &why);
+			return -1;
+		}
+		if (why.code == ERR_NOT_FOUND)
+			count_polls(w, &polls);
+		else if (bear_silence(w, err) < 0)
+			return -1;
+		poll(NULL, 0, WATCH_TICK_MS);
+	}
+}
+
 static bool left_alone(const struct watch *w)
 {
 	return w->alone && w->alone(w->arg);

@@ -43,6 +43,11 @@ int watch_begin(struct watch *w, struct err *err);
 /* Reads the present state and says what is new in it. ERR_NOT_FOUND: the dispatcher knows no such action; ERR_DENIED: not for this token. */
 int watch_ask(struct watch *w, struct err *err);
 /*
+ * The same for an action that may be new: waits for a dispatcher that is not up yet, WATCH_SILENCE_MS at most, and gives it the time of two polls, of which the second
+ * has begun after this. ERR_NOT_FOUND: it looked, and there is none.
+ */
+int watch_find(struct watch *w, struct err *err);
+/*
  * Follows until the action is finished, over restarts of the dispatcher; ends early, with 0, when interrupted or alone. -1: the token is not good for it, or the
  * dispatcher was silent for WATCH_SILENCE_MS.
  */

@@ -142,6 +142,25 @@ dispatcher_stop
 is "verify: all of it holds" "$(disinto verify 2>/dev/null)" '3 actions, 3 results, 0 findings'
 like "logs: kept without a dispatcher" "$(disinto logs cli-1)" '^Hello, you\.$'
 
+# logs -f waits for a dispatcher that is not up yet, and for one that has not seen yet what has landed. guard: watch_find in cli/watch.c
+action early hello '{"inputs": {"name": "early"}}'
+land
+disinto logs -f early >"$WORK/early" 2>"$WORK/errors" &
+CHILDREN+=($!)
+follower=$!
+check "logs -f: says that no dispatcher answers" wait_for grep -q 'early: the dispatcher does not answer; waiting' "$WORK/errors"
+dispatcher_start
+wait $follower
+is "logs -f: goes on when one does" "$? $(head -n 1 "$WORK/early")" '0 Hello, early.'
+action soon hello '{"inputs": {"name": "soon"}}'
+land
+is "logs -f: of what has landed this moment" "$(disinto logs -f soon 2>/dev/null | head -n 1)" 'Hello, soon.'
+refute "logs -f: not of what is not there" disinto logs -f nobody 2>"$WORK/errors"
+like "logs -f: which is said" "$(cat "$WORK/errors")" 'no such landed action'
+disinto propose --id asked --formula hello --context 'Please' >/dev/null
+refute "logs -f: not of what is only proposed" disinto logs -f asked >/dev/null 2>&1
+dispatcher_stop
+
 # remove
 check "secrets remove" disinto secrets remove --land FIRST >/dev/null
 refute "secrets remove: it is gone" git -C "$SERVER" cat-file -e main:vault/secrets/FIRST.age 2>/dev/null
