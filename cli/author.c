@@ -2,12 +2,16 @@
  * Who commits: as git would say it, read from git's own files. The repositories themselves are used without them (lib/git_remote.h), so that
  * no setting of a user changes where we push.
  */
+#include "cli/cli.h"
 #include "cli/repo.h"
 #include "cli/sign.h"
 #include "lib/cleanup.h"
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define SAY_IT "git config --global user.name 'Your Name' && git config --global user.email you@example.org"
 
 static void add_file(git_config *config, const char *path, git_config_level_t level)
 {
@@ -54,7 +58,7 @@ static char *look_up(git_config *config, const char *variable, const char *setti
 	return copy;
 }
 
-int repo_author(git_signature **ret, struct err *err)
+int repo_known_author(git_signature **ret, struct err *err)
 {
 	git_config *config = git_settings();
 	cleanup_free char *name = look_up(config, "GIT_AUTHOR_NAME", "user.name");
@@ -62,11 +66,38 @@ int repo_author(git_signature **ret, struct err *err)
 
 	git_config_free(config);
 	if (!name || !email)
-		return err_set(
-		    err, ERR_NOT_FOUND,
-		    "author: git does not know who you are; say it once with: git config --global user.name 'Your Name' && git config "
-		    "--global user.email you@example.org");
+		return err_set(err, ERR_NOT_FOUND, "author: git does not know who you are; say it once with: " SAY_IT);
 	if (git_signature_now(ret, name, email) < 0)
 		return git_err(err, -1, "author: '%s <%s>'", name, email);
 	return 0;
+}
+
+/* As git does where it can: this machine's name for the user. Told once. */
+static int guess_author(git_signature **ret)
+{
+	static bool told;
+	const struct passwd *user = getpwuid(getuid());
+	char host[256] = "";
+
+	if (!user || !*user->pw_name || gethostname(host, sizeof(host) - 1) < 0)
+		return -1;
+	size_t full = strcspn(user->pw_gecos ? user->pw_gecos : "", ",");
+	cleanup_free char *name = full > 0 ? xasprintf("%.*s", (int)full, user->pw_gecos) : xstrdup(user->pw_name);
+	cleanup_free char *email = xasprintf("%s@%s", user->pw_name, host);
+	if (git_signature_now(ret, name, email) < 0)
+		return -1;
+	if (!told)
+		note("git does not know who you are: the author is %s <%s>; say it once with: " SAY_IT, name, email);
+	told = true;
+	return 0;
+}
+
+int repo_author(git_signature **ret, struct err *err)
+{
+	cleanup_err struct err why = ERR_INIT;
+
+	if (repo_known_author(ret, &why) == 0 || (why.code == ERR_NOT_FOUND && guess_author(ret) == 0))
+		return 0;
+	err_move(err, &why);
+	return -1;
 }

@@ -63,7 +63,11 @@ int repo_policy_at(const struct repo *r, const git_oid *commit, struct policy *r
 struct repo_policy *repo_policy_new(void);
 void repo_policy_free(struct repo_policy *p);
 
-/* author.c: who commits. GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL, else user.name and user.email of git's configuration. Caller frees. */
+/*
+ * author.c: who commits. GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL, else user.name and user.email of git's configuration; ERR_NOT_FOUND: neither says it. The second one
+ * then takes the user's name on this machine, and says so. Caller frees.
+ */
+int repo_known_author(git_signature **ret, struct err *err);
 int repo_author(git_signature **ret, struct err *err);
 
 /*

@@ -43,7 +43,7 @@ static void add_recipient(const struct site *s, struct buf *text)
 /* Nobody should have to set git up before a first look. */
 static int skeleton_author(git_signature **ret, struct err *err)
 {
-	if (repo_author(ret, NULL) == 0)
+	if (repo_known_author(ret, NULL) == 0)
 		return 0;
 	if (git_signature_now(ret, "disinto init", "disinto@localhost") < 0)
 		return git_err(err, -1, "author");
