@@ -2,6 +2,7 @@
  * HTTP to the dispatcher: over its socket, whose mode is the key, or to DISINTO_URL with DISINTO_TOKEN.
  */
 #include "cli/api.h"
+#include "cli/compose.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
@@ -195,6 +196,10 @@ int api_none(const struct config *config, struct err *err)
 {
 	if (api_url())
 		return err_set(err, ERR_UNREACHABLE, "no dispatcher answers at %s (DISINTO_URL); is its `listen` that address?", api_url());
-	return err_set(err, ERR_UNREACHABLE, "no dispatcher listens on %s/api.sock; start one with: disinto-dispatcher --config %s",
-	               config->spool, config->file);
+	cleanup_free char *folder = compose_folder(config);
+	cleanup_free char *site = compose_find(folder);
+
+	return err_set(err, ERR_UNREACHABLE, "no dispatcher listens on %s/api.sock; start one with: disinto-dispatcher --config %s%s",
+	               config->spool, config->file,
+	               site ? "; the one that `disinto up edge` starts is asked there: docker compose exec edge disinto status" : "");
 }

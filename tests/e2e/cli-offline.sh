@@ -57,6 +57,7 @@ fails 2 'logs: a bad number' 'whole number' disinto logs -n 0 done-1
 
 # What needs a dispatcher
 fails 1 'status' 'no dispatcher listens on .*/spool/api\.sock; start one with: disinto-dispatcher --config' disinto status
+like "status: where a site's container would be asked" "$(cat "$WORK/errors")" 'docker compose exec edge disinto status$'
 fails 1 'cancel' 'no dispatcher listens' disinto cancel waits-1
 python=$(command -v python3 || true)
 if [ -n "$python" ]; then # a socket that nobody listens on is none
