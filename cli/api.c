@@ -97,15 +97,14 @@ static int send(struct api *a, const struct http_request *request, long *ret_sta
 
 int api_call(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)
 {
-	const struct http_request request = {
-	    .method = method, .path = path, .timeout_ms = a->patience_ms ? a->patience_ms : CALL_MS, .wake_fd = -1};
+	const struct http_request request = {.method = method, .path = path, .timeout_ms = a->patience_ms ? a->patience_ms : CALL_MS};
 
 	return send(a, &request, ret_status, ret, err);
 }
 
 int api_wait(struct api *a, const char *method, const char *path, long *ret_status, json_t **ret, struct err *err)
 {
-	const struct http_request request = {.method = method, .path = path, .wake_fd = -1};
+	const struct http_request request = {.method = method, .path = path};
 
 	return send(a, &request, ret_status, ret, err);
 }
@@ -114,13 +113,14 @@ int api_post(struct api *a, const char *path, const json_t *body, long *ret_stat
 {
 	static const char *const headers[] = {"Content-Type: application/json", NULL};
 	cleanup_free char *text = json_compact(body);
-	const struct http_request request = {.method = "POST",
-	                                     .path = path,
-	                                     .headers = headers,
-	                                     .body = text,
-	                                     .body_len = strlen(text),
-	                                     .timeout_ms = POST_MS,
-	                                     .wake_fd = -1};
+	const struct http_request request = {
+	    .method = "POST",
+	    .path = path,
+	    .headers = headers,
+	    .body = text,
+	    .body_len = strlen(text),
+	    .timeout_ms = POST_MS,
+	};
 
 	return send(a, &request, ret_status, ret, err);
 }

@@ -85,7 +85,7 @@ static int on_data(const char *data, size_t len, void *arg)
 /* The bytes, from the dispatcher or its spool. */
 static int fetch(struct source *s, const char *name, struct buf *ret, struct err *err)
 {
-	struct api_stream stream = {.on_data = on_data, .wake_fd = -1, .arg = ret};
+	struct api_stream stream = {.on_data = on_data, .arg = ret};
 	cleanup_free char *path = xasprintf("/actions/%s/artifacts/%s", s->id, name);
 	cleanup_err struct err why = ERR_INIT;
 	long status = 0;

@@ -21,7 +21,7 @@
 static int get(const struct doctor *d, const char *path, struct buf *text, json_t **ret, struct err *err)
 {
 	cleanup_free char *whole = xasprintf("%s%s", d->engine_prefix, path);
-	const struct http_request request = {.method = "GET", .path = whole, .timeout_ms = CALL_MS, .wake_fd = -1};
+	const struct http_request request = {.method = "GET", .path = whole, .timeout_ms = CALL_MS};
 	cleanup_http_response struct http_response response = HTTP_RESPONSE_INIT;
 	cleanup_http_client struct http_client *http =
 	    http_client_new(&(struct http_options){.unix_socket = d->config.docker_host, .base_url = "http://docker"});

@@ -128,7 +128,7 @@ void doctor_ledger(struct doctor *d)
 
 bool doctor_server_clock(const struct doctor *d, int64_t *ret_ahead)
 {
-	const struct http_request request = {.method = "GET", .path = "/", .timeout_ms = CALL_MS, .wake_fd = -1};
+	const struct http_request request = {.method = "GET", .path = "/", .timeout_ms = CALL_MS};
 	cleanup_http_response struct http_response response = HTTP_RESPONSE_INIT;
 	const char *url = d->config.ops_repo;
 

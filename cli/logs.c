@@ -23,7 +23,7 @@ static int on_log(const char *data, size_t len, void *arg)
 static int stream_log(const struct config *config, const char *id, bool follow, int lines, struct follow *f, struct err *err)
 {
 	cleanup_api struct api api = API_INIT;
-	struct api_stream stream = {.on_data = on_log, .wake_fd = -1, .arg = f};
+	struct api_stream stream = {.on_data = on_log, .arg = f};
 	cleanup_free char *path = lines > 0 ? xasprintf("/workers/%s/logs?footer=0&lines=%d%s", id, lines, follow ? "&follow=1" : "")
 	                                    : xasprintf("/workers/%s/logs?footer=0&lines=0%s", id, follow ? "&follow=1" : "");
 	long status = 0;

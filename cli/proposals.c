@@ -1,5 +1,5 @@
 /*
- * propose, pending, approve: a repository without a forge keeps proposals as branches vault/<id>, and a human's merge lands them.
+ * propose: a repository without a forge keeps proposals as branches vault/<id>, and a human's merge lands them (approve.c).
  */
 #include "cli/api.h"
 #include "cli/cli.h"

@@ -45,7 +45,7 @@ struct http_request {
 	/* When set, gets the body in pieces instead of the response buffer; non-zero ends the transfer with ERR_FAIL. Called for 2xx only. */
 	int (*on_data)(const char *data, size_t len, void *arg);
 	void *arg;
-	int wake_fd; /* >= 0: when readable, on_wake(arg) is called; non-zero return ends the transfer with ERR_FAIL. -1 or 0: none */
+	int wake_fd; /* > 0: when readable, on_wake(arg) is called; non-zero return ends the transfer with ERR_FAIL. Otherwise there is none */
 	int (*on_wake)(void *arg);
 };
 

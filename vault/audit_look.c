@@ -5,11 +5,8 @@
 #include "lib/git_repo.h"
 #include "vault/approval_signed.h"
 #include "vault/commit_signature.h"
+#include "vault/result.h"
 #include <string.h>
-
-/* As dispatcher/git/record.c signs what it commits. */
-#define DISPATCHER_NAME "disinto-dispatcher"
-#define DISPATCHER_HOST "@disinto"
 
 bool audit_is_plain(const struct audit_event *e)
 {
@@ -38,9 +35,9 @@ char *audit_event_path(const struct audit_event *e)
 /* The id in "<id>@disinto", or NULL. Caller frees. */
 static char *dispatcher_of(const git_signature *author)
 {
-	size_t len = strlen(author->email), tail = strlen(DISPATCHER_HOST);
+	size_t len = strlen(author->email), tail = strlen(RESULT_AUTHOR_HOST);
 
-	if (strcmp(author->name, DISPATCHER_NAME) != 0 || len <= tail || strcmp(author->email + len - tail, DISPATCHER_HOST) != 0)
+	if (strcmp(author->name, RESULT_AUTHOR) != 0 || len <= tail || strcmp(author->email + len - tail, RESULT_AUTHOR_HOST) != 0)
 		return NULL;
 	return xasprintf("%.*s", (int)(len - tail), author->email);
 }

@@ -142,14 +142,15 @@ static int send(struct forge *f, const char *method, const char *path, const jso
 		headers[n++] = "Content-Type: application/json";
 	if (auth.len)
 		headers[n++] = auth.data;
-	struct http_request req = {.method = method,
-	                           .path = path,
-	                           .headers = headers,
-	                           .body = text,
-	                           .body_len = text ? strlen(text) : 0,
-	                           .timeout_ms = CALL_MS,
-	                           .max_response = ANSWER_MAX_BYTES,
-	                           .wake_fd = -1};
+	struct http_request req = {
+	    .method = method,
+	    .path = path,
+	    .headers = headers,
+	    .body = text,
+	    .body_len = text ? strlen(text) : 0,
+	    .timeout_ms = CALL_MS,
+	    .max_response = ANSWER_MAX_BYTES,
+	};
 	int rc = http_send(f->http, &req, ret, err);
 	if (auth.cap)
 		sodium_memzero(auth.data, auth.cap);

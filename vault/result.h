@@ -13,6 +13,9 @@ enum outcome { OUTCOME_SUCCEEDED, OUTCOME_FAILED, OUTCOME_TIMED_OUT, OUTCOME_CAN
 const char *outcome_name(enum outcome o);
 int outcome_parse(const char *name, enum outcome *ret); /* -1: no such outcome */
 
+/* Who commits results: this name, and "<dispatcher id>@disinto" for an address. */
+#define RESULT_AUTHOR "disinto-dispatcher"
+#define RESULT_AUTHOR_HOST "@disinto"
 #define RESULT_LOG_TAIL 4096
 #define RESULT_MAX_BYTES (1u << 20) /* of a file that is read as one; the dispatcher's own have less than a tenth */
 #define EXIT_TIMED_OUT 124

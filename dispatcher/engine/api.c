@@ -82,7 +82,7 @@ static int call(struct api *a, const char *method, const json_t *body, json_t **
 	cleanup_http_response struct http_response res = HTTP_RESPONSE_INIT;
 	cleanup_free char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	buf_vaddf(&path, format, ap);
-	struct http_request req = {.method = method, .path = path.data, .timeout_ms = a->call_ms, .wake_fd = -1};
+	struct http_request req = {.method = method, .path = path.data, .timeout_ms = a->call_ms};
 	if (text) {
 		req.headers = json_headers;
 		req.body = text;

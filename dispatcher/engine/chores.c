@@ -148,11 +148,8 @@ static int halt_once(struct api *a, struct halt *h, struct err *err)
 	cleanup_http_response struct http_response res = HTTP_RESPONSE_INIT;
 	cleanup_free char *path = h->kill ? xasprintf("/containers/%s/kill", h->id)
 	                                  : xasprintf("/containers/%s/stop?t=%d", h->id, h->grace_seconds + STOP_MARGIN_S);
-	struct http_request req = {.method = "POST",
-	                           .path = path,
-	                           .body = "",
-	                           .wake_fd = -1,
-	                           .timeout_ms = a->call_ms + (h->kill ? 0 : h->grace_seconds + STOP_MARGIN_S) * 1000};
+	struct http_request req = {
+	    .method = "POST", .path = path, .body = "", .timeout_ms = a->call_ms + (h->kill ? 0 : h->grace_seconds + STOP_MARGIN_S) * 1000};
 	/* Not there, or (kill) not running. */
 	if (api_send(a, &req, &res, &why) == 0 || why.code == ERR_NOT_FOUND || why.code == ERR_EXISTS)
 		return 0;

@@ -115,7 +115,7 @@ static int read_back(struct api *a, const char *carrier, const struct program *p
 	cleanup_http_response struct http_response res = HTTP_RESPONSE_INIT;
 	cleanup_err struct err why = ERR_INIT;
 	cleanup_free char *path = xasprintf("/containers/%s/archive?path=%s/%s", carrier, RUNNER_MOUNT, RUNNER_PROGRAM);
-	struct http_request req = {.method = "GET", .path = path, .timeout_ms = a->call_ms, .max_response = 2 * PROGRAM_MAX, .wake_fd = -1};
+	struct http_request req = {.method = "GET", .path = path, .timeout_ms = a->call_ms, .max_response = 2 * PROGRAM_MAX};
 	if (api_send(a, &req, &res, &why) == 0)
 		return shared_tar_holds(&res.body, p->data, p->len);
 	if (why.code == ERR_NOT_FOUND)
@@ -131,13 +131,14 @@ static int fill(struct api *a, const char *carrier, const struct program *p, str
 	cleanup_http_response struct http_response res = HTTP_RESPONSE_INIT;
 	cleanup_free char *path = xasprintf("/containers/%s/archive?path=%s", carrier, RUNNER_MOUNT);
 	shared_tar(RUNNER_PROGRAM, p->data, p->len, &tar);
-	struct http_request req = {.method = "PUT",
-	                           .path = path,
-	                           .headers = headers,
-	                           .body = tar.data,
-	                           .body_len = tar.len,
-	                           .timeout_ms = a->call_ms,
-	                           .wake_fd = -1};
+	struct http_request req = {
+	    .method = "PUT",
+	    .path = path,
+	    .headers = headers,
+	    .body = tar.data,
+	    .body_len = tar.len,
+	    .timeout_ms = a->call_ms,
+	};
 	return api_send(a, &req, &res, err);
 }
 

@@ -114,7 +114,6 @@ struct draft {
 	struct git_change *changes; /* paths and contents owned */
 	size_t n, cap;
 	size_t claims, done;
-	bool has_view;
 };
 
 static void draft_free(struct draft *d)

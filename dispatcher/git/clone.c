@@ -122,11 +122,11 @@ int clone_set_tip(struct git_state *g, const char *ref, const git_oid *commit, s
 int clone_commit(struct git_state *g, const git_oid *parent, const struct git_change *changes, size_t n, const char *message, git_oid *ret,
                  struct err *err)
 {
-	cleanup_free char *email = xasprintf("%s@disinto", g->args->dispatcher_id);
+	cleanup_free char *email = xasprintf("%s" RESULT_AUTHOR_HOST, g->args->dispatcher_id);
 	cleanup_git(git_signature) git_signature *author = NULL;
 	struct git_signer signer = {NULL, NULL};
 
-	int rc = git_signature_new(&author, "disinto-dispatcher", email, (git_time_t)time(NULL), 0);
+	int rc = git_signature_new(&author, RESULT_AUTHOR, email, (git_time_t)time(NULL), 0);
 	if (rc < 0)
 		return git_err(err, rc, "sign the commit");
 	if (g->key)

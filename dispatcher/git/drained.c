@@ -64,13 +64,14 @@ static int call(const struct config *config, char **ret_said, struct err *err)
 	cleanup_free char *path = xasprintf("%s%s", url[strlen(base)] == '/' ? "" : "/", url + strlen(base));
 	cleanup_http_client struct http_client *http =
 	    http_client_new(&(struct http_options){.base_url = base, .ca_file = config->ca_file});
-	const struct http_request request = {.method = config->on_drained.method ? config->on_drained.method : "POST",
-	                                     .path = path,
-	                                     .headers = headers.v,
-	                                     .body = body,
-	                                     .body_len = body ? strlen(body) : 0,
-	                                     .timeout_ms = CALL_MS,
-	                                     .wake_fd = -1};
+	const struct http_request request = {
+	    .method = config->on_drained.method ? config->on_drained.method : "POST",
+	    .path = path,
+	    .headers = headers.v,
+	    .body = body,
+	    .body_len = body ? strlen(body) : 0,
+	    .timeout_ms = CALL_MS,
+	};
 	if (http_send(http, &request, &answer, err) < 0)
 		return -1;
 	if (answer.status >= 200 && answer.status < 300) {

@@ -32,8 +32,7 @@ static int call(struct http_client *c, const char *method, const char *path, con
 {
 	static const char *const json[] = {"Content-Type: application/json", NULL};
 	cleanup_http_response struct http_response answer = HTTP_RESPONSE_INIT;
-	struct http_request request = {
-	    .method = method, .path = path, .headers = json, .timeout_ms = 60000, .repeatable = true, .wake_fd = -1};
+	struct http_request request = {.method = method, .path = path, .headers = json, .timeout_ms = 60000, .repeatable = true};
 
 	request.body = body ? body->data : "";
 	request.body_len = body ? body->len : 0;

@@ -409,7 +409,7 @@ static void test_damaged_volume(void **state)
 	assert_int_equal(api_post(&w.api, body, NULL, NULL, "/containers/create?name=%s", w.name), 0);
 	shared_tar("disinto-runner", "#!/bin/sh\n", 10, &tar);
 	snprintf(path, sizeof(path), "/containers/%s/archive?path=/disinto", w.name);
-	struct http_request put = {.method = "PUT", .path = path, .headers = headers, .body = tar.data, .body_len = tar.len, .wake_fd = -1};
+	struct http_request put = {.method = "PUT", .path = path, .headers = headers, .body = tar.data, .body_len = tar.len};
 	assert_int_equal(api_send(&w.api, &put, &res, NULL), 0);
 
 	world_kill(&w); /* each life looks at the volume once */

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const struct http_request get = {.method = "GET", .path = "/x?y=%20", .wake_fd = -1};
+static const struct http_request get = {.method = "GET", .path = "/x?y=%20"};
 
 static void test_get(void **state)
 {

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const struct http_request get = {.method = "GET", .path = "/x?y=%20", .wake_fd = -1};
+static const struct http_request get = {.method = "GET", .path = "/x?y=%20"};
 static const struct http_request post = {.method = "POST", .path = "/p", .body = "data", .body_len = 4};
 
 #define REDIRECT(status, to) "HTTP/1.1 " status " See\r\nContent-Length: 4\r\nLocation: " to "\r\n\r\nmove"

@@ -29,13 +29,14 @@ static void *read_thread(void *arg)
 	cleanup_http_client struct http_client *c =
 	    http_client_new(&(struct http_options){.unix_socket = r->site->socket, .base_url = "http://localhost"});
 	cleanup_free char *id = xasprintf("Last-Event-ID: %s", r->last_id ? r->last_id : "");
-	struct http_request req = {.method = "GET",
-	                           .path = "/events",
-	                           .headers = (const char *const[]){r->last_id ? id : NULL, NULL},
-	                           .timeout_ms = SOON_MS,
-	                           .on_data = on_events,
-	                           .arg = r,
-	                           .wake_fd = -1};
+	struct http_request req = {
+	    .method = "GET",
+	    .path = "/events",
+	    .headers = (const char *const[]){r->last_id ? id : NULL, NULL},
+	    .timeout_ms = SOON_MS,
+	    .on_data = on_events,
+	    .arg = r,
+	};
 
 	r->rc = http_send(c, &req, &response, NULL);
 	return NULL;

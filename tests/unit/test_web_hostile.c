@@ -386,12 +386,13 @@ static void *follow_thread(void *arg)
 	cleanup_http_response struct http_response response = HTTP_RESPONSE_INIT;
 	cleanup_http_client struct http_client *c =
 	    http_client_new(&(struct http_options){.unix_socket = f->site->socket, .base_url = "http://localhost"});
-	struct http_request req = {.method = "GET",
-	                           .path = "/workers/a/logs?follow=1&footer=0",
-	                           .timeout_ms = SOON_MS,
-	                           .on_data = count_bytes,
-	                           .arg = f,
-	                           .wake_fd = -1};
+	struct http_request req = {
+	    .method = "GET",
+	    .path = "/workers/a/logs?follow=1&footer=0",
+	    .timeout_ms = SOON_MS,
+	    .on_data = count_bytes,
+	    .arg = f,
+	};
 
 	f->rc = http_send(c, &req, &response, NULL);
 	return NULL;

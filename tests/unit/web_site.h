@@ -138,13 +138,14 @@ static inline void *ask_thread(void *arg)
 	struct http_options options = {.unix_socket = a->api ? a->site->socket : NULL,
 	                               .base_url = a->api ? "http://localhost" : a->site->tcp};
 	cleanup_http_client struct http_client *c = http_client_new(&options);
-	struct http_request req = {.method = a->method,
-	                           .path = a->path,
-	                           .headers = a->headers,
-	                           .body = a->body,
-	                           .body_len = a->body_len,
-	                           .timeout_ms = SOON_MS,
-	                           .wake_fd = -1};
+	struct http_request req = {
+	    .method = a->method,
+	    .path = a->path,
+	    .headers = a->headers,
+	    .body = a->body,
+	    .body_len = a->body_len,
+	    .timeout_ms = SOON_MS,
+	};
 
 	a->rc = http_send(c, &req, &a->response, NULL);
 	return NULL;
