@@ -79,11 +79,14 @@ static int mend(struct git_state *g, struct err *err)
 	return err_wrap(err, "the clone is made again");
 }
 
+/* More likely the server's doing; where it goes on, the clone is tried anew now and then, without a word, since the trouble is the same. */
 static int fetch(struct git_state *g, bool branch, bool ledger, struct err *err)
 {
-	if (clone_fetch(g, branch, ledger, err) < 0)
-		return g->poll_backoff.failures % 4 == 3 ? mend(g, err) : -1; /* more likely the server's doing */
-	return 0;
+	if (clone_fetch(g, branch, ledger, err) == 0)
+		return 0;
+	if (g->poll_backoff.failures % 4 == 3 && err->code == ERR_FAIL && !g->core_gone)
+		clone_reset(g);
+	return -1;
 }
 
 /* Brings the clone up to the server. 1: there is a branch; 0: nobody pushed yet. */

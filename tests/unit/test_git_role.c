@@ -423,6 +423,37 @@ static void test_clone_broken(void **state)
 	}
 }
 
+/*
+ * A server that names its branches and gives nonsense for them: what is said of it stays the same, also when the clone is made anew on the way, so
+ * that the log has one line. guard: fetch in dispatcher/git/poll.c
+ */
+static void test_trouble_stays_the_same(void **state)
+{
+	struct house *h = *state;
+	struct err err = ERR_INIT;
+	static const char program[] =
+	    "#!/bin/sh\n[ -z \"$GIT_PROTOCOL\" ] || exec /usr/lib/git-core/git-upload-pack \"$@\"\nprintf '0009junk\\n'\n";
+	cleanup_free char *bin = xasprintf("%s/bin", h->f.dir), *path = xasprintf("%s:%s", bin, getenv("PATH"));
+	cleanup_free char *file = xasprintf("%s/git-upload-pack", bin), *before = xstrdup(getenv("PATH")), *first = NULL;
+	assert_int_equal(mkdir(bin, 0700), 0);
+	assert_ok(file_write(file, program, strlen(program), 0700, &err), &err);
+	land_basics(h);
+	setenv("PATH", path, 1);
+	start(h);
+	setenv("PATH", before, 1);
+	for (int i = 0; i < 9; i++) {
+		cleanup_json json_t *all = json_array();
+		cleanup_free char *got = i == 0 ? until_polled(h, all) : poll_for(h, all);
+		const char *reason = str(json_array_get(all, 0), "reason");
+		assert_string_equal(got, "polled no\n");
+		if (!first)
+			first = xstrdup(reason);
+		assert_string_equal(reason, first);
+	}
+	assert_int_equal(unlink(file), 0);
+	expect_poll(h, "polled yes\n");
+}
+
 static void test_nonsense_ends_it(void **state)
 {
 	struct house *h = *state;
@@ -590,6 +621,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_branch_missing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_malformed_folder, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_clone_broken, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_trouble_stays_the_same, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_nonsense_ends_it, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_idle_writes_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_compaction, setup, teardown),
