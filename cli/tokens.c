@@ -43,6 +43,7 @@ int cmd_token_add(const struct args *args, struct err *err)
 	}
 	if (call(args, "PUT", path, &body, err) < 0)
 		return CLI_FAILED;
+	json_object_set_new(body, "scope", json_string(scope));
 	if (args_has(args, "json"))
 		return print_json(body);
 	printf("%s\n", text_of(body, "token"));

@@ -29,6 +29,9 @@ is "a reader reads" "$(tcp -H "Authorization: Bearer $reader" /actions)" 200
 is "a reader does nothing" "$(tcp -X POST -H "Authorization: Bearer $reader" /drain)" 403
 is "one who may propose does not read" "$(tcp -H "Authorization: Bearer $agent" /actions)" 403
 like "token list: names and scopes" "$(disinto token list)" '^dashboard +read '
+is "token list --json" "$(disinto token list --json | jq -c '[.[] | [.name, .scope]] | sort')" '[["agent","propose"],["dashboard","read"],["ops","operate"]]'
+is "token add --json" "$(disinto token add --json extra | jq -r '[.name, .scope, (.token | length)] | @tsv')" "extra	read	43"
+disinto token revoke extra 2>/dev/null
 refute "no token stands in the spool" grep -rqF -e "$reader" -e "$agent" -e "$operator" "$SPOOL"
 refute "a name is taken once" disinto token add dashboard 2>/dev/null
 dispatcher_stop
