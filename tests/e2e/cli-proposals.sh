@@ -128,7 +128,8 @@ like "pending: tells what is wrong" "$(disinto pending)" '^linked .*INVALID: '
 
 # A branch that is behind main, or was brought up to date by a merge, is fine.
 git -C "$OPS" checkout -q -B vault/behind "$tip~1" && action behind hello && commit behind && git -C "$OPS" push -q origin vault/behind
-check "approve: a branch that is behind" disinto approve behind >/dev/null
+is "approve --json" "$(disinto approve --json behind | jq -r '[.id, .status, .risk.formula, .commit, .action] | @tsv')" \
+	"behind	landed	hello	$(on_server rev-parse main)	$(on_server rev-parse main:vault/actions/behind.json)"
 is "approve: keeps what landed meanwhile" "$(on_server cat-file -t main:vault/actions/deploy-1.json)" blob
 git -C "$OPS" checkout -q -B vault/merged "$tip" && action merged hello && commit merged && git -C "$OPS" fetch -q &&
 	git -C "$OPS" merge -q --no-edit origin/main && git -C "$OPS" push -q origin vault/merged

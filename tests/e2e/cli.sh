@@ -56,6 +56,8 @@ refute "secrets list: shows no value" grep -q 'another value' <(disinto secrets 
 output=$(disinto secrets keygen "$WORK/another.age" 2>&1)
 is "secrets keygen: its recipient is printed" "$(grep -o 'age1[a-z0-9]*' <<<"$output")" "$(age-keygen -y "$WORK/another.age")"
 is "secrets keygen: mode" "$(stat -c %a "$WORK/another.age")" 400
+is "secrets keygen --json" "$(cd "$WORK" && disinto secrets keygen --json third.age | jq -r '[.file, .recipient] | @tsv')" \
+	"third.age	$(age-keygen -y "$WORK/third.age")"
 refute "secrets keygen: does not overwrite" disinto secrets keygen "$WORK/another.age" 2>/dev/null
 disinto secrets show ABSENT >/dev/null 2>"$WORK/errors"
 is "secrets show: an unknown one" $? 1
@@ -134,7 +136,7 @@ is "logs -f: the whole log" "$(sha256sum <"$WORK/followed")" "$(sha256sum <spool
 action to-cancel gated
 land
 at_gate to-cancel
-check "cancel" disinto cancel to-cancel >/dev/null
+is "cancel --json" "$(disinto cancel --json to-cancel | jq -r '[.status, .task_id] | @tsv')" "cancelling	to-cancel"
 finished to-cancel
 is "cancel: the outcome" "$(field to-cancel '[.outcome, .exit_code] | @json')" '["cancelled",130]'
 refute "cancel: a finished one" disinto cancel to-cancel 2>/dev/null

@@ -96,7 +96,7 @@ kill -9 "$pid"
 check "core is replaced" wait_for eval "p=\$(role core) && [ \$p != $pid ]"
 check "and goes on draining" wait_for eval 'disinto --config "$CONFIG" status | grep -q draining:'
 check "the run is followed again" wait_for is_state second running
-disinto --config "$CONFIG" drain 2>"$WORK/drain.err" &
+disinto --config "$CONFIG" drain --json >"$WORK/drain.out" 2>"$WORK/drain.err" &
 drainer=$!
 wait_for grep -q 'waits for 1 runs' "$WORK/drain.err"
 open_gate second
@@ -104,7 +104,7 @@ finished second
 one_result second
 wait "$drainer"
 is "disinto drain exits with 0" $? 0
-like "and says so" "$(cat "$WORK/drain.err")" 'drained; the dispatcher ends; on_drained: answered 201'
+is "and says so" "$(jq -c '[.status, .on_drained_ok, .on_drained]' "$WORK/drain.out")" '["drained",true,"answered 201"]'
 check "the dispatcher ends" wait_for gone "$DISPATCHER"
 wait "$DISPATCHER"
 is "with exit code 0" $? 0
