@@ -40,7 +40,7 @@ runs_in() { # NAME: of formula and action; the image is in the formula
 	is "$1: outputs and artifacts come out" "$(field "$1" '[.outputs.answer, .artifacts[0].name] | @json')" '["42","kept"]'
 }
 
-site path
+site path <<<'agents: {stub: [stub-agent]}'
 secret TOKEN 'some secret value'
 dispatcher_start
 
@@ -90,6 +90,15 @@ land
 finished shell-less
 is "no shell: refused" "$(field shell-less .outcome)" refused
 like "no shell: it is named" "$(field shell-less .reason)" '/bin/sh'
+
+# Nor is one that lacks what the action counts on. guard: check_tools in runner/check.c, before `ready`
+action tool-less tiny '{"secrets": ["TOKEN"], "tools": ["sh", "clawhub", "git"]}'
+land
+finished tool-less
+is "no tools: refused" "$(field tool-less '[.outcome, .steps] | @json')" '["refused",[]]'
+like "no tools: they are named, all of them and no others" "$(field tool-less .reason)" 'lacks tools that the action names: clawhub, git \('
+for id in shell-less tool-less; do refute "$id: no secret was decrypted for it" grep -q "secrets decrypted.*id=$id\$" "$LOG"; done
+check "the control: where nothing was lacking there was one" grep -q 'secrets decrypted.*id=tiny$' "$LOG"
 
 # Everything that an image may wish for, against us. guard: spec_build in dispatcher/engine/spec.c; PATH alone is the image's
 busybox_root
@@ -172,4 +181,18 @@ steps:
 	is "debian: each step as it should" "$(run_log debian | tr '\n' '|')" "${want}disinto|ssh works|"
 	finished stranger
 	is "debian: a user without an entry has a name" "$(run_log stranger | tr '\n' '|')" 'disinto|disinto|1|'
+fi
+
+# The same with agents by build argument: npm installs them where PATH finds them.
+if debian_image node; then
+	formula asks <<<$'image: disinto/runner-node\nsteps: [{id: a, prompt: Say it., agent: stub}]'
+	formula asks-in-vain <<<$'image: disinto/runner-debian\nsteps: [{id: a, prompt: Say it., agent: stub}]'
+	action asks asks '{"tools": ["node", "npm", "git"]}'
+	action asks-in-vain asks-in-vain
+	land
+	finished asks
+	is "agents: one that was installed runs" "$(field asks '[.outcome, .reason] | @json')" '["succeeded",null]'
+	like "agents: and is told" "$(run_log asks)" '^told: Say it\.$'
+	finished asks-in-vain
+	like "the control: without the build argument it is missing" "$(field asks-in-vain '.outcome + ": " + .reason')" '^refused: the image lacks the agent of step a: stub-agent'
 fi

@@ -4,7 +4,8 @@
 #   runner-image.sh load SOCKET [KIND]     builds it where it is not built yet, loads it into the engine
 #   runner-image.sh build [KIND]           prints the path of the archive
 #
-# KIND: debian, the runner image without build arguments; node, the same with NODE=1 (in the engine: disinto/runner-KIND:latest); edge, with the programs of bin/, and
+# KIND: debian, the runner image without build arguments; node, the same with NODE=1, and then with AGENTS, a package whose program is stub-agent (in the
+# engine: disinto/runner-KIND:latest); edge, with the programs of bin/, and
 # agents, made from the runner image for its packages, both as `make images` makes and names them; base, what the others are made from: Debian's image where a registry answers, else
 # what mmdebstrap makes of Debian's mirror (disinto/base-debian:latest). Exit code 77, with a sentence, where neither can be reached: then nothing can be said
 # about the image. Needs root.
@@ -58,13 +59,32 @@ build_of_site() { # KIND
 	DOCKER_HOST=unix://$socket make --no-print-directory -C "$root" -o all "image-$1" BASE="$(image_of "$(made_from "$1")")" \
 		DOCKER_BUILD_FLAGS=--network=host >"$work/answer" 2>&1
 }
-build_runner() { # KIND
+build_with() { # KIND BASE [JSON member of build arguments…]
 	local arguments
-	arguments="\"BASE\": \"$(image_of "$(made_from "$1")")\""
-	[ "$1" != node ] || arguments+=', "NODE": "1"'
+	arguments=$(printf ', %s' "\"BASE\": \"$2\"" "${@:3}")
 	tar -C "$root/templates/runner" -c . |
 		streamed -X POST -H 'Content-Type: application/x-tar' --data-binary @- --url-query "t=$(image_of "$1")" \
-			--url-query networkmode=host --url-query "buildargs={$arguments}" /build
+			--url-query networkmode=host --url-query "buildargs={${arguments#, }}" /build
+}
+# npm takes a package from a file as it does from a registry, and by the same argument. It lies in the base, so that no registry is needed.
+with_package() { # BASE
+	mkdir -p "$work/context/package"
+	echo '{"name": "stub-agent", "version": "1.0.0", "bin": {"stub-agent": "agent.js"}}' >"$work/context/package/package.json"
+	printf '%s\n' '#!/usr/bin/env node' 'console.log("told: " + process.argv[2])' >"$work/context/package/agent.js"
+	tar -C "$work/context" -czf "$work/context/agent.tgz" package
+	printf '%s\n' "FROM $1" 'COPY agent.tgz /agent.tgz' >"$work/context/Dockerfile"
+	tar -C "$work/context" -c Dockerfile agent.tgz |
+		streamed -X POST -H 'Content-Type: application/x-tar' --data-binary @- --url-query t=disinto/with-package:latest /build
+}
+build_runner() { # KIND
+	local from
+	from=$(image_of "$(made_from "$1")")
+	if [ "$1" = node ]; then
+		build_with node "$from" '"NODE": "1"' && with_package "$(image_of node)" &&
+			build_with node disinto/with-package:latest '"AGENTS": "/agent.tgz"'
+	else
+		build_with "$1" "$from"
+	fi
 }
 build_image() { # KIND
 	local how=build_runner
