@@ -246,7 +246,8 @@ echo 'STAGING_IMAGE=disinto/staging:test' >>"$SITE/.env"
 echo 'made by agents' >"$SITE/staging/index.html"
 dc --profile staging up -d staging
 check "staging is what / shows" wait_for eval '[ "$(front /)" = "made by agents" ]'
-check "it is healthy" wait_for eval '[ "$(docker inspect -f "{{.State.Health.Status}}" site_staging_1)" = healthy ]'
+mapfile -t health < <(docker inspect -f '{{json .Config.Healthcheck.Test}}' site_staging_1 | jq -r '.[1:][]')
+check "and well by its own health check" docker exec site_staging_1 "${health[@]}"
 is "no user of it has a capability" "$(docker exec site_staging_1 grep CapPrm /proc/1/status | tr -d '[:space:]')" CapPrm:0000000000000000
 
 # --- the command line in a container: docker-compose run --rm runner ID
