@@ -58,46 +58,56 @@ static char *look_up(git_config *config, const char *variable, const char *setti
 	return copy;
 }
 
-int repo_known_author(git_signature **ret, struct err *err)
+/* As git does where it can: what this machine calls the user. What is known stays; what it does not know either stays NULL. */
+static void guess(char **name, char **email)
 {
-	git_config *config = git_settings();
-	cleanup_free char *name = look_up(config, "GIT_AUTHOR_NAME", "user.name");
-	cleanup_free char *email = look_up(config, "GIT_AUTHOR_EMAIL", "user.email");
-
-	git_config_free(config);
-	if (!name || !email)
-		return err_set(err, ERR_NOT_FOUND, "author: git does not know who you are; say it once with: " SAY_IT);
-	if (git_signature_now(ret, name, email) < 0)
-		return git_err(err, -1, "author: '%s <%s>'", name, email);
-	return 0;
-}
-
-/* As git does where it can: this machine's name for the user. Told once. */
-static int guess_author(git_signature **ret)
-{
-	static bool told;
 	const struct passwd *user = getpwuid(getuid());
 	char host[256] = "";
 
 	if (!user || !*user->pw_name || gethostname(host, sizeof(host) - 1) < 0)
-		return -1;
+		return;
 	size_t full = strcspn(user->pw_gecos ? user->pw_gecos : "", ",");
-	cleanup_free char *name = full > 0 ? xasprintf("%.*s", (int)full, user->pw_gecos) : xstrdup(user->pw_name);
-	cleanup_free char *email = xasprintf("%s@%s", user->pw_name, host);
-	if (git_signature_now(ret, name, email) < 0)
-		return -1;
+	if (!*name)
+		*name = full > 0 ? xasprintf("%.*s", (int)full, user->pw_gecos) : xstrdup(user->pw_name);
+	if (!*email)
+		*email = xasprintf("%s@%s", user->pw_name, host);
+}
+
+/* Once in a command. */
+static void tell_guess(const char *name, const char *email)
+{
+	static bool told;
+
 	if (!told)
 		note("git does not know who you are: the author is %s <%s>; say it once with: " SAY_IT, name, email);
 	told = true;
+}
+
+static int find_author(bool may_guess, git_signature **ret, struct err *err)
+{
+	git_config *config = git_settings();
+	cleanup_free char *name = look_up(config, "GIT_AUTHOR_NAME", "user.name");
+	cleanup_free char *email = look_up(config, "GIT_AUTHOR_EMAIL", "user.email");
+	bool known = name && email;
+
+	git_config_free(config);
+	if (!known && may_guess)
+		guess(&name, &email);
+	if (!name || !email)
+		return err_set(err, ERR_NOT_FOUND, "author: git does not know who you are; say it once with: " SAY_IT);
+	if (git_signature_now(ret, name, email) < 0)
+		return git_err(err, -1, "author: '%s <%s>'", name, email);
+	if (!known)
+		tell_guess(name, email);
 	return 0;
+}
+
+int repo_known_author(git_signature **ret, struct err *err)
+{
+	return find_author(false, ret, err);
 }
 
 int repo_author(git_signature **ret, struct err *err)
 {
-	cleanup_err struct err why = ERR_INIT;
-
-	if (repo_known_author(ret, &why) == 0 || (why.code == ERR_NOT_FOUND && guess_author(ret) == 0))
-		return 0;
-	err_move(err, &why);
-	return -1;
+	return find_author(true, ret, err);
 }

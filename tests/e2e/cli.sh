@@ -159,7 +159,7 @@ land
 is "logs -f: of what has landed this moment" "$(disinto logs -f soon 2>/dev/null | head -n 1)" 'Hello, soon.'
 refute "logs -f: not of what is not there" disinto logs -f nobody 2>"$WORK/errors"
 like "logs -f: which is said" "$(cat "$WORK/errors")" 'no such landed action'
-mkdir "$WORK/nowhere" # a home without git's settings. guard: guess_author in cli/author.c
+mkdir "$WORK/nowhere" # a home without git's settings. guard: guess in cli/author.c
 output=$(HOME=$WORK/nowhere disinto propose --id asked --formula hello --context 'Please' 2>&1)
 is "propose: by whom git does not know" $? 0
 like "propose: which is said" "$output" "git does not know who you are: the author is .* <$(id -un)@$(hostname)>; say it once with: git config"
