@@ -37,8 +37,8 @@ RUNNER_LIBS = -l:libjansson.a -l:libsodium.a
 
 # lib/ and vault/ that the static runner links (no git, curl or YAML).
 RUNNER_SRC = $(wildcard runner/*.c) lib/err.c lib/buf.c lib/json.c lib/json_reader.c lib/text.c lib/file.c vault/name.c vault/check.c vault/action.c vault/formula_json.c \
-             vault/frame.c $(wildcard vault/redact*.c)
-LIB_SRC = $(wildcard lib/*.c vault/*.c compose/*.c)
+             vault/frame.c $(wildcard vault/redact/*.c)
+LIB_SRC = $(wildcard lib/*.c vault/*.c vault/*/*.c compose/*.c)
 DISPATCHER_SRC = $(wildcard dispatcher/*.c dispatcher/*/*.c)
 CLI_SRC = $(wildcard cli/*.c)
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))

@@ -7,7 +7,7 @@
 
 #include "lib/err.h"
 #include "lib/http.h"
-#include "vault/config.h"
+#include "vault/config/config.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,8 +6,8 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
-#include "vault/approval_signed.h"
-#include "vault/landing.h"
+#include "vault/approval/approval_signed.h"
+#include "vault/ops/landing.h"
 #include <stdlib.h>
 #include <string.h>
 

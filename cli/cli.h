@@ -10,7 +10,7 @@
 
 #include "lib/buf.h"
 #include "lib/err.h"
-#include "vault/config.h"
+#include "vault/config/config.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>

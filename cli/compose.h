@@ -6,7 +6,7 @@
 
 #include "compose/compose.h"
 #include "lib/err.h"
-#include "vault/config.h"
+#include "vault/config/config.h"
 
 /* compose_site.c: what the compose file has to know of a configuration. */
 

@@ -8,8 +8,8 @@
 #include "cli/api.h"
 #include "cli/repo.h"
 #include "lib/docker.h"
-#include "vault/age.h"
-#include "vault/config.h"
+#include "vault/age/age.h"
+#include "vault/config/config.h"
 #include <jansson.h>
 #include <stdbool.h>
 

@@ -8,7 +8,7 @@
 #include "lib/docker.h"
 #include "lib/file.h"
 #include "lib/http.h"
-#include "vault/redact.h"
+#include "vault/redact/redact.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

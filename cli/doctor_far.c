@@ -8,7 +8,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/http.h"
-#include "vault/ledger.h"
+#include "vault/ops/ledger.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,8 +6,8 @@
 
 #include "cli/api.h"
 #include "cli/repo.h"
-#include "vault/candidate.h"
-#include "vault/judged.h"
+#include "vault/approval/candidate.h"
+#include "vault/approval/judged.h"
 
 /* By the policy in force as far as the command line can tell. Borrows from the repository until its next sync. */
 struct judging repo_judging(const struct repo *r);

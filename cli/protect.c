@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 #include "cli/through_forge.h"
 #include "lib/cleanup.h"
-#include "vault/ledger.h"
+#include "vault/ops/ledger.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,8 +6,8 @@
 #include "cli/through_forge.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/approval_forge.h"
-#include "vault/audit.h"
+#include "vault/approval/approval_forge.h"
+#include "vault/audit/audit.h"
 
 static int refused(const git_oid *commit, const char *why, struct err *err)
 {

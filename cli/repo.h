@@ -9,10 +9,10 @@
 
 #include "lib/git_remote.h"
 #include "lib/git_repo.h"
-#include "vault/config.h"
-#include "vault/ops.h"
-#include "vault/policy.h"
-#include "vault/proposal.h"
+#include "vault/approval/proposal.h"
+#include "vault/config/config.h"
+#include "vault/ops/ops.h"
+#include "vault/policy/policy.h"
 
 struct repo {
 	const struct config *config; /* borrowed */

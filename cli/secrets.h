@@ -7,8 +7,8 @@
 
 #include "cli/cli.h"
 #include "cli/repo.h"
-#include "vault/age.h"
-#include "vault/redact.h"
+#include "vault/age/age.h"
+#include "vault/redact/redact.h"
 #include <sodium.h>
 
 static inline void free_guarded_(unsigned char **p)

@@ -4,7 +4,7 @@
 #include "cli/secrets.h"
 #include "cli/through_forge.h"
 #include "lib/cleanup.h"
-#include "vault/ops_names.h"
+#include "vault/ops/ops_names.h"
 #include <stdlib.h>
 #include <string.h>
 

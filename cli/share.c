@@ -3,7 +3,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/git_repo.h"
-#include "vault/users.h"
+#include "vault/config/users.h"
 #include <errno.h>
 #include <fts.h>
 #include <grp.h>

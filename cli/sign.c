@@ -5,10 +5,10 @@
 #include "cli/cli.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/approval_signed.h"
-#include "vault/commit_signature.h"
+#include "vault/approval/approval_signed.h"
 #include "vault/name.h"
-#include "vault/ssh_signature.h"
+#include "vault/ssh/commit_signature.h"
+#include "vault/ssh/ssh_signature.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

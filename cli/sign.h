@@ -1,5 +1,5 @@
 /*
- * Commits of ours that land files on the protected branch: each says in its message which files it approves (vault/approval_signed.h), and is signed as the user's
+ * Commits of ours that land files on the protected branch: each says in its message which files it approves (vault/approval/approval_signed.h), and is signed as the user's
  * git would sign it.
  */
 #ifndef CLI_SIGN_H

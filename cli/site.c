@@ -11,7 +11,7 @@
 #include "lib/file.h"
 #include "lib/git_remote.h"
 #include "lib/json.h"
-#include "vault/age.h"
+#include "vault/age/age.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

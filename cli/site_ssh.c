@@ -6,7 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/git_transport.h"
-#include "vault/ssh_key.h"
+#include "vault/ssh/ssh_key.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

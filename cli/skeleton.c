@@ -7,7 +7,7 @@
 #include "cli/site.h"
 #include "cli/templates.h"
 #include "lib/cleanup.h"
-#include "vault/ledger.h"
+#include "vault/ops/ledger.h"
 #include <string.h>
 
 #define SETUP_REF "refs/heads/vault-setup"

@@ -2,7 +2,7 @@
 #include "cli/through_forge.h"
 
 #include "lib/cleanup.h"
-#include "vault/approval_signed.h"
+#include "vault/approval/approval_signed.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

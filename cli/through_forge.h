@@ -8,7 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/judge.h"
-#include "vault/proposal.h"
+#include "vault/approval/proposal.h"
 
 /* Opens the request of branch vault/<id>, or finds the open one: *ret (caller frees), *ret_made. `risk` is what risk_json() says. */
 int forge_request_proposal(struct forge *f, const struct repo *r, const char *id, const json_t *risk, struct forge_pull *ret,

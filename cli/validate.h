@@ -5,7 +5,7 @@
 #define CLI_VALIDATE_H
 
 #include "cli/judge.h"
-#include "vault/config.h"
+#include "vault/config/config.h"
 
 struct report {
 	json_t *rows;                /* {path, ok, problem, note, risk} */

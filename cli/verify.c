@@ -5,9 +5,9 @@
 #include "cli/repo.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/audit.h"
-#include "vault/ledger.h"
-#include "vault/ssh_key.h"
+#include "vault/audit/audit.h"
+#include "vault/ops/ledger.h"
+#include "vault/ssh/ssh_key.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

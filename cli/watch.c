@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/forge.h"
+#include "vault/forge/forge.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* What every role does first: it gives up what it does not need. */
 #include "dispatcher/confine.h"
 #include "lib/log.h"
-#include "vault/users.h"
+#include "vault/config/users.h"
 
 #include <errno.h>
 #include <grp.h>

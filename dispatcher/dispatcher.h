@@ -17,18 +17,16 @@
  *
  * role     room                 power                                       may never
  * parent   parent.c, below      starting privileges; opens files            parse anything foreign
- * core     core/, below         the spool; decides everything               reach the network, see a secret
+ * core     core/, core_role/    the spool; decides everything               reach the network, see a secret
  * git      git/                 the ops repo's credential and clone         see the identity, the Docker socket
  * keyring  keyring/             the age identity, an open descriptor        reach the network, open files
  * engine   engine/              the Docker socket                           see the identity
  * web      web/                 listening sockets, a copy of the state      see secrets, the Docker socket, the git credential
  *
- * Files of this folder itself, by whose they are:
- * parent   main.c parent.c open.c lend.c first_token.c, and confine.c, which is what each role does first
- * core     core_role.c turns; hear.c makes events of messages, core/ decides, effects.c carries out; spool.c identity.c boot.c transcript.c artifacts.c are what is
- *          on disk, show.c tokens.c propose.c what web is told and asks, ledger.c leave.c one matter each
- * both     pulse.c, which of the others hangs
- * all      messages.c, the table below as code
+ * Files of this folder itself are the parent's (main.c parent.c open.c lend.c first_token.c, and confine.c, which is what each role does first), or
+ * everybody's: messages.c, the table below as code, and pulse.c, which of the others hangs. Core has two rooms. core/ decides; core_role/ is the process around it:
+ * core_role.c turns; hear.c makes events of messages, effects.c carries out; spool.c identity.c boot.c transcript.c artifacts.c are what is on disk; show.c
+ * tokens.c propose.c what web is told and asks; ledger.c leave.c one matter each.
  *
  * The life of an action, seen from core (core/core.h has the states): git says LANDED; core journals `claimed` with a nonce; in the company of other
  * dispatchers it says CLAIM now, and goes on when git says CLAIMED; core journals `starting` and says START; engine makes the container and says READY once its runner has checked the task; core sends SECRETS
@@ -41,7 +39,7 @@
 
 #include "lib/err.h"
 #include "lib/msg.h"
-#include "vault/config.h"
+#include "vault/config/config.h"
 #include "vault/version.h"
 #include <stdbool.h>
 
@@ -138,7 +136,7 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(TOKENS, "tokens", ROLE_CORE, ROLE_WEB, 0)            /* {tokens: [{name, scope, sha256, created}]}: which open the API, at each change */ \
 	MSG(ASK, "ask", ROLE_WEB, ROLE_CORE, 0)                  /* {ask: number, op: "run"|"cancel"|"logs"|"artifacts"|"show"|"lost"|"rerun", id}, {ask, op: "artifact", id, name}, {ask, op: \
 	                                                             "drain"|"drained"|"backlog"|"history"|"poll", id: null}, {ask, op: "token_add"|"token_revoke", id: the token's name, scope, \
-	                                                             sha256}, or {ask, op: "dispatch", id, task_id, repo, action, asks_secrets}: vault/dispatch.h. drain is answered at once; drained drains too, and is answered at the end */
+	                                                             sha256}, or {ask, op: "dispatch", id, task_id, repo, action, asks_secrets}: vault/approval/dispatch.h. drain is answered at once; drained drains too, and is answered at the end */
 /* clang-format on */
 
 enum msg_kind {

@@ -1,14 +1,14 @@
 #include "dispatcher/open.h"
 #include "dispatcher/confine.h"
+#include "dispatcher/core_role/spool.h"
 #include "dispatcher/lend.h"
-#include "dispatcher/spool.h"
 #include "dispatcher/web/hook.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/json.h"
 #include "vault/frame.h"
-#include "vault/ssh_key.h"
+#include "vault/ssh/ssh_key.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

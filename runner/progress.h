@@ -14,7 +14,7 @@
 #define RUNNER_PROGRESS_H
 
 #include "lib/buf.h"
-#include "vault/redact.h"
+#include "vault/redact/redact.h"
 #include <stdbool.h>
 
 struct progress;

@@ -30,7 +30,7 @@
 #include "vault/action.h"
 #include "vault/formula.h"
 #include "vault/frame.h"
-#include "vault/redact.h"
+#include "vault/redact/redact.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

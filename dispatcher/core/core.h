@@ -3,7 +3,7 @@
  *
  * core_step() takes one event and appends the effects that follow from it. No I/O, no clock, no randomness: times come in with the event,
  * nonces are derived from the seed of this life, and what an effect brought about comes back as another event. The core role
- * (../core_role.c) carries effects out in their order; the simulator (tests/sim) does the same with a simulated world.
+ * (../core_role/) carries effects out in their order; the simulator (tests/sim) does the same with a simulated world.
  *
  * Everything that another process is asked to do is preceded by a journal write that has come back as EV_JOURNALED: after a
  * crash at any point, what stands in the journal says what may have happened.

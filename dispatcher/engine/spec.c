@@ -3,7 +3,7 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
-#include "vault/mount.h"
+#include "vault/config/mount.h"
 #include <inttypes.h>
 #include <string.h>
 

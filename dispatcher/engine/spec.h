@@ -6,7 +6,7 @@
 
 #include "dispatcher/engine/image.h"
 #include "lib/err.h"
-#include "vault/config.h"
+#include "vault/config/config.h"
 #include "vault/formula.h"
 #include <jansson.h>
 

@@ -3,7 +3,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/log.h"
-#include "vault/approval_forge.h"
+#include "vault/approval/approval_forge.h"
 
 #include <inttypes.h>
 #include <string.h>

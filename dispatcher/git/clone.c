@@ -6,7 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "lib/git_child.h"
-#include "vault/commit_signature.h"
+#include "vault/ssh/commit_signature.h"
 
 #include <dirent.h>
 #include <errno.h>

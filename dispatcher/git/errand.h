@@ -5,9 +5,9 @@
 #ifndef DISPATCHER_GIT_ERRAND_H
 #define DISPATCHER_GIT_ERRAND_H
 
-#include "vault/config.h"
-#include "vault/proposal.h"
-#include "vault/report.h"
+#include "vault/approval/proposal.h"
+#include "vault/config/config.h"
+#include "vault/forge/report.h"
 
 #include <git2.h>
 

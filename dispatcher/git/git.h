@@ -11,13 +11,13 @@
 #include "dispatcher/git/errand.h"
 #include "dispatcher/git/ledger.h"
 #include "lib/git_remote.h"
-#include "vault/allowed_signers.h"
-#include "vault/approval_signed.h"
-#include "vault/forge.h"
-#include "vault/ops.h"
-#include "vault/ops_names.h"
-#include "vault/policy_history.h"
-#include "vault/ssh_key.h"
+#include "vault/approval/approval_signed.h"
+#include "vault/forge/forge.h"
+#include "vault/ops/ops.h"
+#include "vault/ops/ops_names.h"
+#include "vault/policy/policy_history.h"
+#include "vault/ssh/allowed_signers.h"
+#include "vault/ssh/ssh_key.h"
 
 #include <sys/queue.h>
 

@@ -4,7 +4,7 @@
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/log.h"
-#include "vault/landing.h"
+#include "vault/ops/landing.h"
 
 #include <string.h>
 

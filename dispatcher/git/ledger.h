@@ -1,5 +1,5 @@
 /*
- * The ledger as the git role works with it: a second branch of the ops repo, on which the server's compare-and-swap makes a push a lock (vault/ledger.h has the formats).
+ * The ledger as the git role works with it: a second branch of the ops repo, on which the server's compare-and-swap makes a push a lock (vault/ops/ledger.h has the formats).
  *
  * Life of an entry: core says CLAIM, or a result is on the branch, or an operator decides -> ledger_add queues it -> ledger_flush looks whether it is possible at the
  * tip, puts everything that is into one commit, pushes it without force -> won: answered; lost: looked at again at the new tip; unknown: the tip is read until it
@@ -9,7 +9,7 @@
 #define DISPATCHER_GIT_LEDGER_H
 
 #include "lib/err.h"
-#include "vault/ledger.h"
+#include "vault/ops/ledger.h"
 #include <git2.h>
 #include <jansson.h>
 #include <stdbool.h>

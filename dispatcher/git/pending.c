@@ -7,7 +7,7 @@
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/log.h"
-#include "vault/candidate.h"
+#include "vault/approval/candidate.h"
 
 #include <string.h>
 

@@ -6,9 +6,9 @@
 #include "lib/cleanup.h"
 #include "lib/json.h"
 #include "lib/log.h"
-#include "vault/candidate.h"
+#include "vault/approval/candidate.h"
+#include "vault/approval/proposal.h"
 #include "vault/check.h"
-#include "vault/proposal.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include "lib/file.h"
 #include "vault/frame.h"
 #include "vault/name.h"
-#include "vault/redact.h"
+#include "vault/redact/redact.h"
 
 #include <errno.h>
 #include <fcntl.h>

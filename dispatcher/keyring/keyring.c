@@ -7,7 +7,7 @@
 #include "lib/cleanup.h"
 #include "lib/crash.h"
 #include "lib/log.h"
-#include "vault/age.h"
+#include "vault/age/age.h"
 
 #include <errno.h>
 #include <sodium.h>

@@ -6,7 +6,7 @@
 #define DISPATCHER_KEYRING_KEYRING_H
 
 #include "lib/err.h"
-#include "vault/age.h"
+#include "vault/age/age.h"
 #include <jansson.h>
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
 /* POST /dispatch, and how tasks are called in paths. */
-#include "vault/dispatch.h"
+#include "vault/approval/dispatch.h"
 #include "dispatcher/web/web.h"
 #include "lib/cleanup.h"
 

@@ -166,7 +166,7 @@ struct MHD_Response *web_page(const char *name);
 /* dispatch.c: POST /dispatch */
 enum MHD_Result web_dispatch(struct request *q, const char *op);
 /*
- * The id that a path names: an action's, or that of the task of this name (vault/dispatch.h). NULL: neither. Caller frees. *ret_other: where both are known, the
+ * The id that a path names: an action's, or that of the task of this name (vault/approval/dispatch.h). NULL: neither. Caller frees. *ret_other: where both are known, the
  * task's (caller frees), else untouched.
  */
 char *web_id(const struct web *w, const char *name, char **ret_other);

@@ -7,10 +7,10 @@
  *
  * KIND: "tokens" are 8 secrets as sites have them, a private key of several lines among them; "large" are 32 of 1 KiB. Both are the same in every run.
  */
-#include "vault/redact.h"
+#include "vault/redact/redact.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
-#include "vault/redact_encode.h"
+#include "vault/redact/redact_encode.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>

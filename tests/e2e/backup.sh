@@ -81,7 +81,7 @@ wait_for gone "$DISPATCHER"
 like "an older backup must not be used: the ledger has seen a newer start" "$(cat "$LOG")" 'this spool must not be used'
 DISPATCHER=
 
-# What is newer than the program, or was not finished. guard: read_self in dispatcher/identity.c, spool_open in dispatcher/spool.c, read_manifest in cli/restore.c
+# What is newer than the program, or was not finished. guard: read_self in dispatcher/core_role/identity.c, spool_open in dispatcher/core_role/spool.c, read_manifest in cli/restore.c
 refused() { # REGEX
 	dispatcher_start
 	wait_for gone "$DISPATCHER"

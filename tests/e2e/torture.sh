@@ -1,7 +1,7 @@
 #!/bin/bash
 # The short form of the fault harness (make torture has the long one): ten lives that are spoilt, each a different way, on a real engine and a real
 # git server. threat_42_killed_anywhere threat_43_failing_calls threat_38_applied_but_unanswered threat_36_half_an_answer
-# guard: the journal is written before the effect that it announces (dispatcher/core), and read before anything is begun (dispatcher/core_role.c)
+# guard: the journal is written before the effect that it announces (dispatcher/core), and read before anything is begun (dispatcher/core_role/core_role.c)
 . "$(dirname "$0")/lib.sh"
 TORTURE=$(realpath "${TORTURE:-$ROOT/build/gcc/torture}")
 . "$ROOT/tests/torture/lib.sh"

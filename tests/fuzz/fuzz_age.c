@@ -1,7 +1,7 @@
 /* age: files, armour, identities, recipients of any bytes; what was encrypted comes back. First byte: which. */
 #include "lib/cleanup.h"
-#include "vault/age.h"
-#include "vault/age_format.h"
+#include "vault/age/age.h"
+#include "vault/age/age_format.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

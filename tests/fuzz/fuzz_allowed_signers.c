@@ -1,7 +1,7 @@
 /* Lists of allowed signers of any bytes. Whatever a list says, only names come out of it, and only for its own keys. */
 #include "lib/cleanup.h"
 #include "tests/fuzz/must.h"
-#include "vault/allowed_signers.h"
+#include "vault/ssh/allowed_signers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

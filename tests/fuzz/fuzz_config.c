@@ -1,6 +1,6 @@
 /* Configurations: whatever the bytes, they are refused with a message that names the file, or keep every promise of config.h. */
 #include "tests/fuzz/must.h"
-#include "vault/config.h"
+#include "vault/config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

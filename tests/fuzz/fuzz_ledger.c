@@ -3,7 +3,7 @@
  */
 #include "lib/cleanup.h"
 #include "tests/fuzz/must.h"
-#include "vault/ledger.h"
+#include "vault/ops/ledger.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

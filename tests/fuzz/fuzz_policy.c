@@ -6,7 +6,7 @@
 #include "lib/cleanup.h"
 #include "tests/fuzz/must.h"
 #include "vault/image.h"
-#include "vault/policy.h"
+#include "vault/policy/policy.h"
 
 #define SHA "sha256:5a1c00000000000000000000000000000000000000000000000000000000beef"
 

@@ -3,7 +3,7 @@
  * cuts; the rest is text. Bytes are folded into few letters, so that matches are frequent and no encoding of a secret is met by chance.
  */
 #include "tests/redact_oracle.h"
-#include "vault/redact.h"
+#include "vault/redact/redact.h"
 #include <stdint.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -3,7 +3,7 @@
  */
 #include "lib/cleanup.h"
 #include "tests/fuzz/must.h"
-#include "vault/audit_evidence.h"
+#include "vault/audit/audit_evidence.h"
 #include "vault/name.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -4,9 +4,9 @@
  */
 #include "lib/cleanup.h"
 #include "tests/fuzz/must.h"
-#include "vault/commit_signature.h"
-#include "vault/ssh_signature.h"
-#include "vault/ssh_wire.h"
+#include "vault/ssh/commit_signature.h"
+#include "vault/ssh/ssh_signature.h"
+#include "vault/ssh/ssh_wire.h"
 #include <sodium.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -8,7 +8,7 @@
 #include "lib/git_repo.h"
 #include "tests/fuzz/must.h"
 #include "vault/name.h"
-#include "vault/ops.h"
+#include "vault/ops/ops.h"
 #include <git2/sys/mempack.h>
 #include <git2/sys/repository.h>
 

@@ -1,5 +1,5 @@
 /* The core role around the real core: effects are carried out, messages become events, lives begin and end. */
-#include "dispatcher/spool.h"
+#include "dispatcher/core_role/spool.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "tests/sim/world.h"

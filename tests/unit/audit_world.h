@@ -6,10 +6,10 @@
 
 #include "tests/unit/git_fixture.h"
 
-#include "vault/approval_signed.h"
-#include "vault/audit.h"
-#include "vault/commit_signature.h"
+#include "vault/approval/approval_signed.h"
+#include "vault/audit/audit.h"
 #include "vault/result.h"
+#include "vault/ssh/commit_signature.h"
 #include <stdlib.h>
 
 #define NOW 1800000000

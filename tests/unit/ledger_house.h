@@ -3,7 +3,7 @@
 #define TESTS_UNIT_LEDGER_HOUSE_H
 
 #include "tests/unit/git_house.h"
-#include "vault/ledger.h"
+#include "vault/ops/ledger.h"
 
 #include <time.h>
 

@@ -16,7 +16,7 @@
 #include "lib/err.h"
 #include "lib/file.h"
 #include "tests/scratch.h"
-#include "vault/ssh_key.h"
+#include "vault/ssh/ssh_key.h"
 
 #include <fcntl.h>
 #include <string.h>

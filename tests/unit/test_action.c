@@ -153,8 +153,10 @@ static void bad_texts(void **state)
 	} cases[] = {
 	    {"[]", PATH "must be an object, not an array"},
 	    {"null", PATH "must be an object, not null"},
-	    {"{" MINIMAL ", \"timeout_minutes\": 3e1}", PATH "line 1: timeout_minutes: the number 3e1 must be an integer without point and exponent"},
-	    {"{" MINIMAL ", \"timeout_minutes\": 30.0}", PATH "line 1: timeout_minutes: the number 30.0 must be an integer without point and exponent"},
+	    {"{" MINIMAL ", \"timeout_minutes\": 3e1}",
+	     PATH "line 1: timeout_minutes: the number 3e1 must be an integer without point and exponent"},
+	    {"{" MINIMAL ", \"timeout_minutes\": 30.0}",
+	     PATH "line 1: timeout_minutes: the number 30.0 must be an integer without point and exponent"},
 	    {"\xef\xbb\xbf{" MINIMAL "}", PATH "begins with a byte order mark; save it as plain UTF-8"},
 	};
 	/* The words are jansson's or lib/json.c's; ours is that they name the key, where there is one. */

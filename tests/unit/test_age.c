@@ -1,8 +1,8 @@
 /* age: the official test vectors (folder AGE_TESTKIT, default tests/data/age-testkit; its README.md says more). */
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/age.h"
-#include "vault/age_format.h"
+#include "vault/age/age.h"
+#include "vault/age/age_format.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>

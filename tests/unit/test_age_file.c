@@ -1,7 +1,7 @@
 /* age: what is refused and in which words; limits; identities and recipients. THREATS 26. */
 #include "lib/cleanup.h"
-#include "vault/age.h"
-#include "vault/age_format.h"
+#include "vault/age/age.h"
+#include "vault/age/age_format.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* age: a secret's file carries its name; what the `age` program makes carries none, and it reads ours all the same. */
 #include "lib/cleanup.h"
-#include "vault/age.h"
-#include "vault/age_format.h"
+#include "vault/age/age.h"
+#include "vault/age/age_format.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

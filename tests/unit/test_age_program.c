@@ -2,7 +2,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "tests/scratch.h"
-#include "vault/age.h"
+#include "vault/age/age.h"
 #include <fcntl.h>
 #include <setjmp.h>
 #include <sodium.h>

@@ -1,7 +1,7 @@
 /* allowed_signers: the same answer as ssh-keygen gives on the same file, and why not in our words. THREATS 4. */
 #include "tests/unit/signing_fixture.h"
 
-#include "vault/allowed_signers.h"
+#include "vault/ssh/allowed_signers.h"
 #include <time.h>
 
 #define AT 1583020800 /* 2020-03-01T00:00:00Z */
@@ -178,7 +178,7 @@ static void test_names(void **state)
 	}
 }
 
-/* guard: check_line in vault/allowed_signers.c */
+/* guard: check_line in vault/ssh/allowed_signers.c */
 static void test_threat_04_not_allowed(void **state)
 {
 	(void)state;

@@ -5,8 +5,8 @@
 #include "tests/unit/signing_fixture.h"
 
 #include "lib/git_repo.h"
-#include "vault/approval_signed.h"
-#include "vault/landing.h"
+#include "vault/approval/approval_signed.h"
+#include "vault/ops/landing.h"
 
 #define NOW 1700000000
 #define ACTION "vault/actions/deploy-1.json"
@@ -173,7 +173,7 @@ static void test_merges(void **state)
 	run_rows(rows, ROWS(rows), ACTION);
 }
 
-/* The bytes that were looked at are named by their id. guard: check_message in vault/approval_signed.c */
+/* The bytes that were looked at are named by their id. guard: check_message in vault/approval/approval_signed.c */
 static void test_threat_01_pushed_after_the_review(void **state)
 {
 	(void)state;
@@ -186,7 +186,7 @@ static void test_threat_01_pushed_after_the_review(void **state)
 	run_rows(rows, ROWS(rows), ACTION);
 }
 
-/* guard: check_message for what neither parent had, check_parents for an octopus; both in vault/approval_signed.c */
+/* guard: check_message for what neither parent had, check_parents for an octopus; both in vault/approval/approval_signed.c */
 static void test_threat_02_evil_merges(void **state)
 {
 	(void)state;
@@ -206,7 +206,7 @@ static void test_threat_02_evil_merges(void **state)
 	run_rows(rows, ROWS(rows), ACTION);
 }
 
-/* guard: check_commit in vault/approval_signed.c */
+/* guard: check_commit in vault/approval/approval_signed.c */
 static void test_threat_03_a_direct_push(void **state)
 {
 	(void)state;
@@ -217,7 +217,7 @@ static void test_threat_03_a_direct_push(void **state)
 	run_rows(rows, ROWS(rows), ACTION);
 }
 
-/* What the human signed once serves for nothing else. guard: commit_signature_check in vault/commit_signature.c, check_message in vault/approval_signed.c */
+/* What the human signed once serves for nothing else. guard: commit_signature_check in vault/ssh/commit_signature.c, check_message in vault/approval/approval_signed.c */
 static void test_threat_04_replayed(void **state)
 {
 	(void)state;
@@ -251,7 +251,7 @@ static void test_threat_05_a_request_that_brings_its_own_signers(void **state)
 	run_rows(rows, ROWS(rows), ACTION);
 }
 
-/* It is a key like any other that is not on the list. guard: check in vault/commit_signature.c */
+/* It is a key like any other that is not on the list. guard: check in vault/ssh/commit_signature.c */
 static void test_threat_06_a_forge_key_that_signs_web_merges(void **state)
 {
 	(void)state;
@@ -261,7 +261,7 @@ static void test_threat_06_a_forge_key_that_signs_web_merges(void **state)
 	run_rows(rows, ROWS(rows), ACTION);
 }
 
-/* Each edit lands anew and wants an approval of its own. guard: landings() in vault/landing.c */
+/* Each edit lands anew and wants an approval of its own. guard: landings() in vault/ops/landing.c */
 static void test_threat_08_edited_after_it_landed(void **state)
 {
 	(void)state;

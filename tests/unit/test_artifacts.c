@@ -1,6 +1,6 @@
 /* Files that come out of a run, as frames, into the spool. */
-#include "dispatcher/artifacts.h"
-#include "dispatcher/spool.h"
+#include "dispatcher/core_role/artifacts.h"
+#include "dispatcher/core_role/spool.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"

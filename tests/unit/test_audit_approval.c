@@ -316,7 +316,7 @@ static void an_unsigned_result(void **state)
 }
 
 /*
- * Whoever stands in the list of recipients reads every new secret. guard: judge_recipients in vault/audit.c, and audit_recipients_wanted, by which the first list needs no
+ * Whoever stands in the list of recipients reads every new secret. guard: judge_recipients in vault/audit/audit.c, and audit_recipients_wanted, by which the first list needs no
  * approval.
  */
 static void recipients_that_nobody_approved(void **state)

@@ -1,7 +1,7 @@
 /* The audit beside a ledger, and beside an archive: each fault is planted once, and found. */
 #include "tests/unit/audit_world.h"
 #include "tests/unit/git_raw.h"
-#include "vault/ledger.h"
+#include "vault/ops/ledger.h"
 
 /* The ledger of a world: one commit that grows. */
 struct book {

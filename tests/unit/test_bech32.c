@@ -1,5 +1,5 @@
 /* Bech32: BIP 173's own vectors as far as they hold bytes, age's keys, every single mistyped character. */
-#include "vault/bech32.h"
+#include "vault/age/bech32.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Claims in the core: who may say GO, and what becomes of those that may not. */
-#include "dispatcher/spool.h"
+#include "dispatcher/core_role/spool.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "tests/unit/core_world.h"

@@ -1,8 +1,8 @@
 /* Signed commits: real ones of git, and every way in which an object can pretend. THREATS 4. */
 #include "tests/unit/signing_fixture.h"
 
-#include "vault/commit_signature.h"
-#include "vault/ssh_signature.h"
+#include "vault/ssh/commit_signature.h"
+#include "vault/ssh/ssh_signature.h"
 
 static git_repository *repo;
 static struct allowed_signers *signers;
@@ -138,7 +138,7 @@ static void test_signer_that_can_not(void **state)
 	               "sign a commit: no key");
 }
 
-/* guard: check in vault/commit_signature.c */
+/* guard: check in vault/ssh/commit_signature.c */
 static void test_threat_04_refused_of_git(void **state)
 {
 	(void)state;
@@ -199,7 +199,7 @@ static void test_threat_04_refused_of_git(void **state)
 	}
 }
 
-/* guard: check_line in vault/allowed_signers.c */
+/* guard: check_line in vault/ssh/allowed_signers.c */
 static void test_threat_04_signers(void **state)
 {
 	(void)state;

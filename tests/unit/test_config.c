@@ -2,7 +2,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "tests/scratch.h"
-#include "vault/config.h"
+#include "vault/config/config.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -100,41 +100,42 @@ static void empty_values(void **state)
 	assert_defaults(&c);
 }
 
-static const char everything_text[] = "ops_repo: https://forge.example/org/ops.git\n"
-                                      "branch: release/1.x\n"
-                                      "git_token_file: token\n"
-                                      "poll_seconds: 3600\n"
-                                      "spool: ../spool\n"
-                                      "dispatcher_id: edge-1\n"
-                                      "separation: required\n"
-                                      "claims: local\n"
-                                      "identity_file: /run/identity.age\n"
-                                      "capacity: 1024\n"
-                                      "docker_host: unix:///run/d.sock\n"
-                                      "registry_auth_file: auth.json\n"
-                                      "runner_image: registry.example/runner@sha256:00\n"
-                                      "mounts: {ssh: {source: ssh, target: /home/task/.ssh}}\n"
-                                      "networks: {staging: compose_staging}\n"
-                                      "agents: {claude: [A=b, claude, '']}\n"
-                                      "approval:\n"
-                                      "  minimum: landed\n"
-                                      "  allow_direct: true\n"
-                                      "  allowed_signers: signers\n"
-                                      "  approvers: [alice]\n"
-                                      "  forge_url: https://forge.example\n"
-                                      "  forge_token_file: forge-token\n"
-                                      "listen: '[::1]:0'\n"
-                                      "allowed_hosts: [edge.example]\n"
-                                      "allowed_repos: [org/project]\n"
-                                      "max_pending: 1\n"
-                                      "archive_after_days: 0\n"
-                                      "keep_runs_days: 1\n"
-                                      "drain_seconds: 0\n"
-                                      "on_drained: {url: 'https://a.example/x?y=1', method: PUT, headers_file: headers, body: {transition: delete}}\n"
-                                      "known_hosts_file: known_hosts\n"
-                                      "ssh_key_file: id_ed25519\n"
-                                      "ca_file: ca.pem\n"
-                                      "log: {level: debug, format: json}\n";
+static const char everything_text[] =
+    "ops_repo: https://forge.example/org/ops.git\n"
+    "branch: release/1.x\n"
+    "git_token_file: token\n"
+    "poll_seconds: 3600\n"
+    "spool: ../spool\n"
+    "dispatcher_id: edge-1\n"
+    "separation: required\n"
+    "claims: local\n"
+    "identity_file: /run/identity.age\n"
+    "capacity: 1024\n"
+    "docker_host: unix:///run/d.sock\n"
+    "registry_auth_file: auth.json\n"
+    "runner_image: registry.example/runner@sha256:00\n"
+    "mounts: {ssh: {source: ssh, target: /home/task/.ssh}}\n"
+    "networks: {staging: compose_staging}\n"
+    "agents: {claude: [A=b, claude, '']}\n"
+    "approval:\n"
+    "  minimum: landed\n"
+    "  allow_direct: true\n"
+    "  allowed_signers: signers\n"
+    "  approvers: [alice]\n"
+    "  forge_url: https://forge.example\n"
+    "  forge_token_file: forge-token\n"
+    "listen: '[::1]:0'\n"
+    "allowed_hosts: [edge.example]\n"
+    "allowed_repos: [org/project]\n"
+    "max_pending: 1\n"
+    "archive_after_days: 0\n"
+    "keep_runs_days: 1\n"
+    "drain_seconds: 0\n"
+    "on_drained: {url: 'https://a.example/x?y=1', method: PUT, headers_file: headers, body: {transition: delete}}\n"
+    "known_hosts_file: known_hosts\n"
+    "ssh_key_file: id_ed25519\n"
+    "ca_file: ca.pem\n"
+    "log: {level: debug, format: json}\n";
 
 static void everything(void **state)
 {
@@ -343,8 +344,7 @@ static const struct {
      "on_drained.method: \"post\" is not allowed; one of POST, PUT, PATCH, DELETE, GET"},
     {"on_drained: {url: 'https://a.example/', headers_file: 1}", "on_drained.headers_file: 1 " PATH_RULE},
     {"on_drained: {url: 'https://a.example/', body: 5}", "on_drained.body: 5 is neither text nor a map"},
-    {"on_drained: {url: 'https://a.example/', token: x}",
-     "on_drained.token: unknown key; docs/configuration.md lists all of them"},
+    {"on_drained: {url: 'https://a.example/', token: x}", "on_drained.token: unknown key; docs/configuration.md lists all of them"},
     {"on_drained: 5", "on_drained: must be a map of keys, as in `on_drained: {…}`"},
     {"on_drained: {url: 'https://a.example/', headers_file: h}\nmounts: {x: {source: ., target: /x}}",
      "mounts: x: source: \"/etc/site\" would give runs the credential of the last call (on_drained.headers_file)"},
@@ -371,7 +371,7 @@ static void bad_lines(void **state)
 	}
 }
 
-/* guard: `own` in check_own, vault/mount.c. A mount that holds what is the dispatcher's alone is refused whatever key names it; one beside it is not. */
+/* guard: `own` in check_own, vault/config/mount.c. A mount that holds what is the dispatcher's alone is refused whatever key names it; one beside it is not. */
 static void mounts_hold_no_credential(void **state)
 {
 	static const char *const keys[] = {"spool: /k/x/it",
@@ -573,7 +573,8 @@ static void bad_variables(void **state)
 	    {"DISINTO_CAPACTY", "4", "DISINTO_CAPACTY: is no variable of disinto; a near name is DISINTO_CAPACITY"},
 	    {"DISINTO_SPOOL", "a\x1b[2J", "DISINTO_SPOOL: must be text of at most 65536 bytes, without control characters"},
 	    {"DISINTO_LOG", "{level: debug}", "DISINTO_LOG: is no variable of disinto; each key in it has its own, as DISINTO_LOG_LEVEL"},
-	    {"DISINTO_ON_DRAINED", "{}", "DISINTO_ON_DRAINED: is no variable of disinto; each key in it has its own, as DISINTO_ON_DRAINED_URL"},
+	    {"DISINTO_ON_DRAINED", "{}",
+	     "DISINTO_ON_DRAINED: is no variable of disinto; each key in it has its own, as DISINTO_ON_DRAINED_URL"},
 	};
 
 	for (size_t i = 0; i < LEN(cases); i++) {

@@ -2,7 +2,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/json.h"
-#include "vault/dispatch.h"
+#include "vault/approval/dispatch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,7 +84,7 @@ static void test_action(void **state)
 	assert_null(json_object_get(d.action, "tools")); /* no defaults: the file is what was asked for */
 }
 
-/* The bounds of each field. guard: the rules in vault/dispatch.c */
+/* The bounds of each field. guard: the rules in vault/approval/dispatch.c */
 static void test_parity_C3_bounds(void **state)
 {
 	static const struct {

@@ -3,7 +3,7 @@
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include "tests/forge.h"
-#include "vault/forge.h"
+#include "vault/forge/forge.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -199,7 +199,7 @@ static void test_every_flaw_of_a_review_is_named(void **state)
 	assert_denied(&p, &r, 1, "not on the list");
 }
 
-/* Approve, push another commit, merge. guard: flaw in vault/forge.c compares the commits */
+/* Approve, push another commit, merge. guard: flaw in vault/forge/forge.c compares the commits */
 static void test_threat_01_review_of_another_commit(void **state)
 {
 	struct forge_pull p = good_pull();
@@ -211,7 +211,7 @@ static void test_threat_01_review_of_another_commit(void **state)
 	assert_denied(&p, &r, 1, "earlier version");
 }
 
-/* Although he is on the list, and however he spells himself. guard: flaw in vault/forge.c */
+/* Although he is on the list, and however he spells himself. guard: flaw in vault/forge/forge.c */
 static void test_threat_06_author_approves_himself(void **state)
 {
 	struct forge_pull p = good_pull();

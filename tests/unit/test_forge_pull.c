@@ -2,7 +2,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "tests/forge.h"
-#include "vault/forge.h"
+#include "vault/forge/forge.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -162,7 +162,7 @@ static void test_comment_and_status_are_made_once(void **state)
 	fake_forge_answer(s->fake, "POST", comments, 201, json_object());
 	assert_int_equal(forge_comment(s->forge, 7, "bot", "<!-- result a -->", "done <!-- result a -->", NULL), 0);
 	assert_int_equal(fake_forge_count(s->fake, comments), 2);
-	/* What somebody else wrote into one of his own keeps none away. guard: strcmp(by, m->by) in vault/forge_pull.c */
+	/* What somebody else wrote into one of his own keeps none away. guard: strcmp(by, m->by) in vault/forge/forge_pull.c */
 	assert_int_equal(forge_comment(s->forge, 7, "bot", "<!-- result b -->", "done <!-- result b -->", NULL), 0);
 	assert_int_equal(fake_forge_count(s->fake, comments), 3);
 

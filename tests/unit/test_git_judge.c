@@ -5,8 +5,8 @@
 #include "tests/unit/git_house.h"
 
 #include "tests/forge.h"
-#include "vault/approval_signed.h"
-#include "vault/commit_signature.h"
+#include "vault/approval/approval_signed.h"
+#include "vault/ssh/commit_signature.h"
 
 #define FORMULA "name: f\nsteps: [{id: s, run: 'true'}]\n"
 
@@ -372,7 +372,7 @@ static void answer_merge(struct court *h, const git_oid *head, const git_oid *co
 	answer_reviews(h, head, "APPROVED", false);
 }
 
-/* Approve, push another commit, merge. The forge says yes to a head that does not hold what landed. guard: same_bytes in vault/approval_forge.c */
+/* Approve, push another commit, merge. The forge says yes to a head that does not hold what landed. guard: same_bytes in vault/approval/approval_forge.c */
 static void test_threat_01_forge_reviewed_other_bytes(void **state)
 {
 	struct court *h = *state;
@@ -392,7 +392,7 @@ static void test_threat_01_forge_reviewed_other_bytes(void **state)
 
 /*
  * A request is reviewed that adds an action. Whoever may push merges it by hand, and the merge holds the formula as it was when the request's branch began: the head has these
- * bytes, and nobody looked at them. guard: changed_by in vault/approval_forge.c
+ * bytes, and nobody looked at them. guard: changed_by in vault/approval/approval_forge.c
  */
 static void test_threat_02_a_merge_that_brings_back_what_was_replaced(void **state)
 {

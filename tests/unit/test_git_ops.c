@@ -2,7 +2,7 @@
 #include "tests/unit/git_raw.h"
 
 #include "vault/formula.h"
-#include "vault/ops.h"
+#include "vault/ops/ops.h"
 
 #include <dirent.h>
 
@@ -216,7 +216,7 @@ static void test_misnamed(void **state)
 
 #define ACTION(secrets) "{\"id\": \"a\", \"formula\": \"f\", \"context\": \"why\", \"secrets\": [" secrets "]}"
 
-/* guard: read_formula in vault/ops_read.c reads at the landing */
+/* guard: read_formula in vault/ops/ops_read.c reads at the landing */
 static void test_threat_09_formula_as_it_landed(void **state)
 {
 	struct fixture *f = *state;
@@ -346,7 +346,7 @@ static void expect_landing(git_repository *repo, const git_oid *tip, const char 
 		assert_true(git_oid_equal(&v[1].commit, want));
 }
 
-/* guard: walk_back in vault/ops_history.c takes first parents only */
+/* guard: walk_back in vault/ops/ops_history.c takes first parents only */
 static void test_threat_03_where_a_file_landed(void **state)
 {
 	struct fixture *f = *state;
@@ -390,7 +390,7 @@ static bool removed(struct fixture *f, const git_oid *tip, const char *id)
 	return yes;
 }
 
-/* guard: note_removed in vault/ops_history.c */
+/* guard: note_removed in vault/ops/ops_history.c */
 static void test_threat_08_removed_results_stay_taken(void **state)
 {
 	struct fixture *f = *state;

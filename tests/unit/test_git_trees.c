@@ -6,7 +6,7 @@
 #include "tests/unit/git_raw.h"
 
 #include "vault/action.h"
-#include "vault/ops.h"
+#include "vault/ops/ops.h"
 
 #include <sys/resource.h>
 #include <zlib.h>
@@ -241,7 +241,7 @@ static void test_threat_13_control_bytes_in_names(void **state)
 	assert_non_null(strstr(text, "\"vault/actions: a name that is not UTF-8\""));
 }
 
-/* guard: mode_fault in vault/ops_read.c */
+/* guard: mode_fault in vault/ops/ops_read.c */
 static void test_threat_14_no_plain_files(void **state)
 {
 	static const struct {
@@ -270,7 +270,7 @@ static void test_threat_14_no_plain_files(void **state)
 	}
 }
 
-/* In place of a formula, a secret, a cancel, a result. guard: mode_fault in vault/ops_read.c; on_change in dispatcher/git/announce.c asks only whether they are there */
+/* In place of a formula, a secret, a cancel, a result. guard: mode_fault in vault/ops/ops_read.c; on_change in dispatcher/git/announce.c asks only whether they are there */
 static void test_threat_14_in_other_places(void **state)
 {
 	struct house *h = *state;
@@ -415,7 +415,7 @@ static void test_threat_15_a_million_entries(void **state)
 
 /* ---- objects that are not there, or not what they were ---- */
 
-/* guard: BROKEN in read_file of vault/ops_read.c; ERR_FAIL of checked_tree in lib/git_repo.c */
+/* guard: BROKEN in read_file of vault/ops/ops_read.c; ERR_FAIL of checked_tree in lib/git_repo.c */
 static void test_threat_15_a_missing_object_is_not_an_absent_file(void **state)
 {
 	static const char *const paths[] = {"vault",
@@ -448,7 +448,7 @@ static void test_threat_15_a_missing_object_is_not_an_absent_file(void **state)
 	}
 }
 
-/* Bytes that don't hash to their name. guard: libgit2's strict hash verification, which nobody may turn off; BROKEN in vault/ops_read.c */
+/* Bytes that don't hash to their name. guard: libgit2's strict hash verification, which nobody may turn off; BROKEN in vault/ops/ops_read.c */
 static void test_threat_15_a_corrupt_object_is_not_believed(void **state)
 {
 	struct house *h = *state;
@@ -534,7 +534,7 @@ static int read_with(struct house *h, const git_oid *tip, rlim_t files)
 }
 
 /*
- * An object in a pack that can't be opened is reported as not found. guard: GIT_OPT_SET_MWINDOW_FILE_LIMIT in lib/git_remote.c, and BROKEN in vault/ops_read.c, by which
+ * An object in a pack that can't be opened is reported as not found. guard: GIT_OPT_SET_MWINDOW_FILE_LIMIT in lib/git_remote.c, and BROKEN in vault/ops/ops_read.c, by which
  * an object that is missing is never a file that is absent
  */
 static void test_threat_16_many_packs_few_descriptors(void **state)

@@ -8,7 +8,7 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
-#include "vault/ledger.h"
+#include "vault/ops/ledger.h"
 #include <string.h>
 
 #define OID "0123456789abcdef0123456789abcdef01234567"

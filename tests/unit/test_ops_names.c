@@ -1,9 +1,9 @@
 /* Whose ciphertext is it: what history says of files that do not say it themselves. */
 #include "tests/unit/git_fixture.h"
 
-#include "vault/age.h"
-#include "vault/age_format.h"
-#include "vault/ops_names.h"
+#include "vault/age/age.h"
+#include "vault/age/age_format.h"
+#include "vault/ops/ops_names.h"
 
 static struct age_recipients to;
 

@@ -1,7 +1,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/policy.h"
+#include "vault/policy/policy.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

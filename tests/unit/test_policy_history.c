@@ -1,6 +1,6 @@
 #include "lib/cleanup.h"
 #include "lib/json.h"
-#include "vault/policy_history.h"
+#include "vault/policy/policy_history.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -68,7 +68,7 @@ static const char *judged(const struct policy_history *h, const char *id, const 
 	return text;
 }
 
-/* A request that changes the rules and adds an action, merged in one commit or fast-forwarded in two. guard: policy_history_for in vault/policy_history.c */
+/* A request that changes the rules and adds an action, merged in one commit or fast-forwarded in two. guard: policy_history_for in vault/policy/policy_history.c */
 static void threat_05_no_request_loosens_its_own_rule(void **state)
 {
 	HISTORY h = begun(STRICT);

@@ -1,5 +1,5 @@
 /* Redaction: fixed cases with exact output, and every chunking against a naive oracle. THREATS 29, 31. */
-#include "vault/redact.h"
+#include "vault/redact/redact.h"
 
 #include "tests/redact_oracle.h"
 #include <setjmp.h>
@@ -82,7 +82,7 @@ static void test_plain(void **state)
 	expect(&set, "hunter2-hunter3, hunter2-hunter3", "[redacted:TOKEN], [redacted:TOKEN]");
 }
 
-/* guard: settle in vault/redact.c */
+/* guard: settle in vault/redact/redact.c */
 static void test_threat_29_adjacent_is_one_mask(void **state)
 {
 	(void)state;
@@ -94,7 +94,7 @@ static void test_threat_29_adjacent_is_one_mask(void **state)
 	expect(&set, "<aaaabbbb|ccccdddd>", "<[redacted:A]|[redacted:B]>");
 }
 
-/* guard: settle in vault/redact.c */
+/* guard: settle in vault/redact/redact.c */
 static void test_threat_29_overlapping_nested_prefix(void **state)
 {
 	(void)state;
@@ -132,7 +132,7 @@ static void test_repeating(void **state)
 	expect(&period, "abcabcabcabcabcabcabcX abcabcabcabcabc_", "abcabc[redacted:P] abcabcabcabcabc_");
 }
 
-/* Killed with a tail held back. guard: redact_end in vault/redact.c */
+/* Killed with a tail held back. guard: redact_end in vault/redact/redact.c */
 static void test_threat_31_cut_off_at_the_end(void **state)
 {
 	(void)state;
@@ -245,7 +245,7 @@ static void check_random_case(void)
 	buf_free(&want);
 }
 
-/* guard: undecided_from in vault/redact_match.c */
+/* guard: undecided_from in vault/redact/redact_match.c */
 static void test_threat_29_random_against_oracle(void **state)
 {
 	(void)state;

@@ -1,7 +1,7 @@
 /* Redaction of encoded secrets, by encoders that are not ours. THREATS 29, 30. */
 #include "lib/buf.h"
 #include "lib/cleanup.h"
-#include "vault/redact.h"
+#include "vault/redact/redact.h"
 #include <ctype.h>
 #include <curl/curl.h>
 #include <jansson.h>
@@ -243,7 +243,7 @@ static void random_secret(struct buf *ret)
 	}
 }
 
-/* Every split of 1000 secrets in every encoding. guard: add_forms in vault/redact_encode.c */
+/* Every split of 1000 secrets in every encoding. guard: add_forms in vault/redact/redact_encode.c */
 static void test_threat_29_threat_30_random_secrets(void **state)
 {
 	(void)state;
@@ -259,7 +259,7 @@ static void test_threat_29_threat_30_random_secrets(void **state)
 	assert_int_equal(n_misses, 0);
 }
 
-/* guard: add_forms in vault/redact_encode.c */
+/* guard: add_forms in vault/redact/redact_encode.c */
 static void test_threat_30_known_forms(void **state)
 {
 	(void)state;
@@ -299,7 +299,7 @@ static void expect_text(const struct redactor *r, const char *text, const char *
 	}
 }
 
-/* guard: add_line in vault/redact_encode.c */
+/* guard: add_line in vault/redact/redact_encode.c */
 static void test_threat_30_lines(void **state)
 {
 	(void)state;
@@ -325,7 +325,7 @@ static void test_threat_30_lines(void **state)
 	redactor_free(r);
 }
 
-/* `base64` breaks its lines at 76 columns, PEM at 64. guard: add_base64_lines in vault/redact_encode.c */
+/* `base64` breaks its lines at 76 columns, PEM at 64. guard: add_base64_lines in vault/redact/redact_encode.c */
 static void test_threat_30_wrapped_base64(void **state)
 {
 	(void)state;

@@ -1,7 +1,7 @@
 /* Results as they are told on a forge. */
 #include "lib/buf.h"
 #include "lib/cleanup.h"
-#include "vault/report.h"
+#include "vault/forge/report.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,7 +61,7 @@ static void test_states(void **state)
 	}
 }
 
-/* What a reason holds stays a text: it names nobody, ends no block, and is cut. guard: told_block() in vault/report.c */
+/* What a reason holds stays a text: it names nobody, ends no block, and is cut. guard: told_block() in vault/forge/report.c */
 static void test_threat_49_a_reason_is_data(void **state)
 {
 	cleanup_buf struct buf reason = BUF_INIT;

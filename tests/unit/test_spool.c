@@ -1,6 +1,6 @@
 /* The spool on a real disk. */
-#include "dispatcher/spool.h"
-#include "dispatcher/transcript.h"
+#include "dispatcher/core_role/spool.h"
+#include "dispatcher/core_role/transcript.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"

@@ -1,7 +1,7 @@
 /* OpenSSH keys: what ssh-keygen makes is read as it reads it; everything else is refused in its own words. */
 #include "tests/unit/signing_fixture.h"
 
-#include "vault/ssh_wire.h"
+#include "vault/ssh/ssh_wire.h"
 #include <sodium.h>
 
 #define PRIVATE_LABEL "OPENSSH PRIVATE KEY"

@@ -1,8 +1,8 @@
 /* SSH signatures: made and taken by ssh-keygen and by us; each deviation from the format refused in its own words. THREATS 4. */
 #include "tests/unit/signing_fixture.h"
 
-#include "vault/ssh_signature.h"
-#include "vault/ssh_wire.h"
+#include "vault/ssh/ssh_signature.h"
+#include "vault/ssh/ssh_wire.h"
 #include <sodium.h>
 
 static const char message[] = "Approve it\n\nDisinto-Approve: x 1\n";
@@ -87,7 +87,7 @@ static void refuse(const struct buf *armour, const char *words)
 	assert_refused(parse(armour, &sig, err), ERR_INVALID, words);
 }
 
-/* guard: take_head and ssh_signature_verify in vault/ssh_signature.c */
+/* guard: take_head and ssh_signature_verify in vault/ssh/ssh_signature.c */
 static void test_threat_04_foreign_signatures(void **state)
 {
 	(void)state;
