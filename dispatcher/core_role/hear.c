@@ -107,7 +107,7 @@ static void hear_polled(struct house *h, const struct msg *m)
 		h->notes = json_incref(json_object_get(m->body, "notes"));
 	}
 	house_hear_ledger(h, m->body);
-	house_answer_polled(h, ok && flag_of(m, "scanned"), reason);
+	house_answer_polled(h, ok && flag_of(m, "scanned"), reason ? reason : h->frozen);
 }
 
 static void hear_engine_state(struct house *h, const struct msg *m)

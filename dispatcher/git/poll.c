@@ -144,8 +144,12 @@ static int look(struct git_state *g, struct err *err)
 		return mend(g, err);
 	if (look_at_ledger(g, err) < 0)
 		return -1;
-	if (g->ledger.on && g->ledger.trouble)
-		return 0; /* who has what can't be told: nothing is announced, and that was said */
+	/*
+	 * Who has what can't be told, or what is shown may be no continuation of what was seen: nothing of it is taken on until that is over, for a replica that lags
+	 * behind shows as removed what has only just landed.
+	 */
+	if (g->frozen)
+		return 0;
 	bool judge_again = g->judge_again && now_mono_ms() >= g->judge_at_ms;
 	if (g->has_scanned && git_oid_equal(&g->scanned, &g->tip) && !judge_again && json_object_size(g->ledger.moved) == 0)
 		return 0;

@@ -3,7 +3,7 @@
 
 /* ---- history ---- */
 
-/* guard: branch_fault in dispatcher/git/history.c */
+/* guard: branch_fault in dispatcher/git/history.c; look in dispatcher/git/poll.c */
 static void test_threat_07_rewritten_branch_freezes(void **state)
 {
 	struct house *h = *state;
@@ -14,30 +14,51 @@ static void test_threat_07_rewritten_branch_freezes(void **state)
 	expect_poll(h, "landed a\nlanded b\npolled yes\n");
 	git_oid newest = ref_of(h, "refs/heads/main");
 	set_ref(h->f.repo, "refs/heads/main", &before); /* a replica that lags behind */
-	expect_poll(h, "gone b\npolled yes\n");
+	expect_poll(h, "polled yes\n");                 /* nobody removed b: core would call it cancelled */
 	assert_true(h->frozen);
 	send_claim(h, "a", 1, "n1", NULL); /* is kept until that is over */
 	expect_poll(h, "polled yes\n");
 	set_ref(h->f.repo, "refs/heads/main", &newest);
-	cleanup_free char *lines = poll_for(h, NULL);
-	assert_non_null(strstr(lines, "landed b"));
+	expect_poll(h, "polled yes\n");
 	assert_false(h->frozen);
 	expect_only(h, "claimed", "a");
 
 	git_oid rewritten = commit_on(h->f.repo, &before, &(struct git_change){"x", "x", 1}, 1, "rewritten");
 	set_ref(h->f.repo, "refs/heads/main", &rewritten);
-	expect_poll(h, "gone b\npolled yes\n");
+	expect_poll(h, "polled yes\n");
 	assert_true(h->frozen);
+	decided(h, "history", NULL, NULL); /* and now b is gone, by an operator's word */
+	cleanup_free char *accepted = until_polled(h, NULL);
+	assert_string_equal(accepted, "gone b\npolled yes\n");
+	assert_false(h->frozen);
+
+	set_ref(h->f.repo, "refs/heads/main", &before);
+	expect_poll(h, "polled yes\n");
 	stop(h);
-	expect_first(h, "landed a\npolled yes\n"); /* a restart is no way round it */
+	expect_first(h, "polled yes\n"); /* a restart is no way round it */
 	assert_true(h->frozen);
 	decided(h, "history", NULL, NULL);
-	for (bool polled = false; !polled;) {
-		cleanup_json json_t *m = next(h);
-		polled = strcmp(str(m, "kind"), "polled") == 0;
-		if (polled)
-			assert_true(json_is_null(json_object_get(m, "frozen")));
-	}
+	cleanup_free char *again = until_polled(h, NULL);
+	assert_non_null(strstr(again, "landed a"));
+	assert_false(h->frozen);
+}
+
+/* Neither does a policy come into force that way. guard: the same */
+static void test_threat_07_rewritten_policy(void **state)
+{
+	struct house *h = *state;
+	land(h->f.repo, "vault/formulas/f.yaml", "name: f\nsteps: [{id: s, run: \"true\"}]\n");
+	git_oid before = land(h->f.repo, "vault/policy.yaml", "freeze: true\n");
+	git_oid sound = land(h->f.repo, "README.md", "x");
+	begin(h, "polled yes\n");
+	git_oid loose = commit_on(h->f.repo, &before, &(struct git_change){"vault/policy.yaml", "freeze: false\n", 14}, 1, "rewritten");
+	set_ref(h->f.repo, "refs/heads/main", &loose);
+	expect_poll(h, "polled yes\n");
+	assert_true(h->frozen);
+	set_ref(h->f.repo, "refs/heads/main", &sound);
+	expect_poll(h, "polled yes\n");
+	land_action(h, "a", "");
+	expect_poll(h, "landed a wait\npolled yes\n");
 }
 
 /* Everything is there, but the last tip came into the branch from the side: whoever did that decided what landed. guard: on_chain in dispatcher/git/history.c */
@@ -388,6 +409,7 @@ int main(int argc, char **argv)
 		cmocka_set_test_filter(argv[1]);
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_threat_07_rewritten_branch_freezes, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_07_rewritten_policy, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_07_turned_round_branch_freezes, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_07_stale_view_claims_nothing, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_ledger_taken_away, with_ledger, teardown),
