@@ -45,7 +45,9 @@ void core_new_nonce(struct core *c, struct run *r)
 
 void core_reclaim(struct core *c, struct run *r)
 {
-	if (!c->incarnated || r->secrets || r->journal == JOURNAL_NONE || r->state > RUN_QUEUED || r->reclaiming || core_holds_claim(c, r))
+	bool starts_soon = r->secrets && !r->held; /* and claims it then */
+
+	if (!c->incarnated || starts_soon || r->journal == JOURNAL_NONE || r->state > RUN_QUEUED || r->reclaiming || core_holds_claim(c, r))
 		return;
 	core_new_nonce(c, r);
 	r->reclaiming = true;
@@ -74,7 +76,7 @@ void core_claimed(struct core *c, struct run *r, const struct event *ev)
 	json_array_append_new(r->mine, json_string(r->claim));
 	if (r->state == RUN_BIDDING && r->halt == HALT_CANCEL) {
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
-	} else if (r->state == RUN_BIDDING && core_hold(c)) {
+	} else if (r->state == RUN_BIDDING && (core_hold(c) || r->held)) {
 		core_requeue(c, r);
 	} else if (r->state == RUN_BIDDING) {
 		core_prepare(c, r);
@@ -82,7 +84,7 @@ void core_claimed(struct core *c, struct run *r, const struct event *ev)
 		core_go(c, r);
 	} else if (r->state == RUN_RECORDING && c->git_up) {
 		effect_add(c, EFFECT_RECORD, r);
-	} else if (r->state == RUN_WAITING && !r->secrets) {
+	} else if (r->state == RUN_WAITING && (!r->secrets || r->held)) {
 		r->retry_ms = c->mono_ms + CORE_RECLAIM_MS;
 	}
 }

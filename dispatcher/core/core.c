@@ -178,7 +178,7 @@ static void claim_written(struct core *c, struct run *r)
 {
 	if (r->halt == HALT_CANCEL) {
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
-	} else if (core_hold(c)) {
+	} else if (core_hold(c) || r->held) {
 		core_requeue(c, r);
 	} else if (core_holds_claim(c, r) || (core_is_alone(c) && r->failures == 0)) {
 		core_prepare(c, r);
@@ -192,7 +192,7 @@ static void prepared(struct core *c, struct run *r)
 {
 	if (r->halt == HALT_CANCEL) {
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
-	} else if (!c->engine_up) {
+	} else if (!c->engine_up || r->held) {
 		core_requeue(c, r);
 	} else {
 		run_enter(c, r, RUN_STARTING);
@@ -340,7 +340,7 @@ static void tick_run(struct core *c, struct run *r)
 		effect_journal(c, r, JOURNAL_RESULT);
 	else if (r->state == RUN_CLOSING)
 		effect_journal(c, r, JOURNAL_RECORDED);
-	else if (r->state == RUN_WAITING && r->secrets)
+	else if (r->state == RUN_WAITING && r->secrets && !r->held)
 		core_requeue(c, r);
 	else if (r->state == RUN_WAITING && r->won) {
 		r->retry_ms = c->mono_ms + CORE_RECLAIM_MS;

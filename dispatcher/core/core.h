@@ -104,6 +104,7 @@ struct run {
 	int exit_code;
 	char *reason; /* why it waits; later why it did not succeed */
 	char *noted;  /* the last reason to wait that was noted: each is noted once, not at each attempt */
+	char *held;   /* why it must not start, as git judged it last; NULL: it may */
 	bool log_truncated;
 	/* Where it stands in its present state. */
 	enum halt halt;

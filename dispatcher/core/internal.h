@@ -38,13 +38,13 @@ void core_add(struct core *c, struct run *r);  /* takes the run */
 void core_done(struct core *c, struct run *r); /* `recorded` is on disk, or nothing ever was */
 
 /* claim.c: the ledger */
-/* How often it is asked whether a claim still stands of a run that nobody has announced again. */
+/* How often it is asked whether a claim still stands of a run that nobody has announced again, or that is held back. */
 #define CORE_RECLAIM_MS 60000
 bool core_holds_claim(const struct core *c, const struct run *r); /* nothing has to be won (again) before its result is recorded */
 void core_new_nonce(struct core *c, struct run *r);               /* to be journaled before it is claimed */
 void core_met_rival(struct core *c);                              /* another dispatcher took an action, or may be about to */
 bool core_is_alone(const struct core *c);                         /* nobody else takes actions at the moment, as far as is known */
-/* Of a run of an earlier life that nobody has announced again: it may be somebody else's by now. */
+/* Of a run of an earlier life that nobody has announced again, or one that is held back: it may be somebody else's by now. */
 void core_reclaim(struct core *c, struct run *r);
 void core_claim(struct core *c, struct run *r); /* asks git, now or as soon as the ledger knows this life */
 void core_claimed(struct core *c, struct run *r, const struct event *ev);

@@ -86,6 +86,7 @@ void run_free(struct run *r)
 	free(r->image);
 	free(r->reason);
 	free(r->noted);
+	free(r->held);
 	free(r->halt_reason);
 	free(r);
 }

@@ -19,6 +19,16 @@ void core_restart(struct core *c, struct run *r)
 		effect_journal(c, r, JOURNAL_CLAIMED);
 }
 
+/* Until git announces it again: time alone does not mend it. */
+static void hold_back(struct core *c, struct run *r)
+{
+	effect_note(c, r, "waits: %s", r->held);
+	set_text(&r->reason, r->held);
+	r->retry_ms = r->won ? c->mono_ms + CORE_RECLAIM_MS : 0;
+	run_enter(c, r, RUN_WAITING);
+	core_reclaim(c, r);
+}
+
 void core_wait(struct core *c, struct run *r, const char *reason)
 {
 	int64_t pause = BACKOFF_FIRST_MS;
@@ -29,18 +39,26 @@ void core_wait(struct core *c, struct run *r, const char *reason)
 		effect_note(c, r, "waits: %s", reason);
 		set_text(&r->noted, reason);
 	}
-	set_text(&r->reason, reason);
 	core_restart(c, r);
 	r->failures++;
+	if (r->held) {
+		hold_back(c, r);
+		return;
+	}
+	set_text(&r->reason, reason);
 	r->retry_ms = c->mono_ms + (pause < BACKOFF_MOST_MS ? pause : BACKOFF_MOST_MS);
 	run_enter(c, r, RUN_WAITING);
 	core_reclaim(c, r);
 }
 
-/* Ready for a slot, when all that it needs is known. */
+/* Ready for a slot, when it may start and all that it needs is known. */
 void core_requeue(struct core *c, struct run *r)
 {
 	core_restart(c, r);
+	if (r->held) {
+		hold_back(c, r);
+		return;
+	}
 	if (!r->landed_ms)
 		r->landed_ms = c->mono_ms;
 	if (r->secrets) {
@@ -95,13 +113,10 @@ static void take_landed(struct run *r, const struct landed *l)
 	take_secrets(r, l->secrets);
 }
 
-/* Until git announces it again: time alone does not mend it. */
-static void hold_landed(struct core *c, struct run *r, const char *reason)
+/* Heard in the middle of a start, it counts for the next one. */
+static void note_verdict(struct run *r, const struct landed *l)
 {
-	effect_note(c, r, "waits: %s", reason);
-	set_text(&r->reason, reason);
-	r->retry_ms = 0;
-	run_enter(c, r, RUN_WAITING);
+	set_text(&r->held, l->refuse ? l->refuse : l->wait);
 }
 
 /* What must not run gets its result; what can't be judged now waits. */
@@ -111,8 +126,6 @@ static void judge(struct core *c, struct run *r, const struct landed *l)
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
 	else if (l->refuse)
 		core_finish(c, r, OUTCOME_REFUSED, NULL, l->refuse);
-	else if (l->wait)
-		hold_landed(c, r, l->wait);
 	else
 		core_requeue(c, r);
 }
@@ -140,6 +153,8 @@ static void offered(struct core *c, struct run *r, const struct landed *l)
 /* Announced again: after a restart of git or of everything, or because somebody changed the file. What is taken keeps its bytes. */
 static void landed_again(struct core *c, struct run *r, const struct landed *l)
 {
+	bool was_held = r->held != NULL;
+	note_verdict(r, l);
 	if (l->attempt > r->ledger_attempt)
 		r->ledger_attempt = l->attempt;
 	if (l->attempt > r->attempt)
@@ -150,12 +165,15 @@ static void landed_again(struct core *c, struct run *r, const struct landed *l)
 	}
 	if (l->action_blob && r->action_blob && strcmp(r->action_blob, l->action_blob) != 0)
 		effect_note(c, r, "was edited after it was taken; the edit never runs");
-	if (r->secrets)
-		return;
 	if (l->refuse || l->wait) {
-		/* Its secrets were read anew, and those must not be used (now). What runs has its own. */
-		if (r->state == RUN_WAITING)
+		/* It must not start (now), policy is frozen perhaps. What runs has its own secrets, and goes on. */
+		if (r->state == RUN_WAITING || r->state == RUN_QUEUED)
 			judge(c, r, l);
+		return;
+	}
+	if (r->secrets) {
+		if (r->state == RUN_WAITING && was_held)
+			core_requeue(c, r);
 		return;
 	}
 	const char *missing = missing_secret(r, l->secrets);
@@ -196,6 +214,7 @@ void core_landed(struct core *c, const struct event *ev)
 	}
 	r->failures = 0;
 	take_landed(r, ev->landed);
+	note_verdict(r, ev->landed);
 	judge(c, r, ev->landed);
 }
 

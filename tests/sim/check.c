@@ -28,6 +28,8 @@ void check_effect(struct world *w, struct dispatcher *d, const struct effect *e,
 		violate(w, i, "CLAIM with a nonce that is not on disk");
 	if (e->kind == EFFECT_START && !disk_says(&d->disk, i, "starting"))
 		violate(w, i, "START without `starting` on disk");
+	if (e->kind == EFFECT_START && d->held[i])
+		violate(w, i, "START of what git held back");
 	if (e->kind == EFFECT_DECRYPT && d->attended[i].how == E_STARTING)
 		violate(w, i, "DECRYPT before the runner was ready");
 	if (e->kind == EFFECT_GO && !disk_says(&d->disk, i, "going"))

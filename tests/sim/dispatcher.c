@@ -14,6 +14,7 @@ void dispatcher_init(struct world *w, struct dispatcher *d, int name, int lineag
 	disk_init(&d->disk, w->n_actions);
 	git_init(&d->git, w->n_actions);
 	d->attended = xcalloc((size_t)w->n_actions, sizeof *d->attended);
+	d->held = xcalloc((size_t)w->n_actions, sizeof *d->held);
 	d->told = xcalloc((size_t)w->n_actions, sizeof *d->told);
 	d->containers = xcalloc((size_t)w->n_actions, sizeof *d->containers);
 }
@@ -27,6 +28,7 @@ void dispatcher_free(struct world *w, struct dispatcher *d)
 	free(d->yesterday);
 	git_free(&d->git);
 	free(d->attended);
+	free(d->held);
 	free(d->told);
 	free(d->containers);
 	free(d->self.former);
@@ -177,6 +179,7 @@ void begin_life(struct world *w, struct dispatcher *d)
 	for (size_t k = 0; k < CORE_SEED_BYTES; k++)
 		options.seed[k] = (unsigned char)rnd(w);
 	d->core = core_new(&options);
+	memset(d->held, 0, (size_t)w->n_actions * sizeof *d->held);
 	memset(d->told, 0, (size_t)w->n_actions * sizeof *d->told);
 	d->company_ms = 0;
 	disk_sync(w, &d->disk); /* as spool_load does */
@@ -287,6 +290,7 @@ static void hear_landed(struct world *w, struct dispatcher *d, const struct mail
 	                   .attempt = m->attempt,
 	                   .refuse = m->refuse ? "is wrong" : NULL,
 	                   .wait = m->wait ? "can't be judged now" : NULL};
+	d->held[m->action] = m->refuse || m->wait;
 	ev->landed = &l;
 	step(w, d, ev);
 	ev->landed = NULL;

@@ -11,6 +11,7 @@ void git_init(struct git_role *g, int n)
 {
 	*g = (struct git_role){.rerun = -1};
 	g->announced = xcalloc((size_t)n, sizeof *g->announced);
+	g->said_wait = xcalloc((size_t)n, sizeof *g->said_wait);
 	g->said_cancel = xcalloc((size_t)n, sizeof *g->said_cancel);
 }
 
@@ -21,6 +22,7 @@ void git_free(struct git_role *g)
 	free(g->claims);
 	free(g->out);
 	free(g->announced);
+	free(g->said_wait);
 	free(g->said_cancel);
 	tree_free(&g->view);
 	for (int b = 0; b < N_BRANCHES; b++)
@@ -144,10 +146,12 @@ static void look_at(struct world *w, struct dispatcher *d, int i)
 		return;
 	}
 	int attempt = l->claimed ? l->attempt : 1;
-	if (g->announced[i] == attempt)
+	bool frozen = w->faults && is_slow_to_judge(w, i) && chance(w, 10); /* policy is, for a while */
+	if (g->announced[i] == attempt && !g->said_wait[i] && !frozen)
 		return;
-	bool wait = is_slow_to_judge(w, i) && chance(w, 50);
-	g->announced[i] = wait ? 0 : attempt; /* what waits is judged again later */
+	bool wait = frozen || (is_slow_to_judge(w, i) && chance(w, 50));
+	g->announced[i] = attempt;
+	g->said_wait[i] = wait; /* what waits is judged again later */
 	say(w, d, (struct mail){.what = EV_LANDED, .action = i, .attempt = attempt, .refuse = is_refused(w, i), .wait = wait});
 }
 

@@ -157,6 +157,7 @@ struct git_role {
 	struct tree view;
 	int scanned[N_BRANCHES]; /* the version that core was told of */
 	int *announced;          /* the attempt that was announced; 0: none */
+	bool *said_wait;         /* … as one that can't be judged now */
 	bool *said_cancel;
 	struct waiting_claim *claims;
 	int n_claims, cap_claims;
@@ -188,6 +189,7 @@ struct dispatcher {
 	struct git_role git;
 	struct attended *attended;
 	int64_t company_ms;  /* until then its core, which knows of another one in this life, wins claims before containers */
+	bool *held;          /* git said last of each action that it must not start now */
 	char (*told)[NONCE]; /* the claim of each action that its core was last told of as won, in this life */
 	struct container (*containers)[ATTEMPTS_MAX];
 };

@@ -124,6 +124,49 @@ static void test_what_cannot_be_judged_waits_for_git(void **state)
 	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
 }
 
+/* Policy is frozen while it waits for its next try, while it is being started, and while it queues. guard: `held` in core/start.c and core.c */
+static void test_what_may_not_start_any_more_is_not_tried_again(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	journaled(w, "a", JOURNAL_STARTING);
+	say(w, EV_FAILED, "a");
+	land_with(w, "a", "b1", NULL, "policy is frozen");
+	assert_string_equal(core_find(w->core, "a")->reason, "policy is frozen");
+	w->now += 3600000;
+	step(w, (struct event){.kind = EV_TICK});
+	assert_int_equal(state_of(w, "a"), RUN_WAITING);
+	land(w, "a");
+	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
+
+	land_with(w, "a", "b1", NULL, "policy is frozen");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	assert_int_equal(state_of(w, "a"), RUN_WAITING);
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	journaled(w, "a", JOURNAL_STARTING);
+	land_with(w, "a", "b1", NULL, "policy is frozen");
+	assert_int_equal(state_of(w, "a"), RUN_STARTING); /* it had begun */
+	say(w, EV_FAILED, "a");
+	w->now += 3600000;
+	step(w, (struct event){.kind = EV_TICK});
+	assert_int_equal(state_of(w, "a"), RUN_WAITING);
+	assert_string_equal(core_find(w->core, "a")->reason, "policy is frozen");
+
+	step(w, (struct event){.kind = EV_ENGINE, .ok = false, .reason = "no socket"});
+	land(w, "a");
+	assert_int_equal(state_of(w, "a"), RUN_QUEUED);
+	land_with(w, "a", "b1", NULL, "policy is frozen");
+	assert_int_equal(state_of(w, "a"), RUN_WAITING);
+	step(w, (struct event){.kind = EV_ENGINE, .ok = true});
+	assert_int_equal(state_of(w, "a"), RUN_WAITING);
+	land(w, "a");
+	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
+}
+
 static void test_failed_start_is_tried_again_later(void **state)
 {
 	struct world *w = *state;
@@ -483,6 +526,7 @@ int main(void)
 	    T(test_nothing_starts_without_engine),
 	    T(test_refused_is_recorded_and_never_started),
 	    T(test_what_cannot_be_judged_waits_for_git),
+	    T(test_what_may_not_start_any_more_is_not_tried_again),
 	    T(test_failed_start_is_tried_again_later),
 	    T(test_failed_start_that_will_never_work_is_refused),
 	    T(test_damaged_secret_ends_the_container_before_the_refusal),
