@@ -331,7 +331,7 @@ static void tick_run(struct core *c, struct run *r)
 		if (r->state == RUN_CONFIRMING)
 			core_fault(c, r, false, "the ledger did not confirm the claim in time");
 		else
-			core_cancel(c, r, HALT_TIMEOUT, "did not end in time and was killed");
+			core_overtime(c, r);
 	}
 	if (!r->retry_ms || r->retry_ms > c->mono_ms)
 		return;

@@ -160,6 +160,16 @@ void core_cancel(struct core *c, struct run *r, enum halt why, const char *reaso
 	/* CLAIMING, BIDDING, PREPARING, COMMITTING: core_journaled and core_claimed look at it before they go on. */
 }
 
+/* Killed, and again for as long as it is not heard to have ended: the engine may have tried in vain, be it to end what was cancelled. */
+void core_overtime(struct core *c, struct run *r)
+{
+	r->deadline_ms = c->mono_ms + OVERTIME_MS;
+	if (r->halt == HALT_NONE)
+		core_cancel(c, r, HALT_TIMEOUT, "did not end in time and was killed");
+	else if (c->engine_ok)
+		effect_add(c, EFFECT_KILL, r);
+}
+
 void core_recorded(struct core *c, struct run *r)
 {
 	if (r->state != RUN_RECORDING)

@@ -73,6 +73,7 @@ void core_go(struct core *c, struct run *r);
 void core_follow(struct core *c, struct run *r);
 void core_exited(struct core *c, struct run *r, const struct exited *x);
 void core_cancel(struct core *c, struct run *r, enum halt why, const char *reason);
+void core_overtime(struct core *c, struct run *r); /* it should have ended by now */
 /* Decides the outcome and has the result written. */
 void core_finish(struct core *c, struct run *r, enum outcome outcome, const int *exit_code, const char *reason);
 void core_recorded(struct core *c, struct run *r);

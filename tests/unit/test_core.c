@@ -370,6 +370,33 @@ static void test_overtime_is_killed(void **state)
 	assert_int_equal(core_find(w->core, "a")->exit_code, 124);
 }
 
+/* An engine may try in vain, to kill what takes too long or to end what was cancelled. guard: core_overtime in core/end.c */
+static void test_overtime_is_killed_until_it_ends(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_going(w, "a");
+	bring_to_going(w, "b");
+	step(w, (struct event){.kind = EV_CANCEL, .id = "b", .reason = "no"});
+	assert_non_null(effect_of(w, EFFECT_HALT));
+	for (int i = 0; i < 3; i++) {
+		w->now = core_next_ms(w->core);
+		step(w, (struct event){.kind = EV_TICK});
+		assert_string_equal(effect_of(w, EFFECT_KILL)->run->id, "a");
+		assert_int_equal(w->effects.n, 2); /* b too */
+	}
+	step(w, (struct event){.kind = EV_ENGINE, .ok = false, .reason = "no socket"}); /* nobody is there to be asked */
+	w->now = core_next_ms(w->core);
+	step(w, (struct event){.kind = EV_TICK});
+	assert_int_equal(w->effects.n, 0);
+	exited(w, "b", NULL, 137, true);
+	assert_int_equal(core_find(w->core, "b")->outcome, OUTCOME_CANCELLED);
+	exited(w, "a", NULL, 137, true);
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_TIMED_OUT);
+	assert_int_equal(core_next_ms(w->core), -1);
+}
+
 /* guard: landed_again in core/start.c */
 static void test_threat_08_edit_before_it_is_taken_counts_and_after_does_not(void **state)
 {
@@ -540,6 +567,7 @@ int main(void)
 	    T(test_cancel_while_running),
 	    T(test_cancel_before_landing),
 	    T(test_overtime_is_killed),
+	    T(test_overtime_is_killed_until_it_ends),
 	    T(test_threat_08_edit_before_it_is_taken_counts_and_after_does_not),
 	    T(test_threat_08_done_is_taken_for_ever),
 	    T(test_recovery),
