@@ -191,5 +191,7 @@ void core_gone(struct core *c, struct run *r, const struct event *ev)
 			core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, ev->reason);
 		else
 			core_drop(c, r, ev->reason);
+	} else if (r->state < RUN_GOING && !ev->ok && !ev->taken) {
+		core_cancel(c, r, HALT_CANCEL, ev->reason); /* nothing has run: it ends as it would if it waited */
 	}
 }

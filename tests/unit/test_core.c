@@ -343,6 +343,26 @@ static void test_cancel_while_running(void **state)
 	assert_string_equal(core_find(w->core, "a")->reason, "changed my mind");
 }
 
+/* Its file is removed while it is being started, and while it runs. guard: core_gone in core/end.c */
+static void test_removed_before_it_ran(void **state)
+{
+	struct world *w = *state;
+
+	roles_up(w);
+	bring_to_going(w, "b");
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	journaled(w, "a", JOURNAL_STARTING);
+	for (int i = 0; i < 2; i++)
+		step(w, (struct event){.kind = EV_GONE, .id = i == 0 ? "b" : "a", .reason = "vault/actions/x.json was removed"});
+	assert_non_null(effect_of(w, EFFECT_KILL));
+	say(w, EV_FAILED, "a");
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_CANCELLED);
+	assert_string_equal(core_find(w->core, "a")->reason, "vault/actions/x.json was removed");
+	assert_int_equal(state_of(w, "b"), RUN_GOING);
+	assert_int_equal(core_find(w->core, "b")->halt, HALT_NONE);
+}
+
 static void test_cancel_before_landing(void **state)
 {
 	struct world *w = *state;
@@ -565,6 +585,7 @@ int main(void)
 	    T(test_without_a_report_it_is_lost),
 	    T(test_threat_33_out_of_memory_is_no_success),
 	    T(test_cancel_while_running),
+	    T(test_removed_before_it_ran),
 	    T(test_cancel_before_landing),
 	    T(test_overtime_is_killed),
 	    T(test_overtime_is_killed_until_it_ends),
