@@ -62,14 +62,14 @@ static void do_journal(struct house *h, struct run *r, enum journal journal)
 	                        .reason = rc == 0 ? NULL : err_msg(&err)});
 }
 
-static void begin_transcript(struct house *h, struct run *r)
+static void begin_transcript(struct house *h, struct run *r, bool again)
 {
 	cleanup_err struct err err = ERR_INIT;
 	struct transcript *t = NULL;
 
 	transcript_free(r->transcript);
 	r->transcript = NULL;
-	if (transcript_begin(h->args->spool_fd, r->id, &t, &err) < 0)
+	if (transcript_begin(h->args->spool_fd, r->id, again, &t, &err) < 0)
 		log_error("log can't be kept", "id", r->id, "error", err_msg(&err), NULL);
 	r->transcript = t;
 }
@@ -127,7 +127,7 @@ static void do_start(struct house *h, struct run *r)
 		                        .reason = err_msg(&err)});
 		return;
 	}
-	begin_transcript(h, r);
+	begin_transcript(h, r, false);
 	json_t *network = json_object_get(config->networks, r->formula->network);
 	json_t *body =
 	    msg_new(MSG_START, "{s:s, s:i, s:s, s:s, s:O, s:O, s:s, s:o}", "id", r->id, "attempt", r->attempt, "name", r->name, "claim",
@@ -239,7 +239,7 @@ static void carry_out(struct house *h, const struct effect *e)
 		house_send(h, ROLE_ENGINE, msg_new(MSG_GO, "{s:s, s:i}", "id", r->id, "attempt", r->attempt), -1);
 		break;
 	case EFFECT_FOLLOW:
-		begin_transcript(h, r);
+		begin_transcript(h, r, true);
 		house_send(h, ROLE_ENGINE, msg_new(MSG_FOLLOW, "{s:s, s:i, s:s}", "id", r->id, "attempt", r->attempt, "name", r->name), -1);
 		break;
 	case EFFECT_HALT:

@@ -18,7 +18,9 @@
 struct transcript {
 	int fd;
 	int64_t bytes;
-	bool cut; /* a write failed: what came after is not kept */
+	int64_t before; /* bytes that an earlier reading left in the file */
+	bool cut;       /* a write failed: what came after is not kept */
+	bool unread;    /* the end of the log is an earlier reading's; this one did not come so far */
 	crypto_hash_sha256_state digest;
 	json_t *steps;
 	json_t *outputs;
@@ -26,19 +28,21 @@ struct transcript {
 	char *current;
 };
 
-int transcript_begin(int spool, const char *id, struct transcript **ret, struct err *err)
+int transcript_begin(int spool, const char *id, bool again, struct transcript **ret, struct err *err)
 {
 	struct artifacts *artifacts = NULL;
 	int fd;
 
 	if (artifacts_begin(spool, id, &artifacts, err) < 0)
 		return -1;
-	if (spool_log(spool, id, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, &fd, err) < 0) {
+	if (spool_log(spool, id, O_RDWR | O_CREAT | (again ? 0 : O_TRUNC), &fd, err) < 0) {
 		artifacts_free(artifacts);
 		return -1;
 	}
 	struct transcript *t = xcalloc(1, sizeof *t);
+	off_t size = lseek(fd, 0, SEEK_END);
 	t->fd = fd;
+	t->before = size > 0 ? size : 0;
 	t->steps = json_array();
 	t->outputs = json_object();
 	t->artifacts = artifacts;
@@ -59,19 +63,70 @@ void transcript_free(struct transcript *t)
 	free(t);
 }
 
+/* The file ends where the result will say that it does. */
+static void cut_file(struct transcript *t)
+{
+	if (ftruncate(t->fd, (off_t)t->bytes) < 0)
+		log_warn("a log holds more than its result says", "error", strerror(errno), NULL);
+	t->before = t->bytes;
+}
+
+static void advance(struct transcript *t, const char *text, size_t len)
+{
+	t->bytes += (int64_t)len;
+	crypto_hash_sha256_update(&t->digest, (const unsigned char *)text, len);
+}
+
+/* Passes over what an earlier reading wrote. Returns how much of the text that was; where the two part, the earlier one's rest is dropped. */
+static size_t pass_over(struct transcript *t, const char *text, size_t len)
+{
+	char there[4096];
+	size_t passed = 0;
+
+	while (passed < len && t->bytes < t->before) {
+		size_t most = len - passed < sizeof there ? len - passed : sizeof there, same = 0;
+		ssize_t n = pread(t->fd, there, most, (off_t)t->bytes);
+		while (n > 0 && same < (size_t)n && there[same] == text[passed + same])
+			same++;
+		advance(t, text + passed, same);
+		passed += same;
+		if (n <= 0 || same < (size_t)n)
+			cut_file(t);
+	}
+	return passed;
+}
+
 void transcript_log(struct transcript *t, const char *text, size_t len)
 {
 	if (t->cut)
 		return;
-	if (fd_write_all(t->fd, text, len, NULL) < 0) {
+	size_t passed = pass_over(t, text, len);
+	text += passed;
+	len -= passed;
+	if (len == 0)
+		return;
+	if (lseek(t->fd, (off_t)t->bytes, SEEK_SET) < 0 || fd_write_all(t->fd, text, len, NULL) < 0) {
 		/* A full disk must not keep the result from being written once there is space again: it says that its log is not whole. */
 		t->cut = true;
-		if (ftruncate(t->fd, (off_t)t->bytes) < 0)
-			log_warn("a log holds more than its result says", "error", strerror(errno), NULL);
+		cut_file(t);
 		return;
 	}
-	t->bytes += (int64_t)len;
-	crypto_hash_sha256_update(&t->digest, (const unsigned char *)text, len);
+	advance(t, text, len);
+}
+
+/* The container is not there any more, or its log lost its end: what was read of it earlier is all that there will ever be. Zeros are no text, but what a loss of power leaves. */
+static void keep_the_rest(struct transcript *t)
+{
+	char there[4096];
+
+	t->unread |= t->bytes < t->before;
+	while (t->bytes < t->before) {
+		ssize_t n = pread(t->fd, there, sizeof there, (off_t)t->bytes);
+		size_t text = n > 0 ? strnlen(there, (size_t)n) : 0;
+		advance(t, there, text);
+		if (n <= 0 || text < (size_t)n)
+			cut_file(t);
+	}
 }
 
 void transcript_step(struct transcript *t, const json_t *message)
@@ -124,6 +179,7 @@ json_t *transcript_steps(const struct transcript *t)
 
 int transcript_sync(struct transcript *t, struct err *err)
 {
+	keep_the_rest(t);
 	if (fsync(t->fd) < 0)
 		return err_errno(err, errno, "spool: log");
 	return artifacts_sync(t->artifacts, err);
@@ -189,7 +245,7 @@ char *transcript_result(const struct run *r, struct transcript *t, const char *d
 	    .logs = tail,
 	    .log_bytes = t ? t->bytes : 0,
 	    .log_sha256 = hex,
-	    .log_truncated = r->log_truncated || (t ? t->cut : r->started_ms != 0),
+	    .log_truncated = r->log_truncated || (t ? t->cut || t->unread : r->started_ms != 0),
 	};
 	cleanup_json json_t *value = result_to_json(&result);
 	return json_pretty(value);

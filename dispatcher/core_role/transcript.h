@@ -1,8 +1,8 @@
 /*
  * What a run says while it runs: its log, on disk and as a running digest, the list of its steps, its outputs and artifacts.
  *
- * Begun anew whenever the container is followed from its first byte; the log file is cut and written again then, with the same
- * bytes, so that whoever reads it at an offset only has to wait until it is longer.
+ * Begun again whenever the container is followed from its first byte; what is read again is what stands in the log file already, and is passed over. So nobody who reads it
+ * at an offset notices, and if the container is gone, all that was ever read of it is kept.
  */
 #ifndef DISPATCHER_TRANSCRIPT_H
 #define DISPATCHER_TRANSCRIPT_H
@@ -13,8 +13,8 @@
 
 struct transcript;
 
-/* Opens runs/<id>/log, cut to nothing, and removes what an earlier reading left of artifacts. Caller frees; `spool` is borrowed. */
-int transcript_begin(int spool, const char *id, struct transcript **ret, struct err *err);
+/* Opens runs/<id>/log, cut to nothing unless the same container is read again, and removes what an earlier reading left of artifacts. Caller frees; `spool` is borrowed. */
+int transcript_begin(int spool, const char *id, bool again, struct transcript **ret, struct err *err);
 void transcript_free(struct transcript *t);
 
 /* Appends text of the log. After a write that fails nothing more is kept, and the result says that its log is not whole. */
@@ -30,7 +30,7 @@ const char *transcript_current_step(const struct transcript *t);
 /* The steps that have ended, as a result lists them, or NULL. Borrowed. */
 json_t *transcript_steps(const struct transcript *t);
 
-/* Log and artifacts are on disk. */
+/* At the end: nothing more is read. Log and artifacts are on disk. */
 int transcript_sync(struct transcript *t, struct err *err);
 
 /*

@@ -84,7 +84,6 @@ static ssize_t read_log(void *request, uint64_t pos, char *out, size_t max)
 	}
 	if (n < 0)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
-	/* After a restart of the dispatcher the file is written again from its beginning: shorter for a moment, with the same bytes. */
 	if (web_log_is_whole(q->web, q->id))
 		return read_footer(q, out, max);
 	if (!q->follow)

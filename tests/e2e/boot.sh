@@ -54,6 +54,8 @@ is "parity_D2 each once" "$(jq -r .id "$SPOOL/boot.log" | grep -v null | sort | 
 is "parity_D2 each with its time" "$(jq -r .time "$SPOOL/boot.log" | grep -vcE '^20[0-9-]*T[0-9:]*Z$')" 0
 is "their outcomes" "$(for id in runs ended removed pushed; do field $id .outcome; done | xargs)" 'succeeded succeeded lost succeeded'
 
+like "what had been read of a container that is gone is kept" "$(field removed '[.logs, .log_truncated] | @json')" '^\["begin [^"]*",true\]$'
+
 # What is done is not told again.
 dispatcher_stop
 forget

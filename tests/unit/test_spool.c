@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -251,7 +252,7 @@ static void test_outputs_are_bounded(void **state)
 	cleanup_free char *huge = xcalloc(1, OUTPUT_VALUE_MAX + 2);
 
 	memset(huge, 'x', OUTPUT_VALUE_MAX + 1);
-	assert_int_equal(transcript_begin(p->spool, "a", &t, NULL), 0);
+	assert_int_equal(transcript_begin(p->spool, "a", false, &t, NULL), 0);
 	say_output(t, "version", "1");
 	say_output(t, "Version", "no name of an input");
 	say_output(t, "huge", huge);
@@ -280,7 +281,7 @@ static void test_transcript_becomes_a_result(void **state)
 	cleanup_json json_t *end = json_pack("{s:s, s:s, s:i, s:i}", "step", "s", "state", "end", "exit_code", 7, "duration_ms", 12);
 	cleanup_json json_t *start = json_pack("{s:s, s:s}", "step", "s", "state", "start");
 
-	assert_int_equal(transcript_begin(p->spool, "a", &t, NULL), 0);
+	assert_int_equal(transcript_begin(p->spool, "a", false, &t, NULL), 0);
 	transcript_step(t, start);
 	assert_string_equal(transcript_current_step(t), "s");
 	transcript_log(t, "hello ", 6);
@@ -315,7 +316,7 @@ static void test_log_that_a_full_disk_cut(void **state)
 	struct rlimit before, small;
 	cleanup_buf struct buf log = BUF_INIT;
 
-	assert_int_equal(transcript_begin(p->spool, "a", &t, NULL), 0);
+	assert_int_equal(transcript_begin(p->spool, "a", false, &t, NULL), 0);
 	transcript_log(t, "hello\n", 6);
 	getrlimit(RLIMIT_FSIZE, &before);
 	small = (struct rlimit){.rlim_cur = 8, .rlim_max = before.rlim_max};
@@ -336,20 +337,57 @@ static void test_log_that_a_full_disk_cut(void **state)
 	run_free(r);
 }
 
-static void test_following_again_writes_the_log_anew(void **state)
+static void follow_again(struct place *p, const char *text, const char *want, bool whole)
+{
+	struct run *r = make_run("a");
+	struct transcript *t = NULL;
+	cleanup_buf struct buf log = BUF_INIT;
+	unsigned char digest[crypto_hash_sha256_BYTES];
+	char hex[2 * sizeof digest + 1];
+
+	assert_int_equal(transcript_begin(p->spool, "a", true, &t, NULL), 0);
+	for (const char *c = text; *c; c++) /* in other pieces than before */
+		transcript_log(t, c, 1);
+	assert_int_equal(transcript_sync(t, NULL), 0);
+	assert_int_equal(file_read_at(p->spool, "runs/a/log", 100, &log, NULL), 0);
+	assert_string_equal(log.data, want);
+	cleanup_free char *result_text = transcript_result(r, t, "d1");
+	cleanup_json json_t *result = json_loads(result_text, 0, NULL);
+	crypto_hash_sha256(digest, (const unsigned char *)want, strlen(want));
+	assert_string_equal(json_string_value(json_object_get(result, "log_sha256")),
+	                    sodium_bin2hex(hex, sizeof hex, digest, sizeof digest));
+	assert_int_equal(json_integer_value(json_object_get(result, "log_bytes")), strlen(want));
+	assert_string_equal(json_string_value(json_object_get(result, "logs")), want);
+	assert_int_equal(json_is_true(json_object_get(result, "log_truncated")), !whole);
+	transcript_free(t);
+	run_free(r);
+}
+
+/* A container that is followed again after a restart: the same bytes, more of them, or, where it is gone, none. guard: keep_the_rest and pass_over in dispatcher/transcript.c */
+static void test_following_again_loses_nothing(void **state)
 {
 	struct place *p = *state;
 	struct transcript *t = NULL;
 	cleanup_buf struct buf log = BUF_INIT;
 
-	assert_int_equal(transcript_begin(p->spool, "a", &t, NULL), 0);
+	assert_int_equal(transcript_begin(p->spool, "a", false, &t, NULL), 0);
 	transcript_log(t, "one two", 7);
 	transcript_free(t);
-	assert_int_equal(transcript_begin(p->spool, "a", &t, NULL), 0);
-	transcript_log(t, "one", 3);
+	follow_again(p, "one two three", "one two three", true);
+	follow_again(p, "", "one two three", false);
+	follow_again(p, "one", "one two three", false);
+	follow_again(p, "one tomato", "one tomato", true); /* what can't be: the container has the last word */
+
+	cleanup_fd int fd = -1;
+	assert_int_equal(spool_log(p->spool, "a", O_WRONLY | O_APPEND, &fd, NULL), 0);
+	assert_int_equal(write(fd, " soup\0\0\0", 8), 8); /* what a loss of power leaves */
+	follow_again(p, "one", "one tomato soup", false);
+
+	assert_int_equal(transcript_begin(p->spool, "a", false, &t, NULL), 0); /* another container */
+	transcript_log(t, "other", 5);
 	transcript_free(t);
 	assert_int_equal(file_read_at(p->spool, "runs/a/log", 100, &log, NULL), 0);
-	assert_string_equal(log.data, "one");
+	assert_string_equal(log.data, "other");
 }
 
 int main(void)
@@ -367,7 +405,7 @@ int main(void)
 	    T(test_transcript_becomes_a_result),
 	    T(test_outputs_are_bounded),
 	    T(test_log_that_a_full_disk_cut),
-	    T(test_following_again_writes_the_log_anew),
+	    T(test_following_again_loses_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
