@@ -15,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COMPACT_AFTER 64 /* packs of fetches, and pushes, each of which leaves a handful of loose objects */
+#define COMPACT_AFTER 64  /* packs of fetches, and pushes, each of which leaves a handful of loose objects */
+#define COMPACT_BUSY 1024 /* so many, and it waits no longer for an idle moment */
 #define COMPACT_MS 60000
 
 static void clone_close(struct git_state *g)
@@ -138,14 +139,14 @@ int clone_commit(struct git_state *g, const git_oid *parent, const struct git_ch
  * Packs of about the same size become one, so that there are never many, and what is large is not written again each time. What nobody refers to stays, until the clone is made
  * again. What was opened before has to be closed: it would hold on to the old packs.
  */
-void clone_compact(struct git_state *g)
+void clone_compact(struct git_state *g, bool idle)
 {
 	const char *const argv[] = {"git", "-C", g->clone_path, "repack", "-d", "-q", "--geometric=2", NULL};
 	const char *const env[] = {"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", NULL};
 	struct git_child child;
 	cleanup_err struct err err = ERR_INIT;
 
-	if (g->additions < COMPACT_AFTER || !g->repo)
+	if (g->additions < (idle ? COMPACT_AFTER : COMPACT_BUSY) || !g->repo)
 		return;
 	git_alive(g);
 	if (git_child_start(&(struct git_child_command){.argv = argv, .env = env}, &child, &err) == 0) {

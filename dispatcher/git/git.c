@@ -173,6 +173,12 @@ static void take_errands(struct git_state *g)
 	}
 }
 
+/* Nothing waits to be pushed but what can't be, perhaps for days. */
+static bool is_idle(const struct git_state *g)
+{
+	return (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries)) || g->trouble_said || g->frozen;
+}
+
 /* Results first: they are what a server that was away has to get. */
 static int work(struct git_state *g, struct err *err)
 {
@@ -192,10 +198,9 @@ static int work(struct git_state *g, struct err *err)
 		report_next(g);
 	if (pending_at_ms(g) <= now_mono_ms())
 		pending_look(g); /* some at a time */
-	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries) && archive_due(g))
+	if (is_idle(g) && !g->push_trouble && !g->ledger.push_trouble && archive_due(g))
 		archive_now(g);
-	if (!g->n_outbox && TAILQ_EMPTY(&g->ledger.entries))
-		clone_compact(g);
+	clone_compact(g, is_idle(g));
 	return g->core_gone ? err_set(err, ERR_UNREACHABLE, "core is gone") : 0;
 }
 

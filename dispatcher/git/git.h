@@ -135,8 +135,8 @@ int clone_set_tip(struct git_state *g, const char *ref, const git_oid *commit, s
 /* A commit of ours with these changes on `parent` (NULL: none), signed where there is a key. */
 int clone_commit(struct git_state *g, const git_oid *parent, const struct git_change *changes, size_t n, const char *message, git_oid *ret,
                  struct err *err);
-/* Packs what many fetches left. Takes a while now and then, so only when there is nothing else to do. */
-void clone_compact(struct git_state *g);
+/* Packs what many fetches left. Takes a while now and then, so it waits for an idle moment as long as it can. */
+void clone_compact(struct git_state *g, bool idle);
 
 /* poll.c: looks at the server, announces what is new, says POLLED. */
 void poll_now(struct git_state *g);

@@ -279,6 +279,31 @@ static void test_threat_16_pushes_pile_up(void **state)
 	finish(h, "p0", "n2", 2);
 }
 
+/* A result that can't be recorded until somebody takes another one away, perhaps for days: packs do not pile up meanwhile. guard: is_idle in dispatcher/git/git.c */
+static void test_threat_16_packs_beside_a_blocked_result(void **state)
+{
+	struct house *h = *state;
+	cleanup_free char *clone = xasprintf("%s/ops.git", h->config.spool);
+	int packs, loose;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	land_action(h, "b", "");
+	expect_poll(h, "landed b\npolled yes\n");
+	claim(h, "b", 1, "n1", NULL);
+	land(h->f.repo, "vault/actions/b.result.json", "{}");
+	expect_poll(h, "polled yes\n");
+	send_result(h, "b", "n1", 1);
+	expect_reason(h, "record_state", NULL, "no dispatcher recorded");
+	for (int i = 0; i < 80; i++) {
+		cleanup_free char *id = xasprintf("a%d", i), *want = xasprintf("landed a%d\npolled yes\n", i);
+		land_action(h, id, "");
+		expect_poll(h, want);
+	}
+	expect_poll(h, "polled yes\n");
+	count_files(clone, &packs, &loose);
+	assert_in_range(packs, 1, 40);
+}
+
 /* A commit on main of that age in days. */
 static void land_old(struct house *h, const char *path, const char *text, int days)
 {
@@ -420,6 +445,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test_setup_teardown(test_threat_38_pushed_again, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_39_refused_entries, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_16_pushes_pile_up, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_threat_16_packs_beside_a_blocked_result, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_archives, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_archived_by_another, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_41_each_is_claimed_once, with_ledger, teardown),
