@@ -19,7 +19,7 @@ int forge_each_protection(struct forge *f, const struct config *config, const ch
 {
 	const struct forge_protection rules[] = {
 	    {config->branch, pusher, true, config->approval.approvers},
-	    {LEDGER_BRANCH, pusher, false, NULL},
+	    forge_ledger_protection(pusher),
 	};
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {

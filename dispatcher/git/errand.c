@@ -51,6 +51,7 @@ void errand_free(struct errand *errand)
 	err_clear(&errand->err);
 	forge_pull_free(&errand->pull);
 	forge_pulls_free(&errand->pulls);
+	json_decref(errand->findings);
 	free(errand);
 }
 
@@ -118,13 +119,27 @@ static void leave_forge(struct at_forge *f)
 	free(f->me);
 }
 
+static int who_am_i(struct at_forge *f, struct err *err)
+{
+	return f->me ? 0 : forge_whoami(f->forge, &f->me, err);
+}
+
+static int look_at_protection(struct at_forge *f, struct errand *errand, struct err *err)
+{
+	if (who_am_i(f, err) < 0)
+		return -1;
+	const struct forge_protection wanted = forge_ledger_protection(f->me);
+	errand->findings = json_array();
+	return forge_check_protection(f->forge, &wanted, errand->findings, err);
+}
+
 static int report(struct at_forge *f, const struct errand *errand, struct err *err)
 {
 	struct forge_pull pull __attribute__((cleanup(forge_pull_free))) = {0};
 	const struct report *r = &errand->report;
 	cleanup_err struct err why = ERR_INIT;
 
-	if (!f->me && forge_whoami(f->forge, &f->me, err) < 0)
+	if (who_am_i(f, err) < 0)
 		return -1;
 	int rc = forge_pull_of_commit(f->forge, r->commit, &pull, &why);
 	if (rc < 0 && !(why.code == ERR_NOT_FOUND && errand->last_try)) {
@@ -154,6 +169,8 @@ static int carry_out(const struct config *config, struct at_forge *at, struct er
 		return report(at, errand, &errand->err);
 	case ERRAND_CLOSE:
 		return close_request(*f, errand, &errand->err);
+	case ERRAND_PROTECTION:
+		return look_at_protection(at, errand, &errand->err);
 	default:
 		return err_set(&errand->err, ERR_FAIL, "no such errand");
 	}

@@ -14,10 +14,11 @@
 #include <sys/queue.h>
 
 enum errand_kind {
-	ERRAND_REQUEST, /* open the request of a proposal, or find it: pull */
-	ERRAND_PULLS,   /* all open requests: pulls */
-	ERRAND_REPORT,  /* tell a result */
-	ERRAND_CLOSE,   /* close the open request of branch vault/<id>, if there is one */
+	ERRAND_REQUEST,    /* open the request of a proposal, or find it: pull */
+	ERRAND_PULLS,      /* all open requests: pulls */
+	ERRAND_REPORT,     /* tell a result */
+	ERRAND_CLOSE,      /* close the open request of branch vault/<id>, if there is one */
+	ERRAND_PROTECTION, /* look whether the ledger is protected: findings */
 };
 
 struct errand {
@@ -34,6 +35,7 @@ struct errand {
 	struct err err;
 	struct forge_pull pull;
 	struct forge_pulls pulls;
+	json_t *findings;
 };
 TAILQ_HEAD(errand_list, errand);
 

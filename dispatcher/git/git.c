@@ -76,6 +76,7 @@ static int hear_remembered(struct git_state *g, const json_t *body, struct err *
 	g->remembered = true;
 	if (life_begin(g, body, err) < 0)
 		return -1;
+	protection_ask(g);
 	return history_remember(g, json_object_get(body, "state"), err);
 }
 
@@ -169,6 +170,8 @@ static void take_errands(struct git_state *g)
 			report_done(g, errand);
 		else if (errand->kind == ERRAND_CLOSE)
 			propose_closed(g, errand);
+		else if (errand->kind == ERRAND_PROTECTION)
+			protection_told(g, errand);
 		errand_free(errand);
 	}
 }
@@ -223,6 +226,7 @@ static void state_init(struct git_state *g, const struct role_args *args)
 	    .misnamed = json_array(),
 	    .notes = json_array(),
 	    .changed = json_array(),
+	    .unprotected = json_array(),
 	};
 	g->alive_ms = now_mono_ms();
 	TAILQ_INIT(&g->outbox);
@@ -259,6 +263,7 @@ static void state_free(struct git_state *g)
 	json_decref(g->misnamed);
 	json_decref(g->notes);
 	json_decref(g->changed);
+	json_decref(g->unprotected);
 	free(g->frozen);
 	free(g->memory_said);
 	free(g->branch);

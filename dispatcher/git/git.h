@@ -1,7 +1,7 @@
 /*
  * The git role: it alone knows the ops repo's address and credential. One loop (git.c): messages from core, polls
  * (poll.c, history.c, announce.c), results to commit (record.c), claims and done entries to write into the ledger (ledger.h), proposals to make (propose.c) and to look at
- * (pending.c), all on a bare clone (clone.c) that can be thrown away at any time. What the forge is to do for proposals and results (report.c) a second thread asks of it
+ * (pending.c), all on a bare clone (clone.c) that can be thrown away at any time. What the forge is to do for proposals and results (report.c), or to say (protection.c), a second thread asks of it
  * (errand.h), which touches nothing of what stands here.
  */
 #ifndef DISPATCHER_GIT_GIT_H
@@ -78,7 +78,8 @@ struct git_state {
 	char *memory_said; /* what core was told to remember */
 	char archived[11]; /* the day of the last archiving, "2026-03-31"; "" */
 	int64_t archive_at_ms;
-	json_t *changed; /* texts: what was edited or removed after it was recorded */
+	json_t *changed;     /* texts: what was edited or removed after it was recorded */
+	json_t *unprotected; /* texts: in what way anybody but us may push to the ledger, by the forge's word */
 
 	struct ledger ledger;
 
@@ -225,6 +226,10 @@ void report_keep(struct git_state *g); /* before core hears of any that was adde
 int64_t report_at_ms(const struct git_state *g);
 void report_next(struct git_state *g);
 void report_done(struct git_state *g, const struct errand *errand);
+
+/* protection.c: whether the forge protects the ledger, looked at once in each life */
+void protection_ask(struct git_state *g);
+void protection_told(struct git_state *g, const struct errand *errand);
 
 /* propose.c: proposals for clients. Each is answered by PROPOSED, now or when its errand comes back. */
 int propose_add(struct git_state *g, const json_t *body, struct err *err);

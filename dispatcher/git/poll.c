@@ -37,11 +37,12 @@ static void log_change(struct git_state *g, const char *trouble)
 	g->poll_trouble = trouble ? xstrdup(trouble) : NULL;
 }
 
-/* What people should know: what is wrong in the repository now, and what was changed that never should be. */
+/* What people should know: what is wrong in the repository now, what was changed that never should be, and who else could. */
 static json_t *all_notes(const struct git_state *g)
 {
 	json_t *all = json_copy(g->notes);
 	json_array_extend(all, g->changed);
+	json_array_extend(all, g->unprotected);
 	return all;
 }
 

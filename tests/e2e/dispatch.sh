@@ -46,7 +46,12 @@ restart() { # SED-COMMAND for the configuration
 	sed -i "$1" "$CONFIG"
 	start
 }
+notes_say() { # REGEX
+	api /status | jq -r '.notes[]' | grep -qE -- "$1"
+}
 start
+check "the start looks whether the forge protects the ledger, and says what is wrong" wait_for notes_say '^disinto-ledger: is not protected: .*; disinto branch-protect sets it right$'
+check "so does the log" grep -q 'msg="the ledger is not protected"' "$LOG"
 agent=$(disinto token add agent --scope propose 2>/dev/null)
 ask() { # JSON [CURL-ARGUMENT…]: the code; the answer is in $WORK/answer
 	curl -s -o "$WORK/answer" -w '%{http_code}' --max-time 120 -H "Authorization: Bearer $agent" -d "$1" "${@:2}" "$TCP/dispatch"

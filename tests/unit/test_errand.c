@@ -143,6 +143,31 @@ static void test_report_without_a_request(void **state)
 	assert_string_equal(json_string_value(json_object_get(status, "context")), "disinto/a");
 }
 
+/* guard: look_at_protection in dispatcher/git/errand.c */
+static void test_protection_of_the_ledger(void **state)
+{
+	struct site *s = *state;
+
+	fake_forge_answer(s->fake, "GET", "/user", 200, json_pack("{s:s}", "login", "bot"));
+	fake_forge_answer(s->fake, "GET", REPO "/branch_protections/disinto-ledger", 404, json_object());
+	errands_send(s->errands, errand_new(ERRAND_PROTECTION, "", -1));
+	cleanup_errand struct errand *open = wait_for(s);
+	assert_int_equal(open->rc, 0);
+	assert_string_equal(json_string_value(json_array_get(open->findings, 0)),
+	                    "disinto-ledger: is not protected: everybody who may write can push to it");
+	fake_forge_answer(s->fake, "GET", REPO "/branch_protections/disinto-ledger", 200,
+	                  json_pack("{s:b, s:b, s:[s], s:b, s:b}", "enable_push", 1, "enable_push_whitelist", 1, "push_whitelist_usernames",
+	                            "bot", "enable_merge_whitelist", 1, "apply_to_admins", 1));
+	errands_send(s->errands, errand_new(ERRAND_PROTECTION, "", -1));
+	cleanup_errand struct errand *closed = wait_for(s);
+	assert_int_equal(closed->rc, 0);
+	assert_int_equal(json_array_size(closed->findings), 0);
+	fake_forge_answer(s->fake, "GET", REPO "/branch_protections/disinto-ledger", 403, json_object());
+	errands_send(s->errands, errand_new(ERRAND_PROTECTION, "", -1));
+	cleanup_errand struct errand *secretive = wait_for(s);
+	assert_int_equal(secretive->rc, -1);
+}
+
 static void test_without_a_forge(void **state)
 {
 	struct site *s = *state;
@@ -158,8 +183,8 @@ static void test_without_a_forge(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(test_nothing_is_done_unasked), T(test_in_their_order), T(test_close),
-	                                   T(test_report_without_a_request), T(test_without_a_forge)};
+	const struct CMUnitTest tests[] = {T(test_nothing_is_done_unasked),  T(test_in_their_order),           T(test_close),
+	                                   T(test_report_without_a_request), T(test_protection_of_the_ledger), T(test_without_a_forge)};
 
 	if (git_remote_setup(NULL) < 0)
 		return 1;

@@ -116,6 +116,8 @@ struct forge_protection {
 	bool requests;           /* whether requests are merged into it */
 	const json_t *approvers; /* logins; NULL or empty: anybody who may write */
 };
+/* What the ledger's should be like: nothing is merged into it. */
+struct forge_protection forge_ledger_protection(const char *pusher);
 /* Adds a sentence for each thing that is not as it should be to `findings` (an array). */
 int forge_check_protection(struct forge *f, const struct forge_protection *wanted, json_t *findings, struct err *err);
 int forge_protect(struct forge *f, const struct forge_protection *wanted, struct err *err);

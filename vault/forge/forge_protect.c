@@ -4,8 +4,14 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/http.h"
+#include "vault/ledger.h"
 
 #include <string.h>
+
+struct forge_protection forge_ledger_protection(const char *pusher)
+{
+	return (struct forge_protection){.branch = LEDGER_BRANCH, .pusher = pusher, .requests = false, .approvers = NULL};
+}
 
 /* Fields of the API's branch protection that matter, and what happens without them. */
 static const struct {
