@@ -197,20 +197,33 @@ struct lost {
 	struct git_change *changes; /* paths and contents owned */
 	size_t n;
 	git_tree *now;
+	git_tree *base; /* where what was seen and what stands there parted; NULL: they have nothing in common */
 	git_repository *repo;
 };
+
+/* What was seen at a path is gone: there is nothing, or what stood there before it. What was written since by others counts. */
+static bool is_lost(const struct lost *lost, const char *path, const git_tree_entry *seen)
+{
+	cleanup_git(git_tree_entry) git_tree_entry *now = NULL;
+	cleanup_git(git_tree_entry) git_tree_entry *base = NULL;
+
+	int rc = git_tree_entry_bypath(&now, lost->now, path);
+	bool there = rc == 0 && lost->base && git_tree_entry_bypath(&base, lost->base, path) == 0;
+	git_error_clear();
+	if (rc != 0)
+		return rc == GIT_ENOTFOUND;
+	return there && git_oid_equal(git_tree_entry_id(now), git_tree_entry_id(base)) &&
+	       !git_oid_equal(git_tree_entry_id(now), git_tree_entry_id(seen));
+}
 
 static int see_lost(const char *root, const git_tree_entry *e, void *arg)
 {
 	struct lost *lost = arg;
-	cleanup_git(git_tree_entry) git_tree_entry *there = NULL;
 	cleanup_buf struct buf text = BUF_INIT;
 	char *path = xasprintf("%s%s", root, git_tree_entry_name(e));
 
 	bool wanted = git_tree_entry_type(e) == GIT_OBJECT_BLOB &&
-	              (strncmp(path, LEDGER_CLAIMS "/", 7) == 0 || strncmp(path, LEDGER_DONE "/", 5) == 0) &&
-	              git_tree_entry_bypath(&there, lost->now, path) == GIT_ENOTFOUND;
-	git_error_clear();
+	              (strncmp(path, LEDGER_CLAIMS "/", 7) == 0 || strncmp(path, LEDGER_DONE "/", 5) == 0) && is_lost(lost, path, e);
 	if (!wanted || git_repo_blob(lost->repo, git_tree_entry_id(e), LEDGER_MAX_BYTES, &text, NULL) < 0) {
 		free(path);
 		return 0;
@@ -227,7 +240,12 @@ static int with_lost(struct git_state *g, git_oid *ret, struct err *err)
 {
 	struct lost lost = {.repo = g->repo};
 	cleanup_git(git_tree) git_tree *seen = NULL;
+	git_oid base;
 	int rc = git_repo_tree(g->repo, &g->ledger.seen, "", &seen, err);
+
+	if (rc == 0 && git_merge_base(&base, g->repo, &g->ledger.seen, &g->ledger.tip) == 0)
+		rc = git_repo_tree(g->repo, &base, "", &lost.base, err);
+	git_error_clear();
 
 	if (rc == 0)
 		rc = git_repo_tree(g->repo, &g->ledger.tip, "", &lost.now, err);
@@ -241,6 +259,7 @@ static int with_lost(struct git_state *g, git_oid *ret, struct err *err)
 	}
 	free(lost.changes);
 	git_tree_free(lost.now);
+	git_tree_free(lost.base);
 	return rc;
 }
 

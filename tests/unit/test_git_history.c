@@ -145,6 +145,30 @@ static void test_ledger_rewound(void **state)
 	assert_string_equal(claim_of(h, "b").nonce, "z");
 }
 
+/* A claim that had changed hands: it was rewound to what it was before, or somebody has settled it since. guard: is_lost in dispatcher/git/history.c */
+static void test_ledger_rewound_under_a_claim(void **state)
+{
+	struct house *h = *state;
+	land_basics(h);
+	begin(h, "polled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	claim(h, "b", 1, "n2", NULL);
+	expect_poll(h, "polled yes\n");
+	git_oid before = ref_of(h, LEDGER_REF);
+	claim(h, "a", 1, "n3", "n1");
+	claim(h, "b", 1, "n4", "n2");
+	expect_poll(h, "polled yes\n");
+	set_ref(h->f.repo, LEDGER_REF, &before);
+	struct ledger_claim c = {.dispatcher = "edge1", .incarnation = "i", .nonce = "n2", .attempt = 2, .free = true};
+	cleanup_free char *text = ledger_claim_text(&c), *path = ledger_claim_path("b");
+	forge_entry(h, path, text);
+	expect_poll(h, "polled yes\n");
+	assert_true(h->frozen);
+	decided(h, "history", NULL, NULL);
+	assert_string_equal(claim_of(h, "a").nonce, "n3"); /* or the result of its run would not count */
+	assert_int_equal(claim_of(h, "b").attempt, 2);
+}
+
 /* The branch goes on, but something in it was taken away or edited. guard: check_grown in dispatcher/git/ledger.c */
 static void test_ledger_tampered(void **state)
 {
@@ -439,6 +463,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test_setup_teardown(test_threat_07_stale_view_claims_nothing, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_ledger_taken_away, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_ledger_rewound, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_ledger_rewound_under_a_claim, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_ledger_tampered, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_local_refuses, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_38_answer_lost, with_ledger, teardown),
