@@ -15,6 +15,7 @@
 #define SPACING_LEAST_MS 100
 #define SPACING_MOST_MS 500
 #define DONE_WAIT_MS 500
+#define WAITING_MS 500 /* for what has to come before an entry */
 #define RETRY_FIRST_MS 250
 #define RETRY_MOST_MS 30000
 
@@ -135,6 +136,17 @@ static void put(struct draft *d, char *path, char *text)
 	d->changes[d->n++] = (struct git_change){path, text, strlen(text)};
 }
 
+/* Whether the commit in the making says something of an action's claim already: two things can't be said of one at once. */
+static bool is_drafted(const struct draft *d, const char *id)
+{
+	cleanup_free char *path = ledger_claim_path(id);
+
+	for (size_t i = 0; i < d->n; i++)
+		if (strcmp(d->changes[i].path, path) == 0)
+			return true;
+	return false;
+}
+
 static bool is_mine(const struct ledger_entry *e, const char *nonce)
 {
 	size_t i;
@@ -174,7 +186,26 @@ static char *why_lost(const struct git_state *g, const struct ledger_entry *e, c
 	return xasprintf("dispatcher %s has claimed it", at->dispatcher);
 }
 
-/* 1: it is in the draft; 0: it was answered; -1. */
+/* Another life of ours, or an operator elsewhere, came as far as the result: that one counts, and only its done entry is missing. 1: so it is; 0; -1. */
+static int result_stands(struct git_state *g, struct ledger_entry *e, const struct ledger_claim *at, struct err *err)
+{
+	struct ops_item item;
+	cleanup_buf struct buf text = BUF_INIT;
+	cleanup_buf struct buf same = BUF_INIT;
+	cleanup_err struct err why = ERR_INIT;
+
+	if (at->free || strcmp(at->dispatcher, g->args->dispatcher_id) != 0)
+		return 0;
+	if (ops_item(g->repo, &g->tip, e->id, &item, err) < 0)
+		return -1;
+	if (!item.result.there || record_is_of_claim(g, &item.result.oid, e->claim.nonce, "", &same) ||
+	    !record_is_of_claim(g, &item.result.oid, at->nonce, at->dispatcher, &text) || record_add(g, e->id, text.data, -1, &why) < 0)
+		return 0;
+	claim_lost(g, e, false, "its result stands already, by another life of this dispatcher or by an operator");
+	return 1;
+}
+
+/* 1: it is in the draft; 0: it was answered, or has to wait; -1. */
 static int look_at_claim(struct git_state *g, struct ledger_entry *e, struct draft *d, struct err *err)
 {
 	struct ledger_claim at;
@@ -190,6 +221,9 @@ static int look_at_claim(struct git_state *g, struct ledger_entry *e, struct dra
 		claim_lost(g, e, is_done == 0, "it is finished, by the ledger");
 		return 0;
 	}
+	/* An operator has settled it, and what he said is on its way. */
+	if (record_has_other(g, e->id, e->claim.nonce) || is_drafted(d, e->id))
+		return 0;
 	err_clear(&why);
 	int rc = read_claim(g, e->id, &at, &why, err);
 	if (rc < 0)
@@ -199,6 +233,9 @@ static int look_at_claim(struct git_state *g, struct ledger_entry *e, struct dra
 		claimed(g, e); /* it stands, ours or by a push that came through after all */
 		return 0;
 	}
+	int standing = rc == 0 ? result_stands(g, e, &at, err) : 0;
+	if (standing != 0)
+		return standing < 0 ? -1 : 0;
 	if (lost) {
 		claim_lost(g, e, false, lost);
 		return 0;
@@ -248,6 +285,8 @@ static int look_at_rerun(struct git_state *g, struct ledger_entry *e, struct dra
 
 	if (rc < 0)
 		return -1;
+	if (!no && is_drafted(d, e->id))
+		no = xstrdup("it is being started here just now; cancel it first, or ask again");
 	if (no || e->claim.free) {
 		decided(g, e, no);
 		return 0;
@@ -467,7 +506,7 @@ static bool must_confirm(const struct git_state *g, const struct ledger_entry *e
 	return e->kind == LEDGER_CLAIM && nonce && strcmp(nonce, e->claim.nonce) == 0 && e->added_ms > g->ledger.read_ms;
 }
 
-/* 1: nothing is left to be done; 0: look again; -1: not now. */
+/* 2: nothing is left that can be done now; 1: pushed; 0: look again; -1: not now. */
 static int push_once(struct git_state *g, struct err *err)
 {
 	__attribute__((cleanup(draft_free))) struct draft d = {.n = 0};
@@ -487,7 +526,7 @@ static int push_once(struct git_state *g, struct err *err)
 	if (fill(g, &d, err) < 0)
 		return -1;
 	if (d.n == 0)
-		return 1;
+		return 2;
 	cleanup_free char *message = message_of(&d);
 	if (clone_commit(g, &g->ledger.tip, d.changes, d.n, message, &commit, err) < 0)
 		return -1;
@@ -500,6 +539,8 @@ static int push_all(struct git_state *g, struct err *err)
 		int rc = push_once(g, err);
 		if (rc < 0)
 			return -1;
+		if (rc == 2)
+			return 0;
 		i += rc == 0;
 	}
 	return ledger_due(g) ? err_set(err, ERR_FAIL, "others push to " LEDGER_BRANCH " all the time") : 0;
@@ -558,7 +599,7 @@ void ledger_flush(struct git_state *g)
 	l->push_trouble = NULL;
 	if (rc == 0) {
 		l->backoff.failures = 0;
-		l->push_at_ms = 0;
+		l->push_at_ms = TAILQ_EMPTY(&l->entries) ? 0 : now_mono_ms() + WAITING_MS;
 	} else {
 		l->push_trouble = xstrdup(err_msg(&err));
 		l->push_at_ms = now_mono_ms() + backoff_next(&l->backoff, RETRY_FIRST_MS, RETRY_MOST_MS);

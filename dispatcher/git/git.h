@@ -250,6 +250,8 @@ int record_add(struct git_state *g, const char *id, const char *text, int64_t as
 bool record_is_of_claim(struct git_state *g, const git_oid *result, const char *nonce, const char *dispatcher, struct buf *ret_text);
 /* Whether a result of that id is on its way. */
 bool record_has(const struct git_state *g, const char *id);
+/* Likewise, under another claim than this one. */
+bool record_has_other(const struct git_state *g, const char *id, const char *nonce);
 /* Both parts of a result are on the server, or somebody else's are. */
 void record_finished(struct git_state *g, const char *id, int64_t ask, const git_oid *commit);
 void record_superseded(struct git_state *g, const char *id, int64_t ask, const char *reason);

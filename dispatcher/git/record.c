@@ -93,6 +93,20 @@ bool record_has(const struct git_state *g, const char *id)
 	return ledger_has(g, LEDGER_FINISH, id);
 }
 
+bool record_has_other(const struct git_state *g, const char *id, const char *nonce)
+{
+	const struct result_file *r;
+	const struct ledger_entry *e;
+
+	TAILQ_FOREACH (r, &g->outbox, link)
+		if (strcmp(r->id, id) == 0 && strcmp(r->claim.nonce, nonce) != 0)
+			return true;
+	TAILQ_FOREACH (e, &g->ledger.entries, link)
+		if (e->kind == LEDGER_FINISH && strcmp(e->id, id) == 0 && strcmp(e->claim.nonce, nonce) != 0)
+			return true;
+	return false;
+}
+
 /* What stands in the way of pushes, of either branch. */
 static const char *trouble_of(const struct git_state *g)
 {

@@ -86,6 +86,15 @@ static bool is_going_out(const struct git_role *g, int i)
 	return false;
 }
 
+/* A result under another claim than this one. */
+static bool is_settled(const struct git_role *g, const struct waiting_claim *c)
+{
+	for (int k = g->n_out - 1; k >= 0; k--)
+		if (g->out[k].action == c->action && strcmp(g->out[k].result.nonce, c->nonce) != 0)
+			return true;
+	return false;
+}
+
 /*
  * An operator: refused where no claim stands, or it is done. Where whoever had the claim came as far as the result, and not to the done entry, only that
  * is left to be written.
@@ -389,7 +398,9 @@ static void look_at_claims(struct world *w, struct dispatcher *d, struct push *p
 		const struct waiting_claim *c = &g->claims[k];
 		const struct on_ledger *at = &g->view.ledger[c->action];
 		const struct result_text *there = &g->view.main[c->action].result;
-		if (!at->done && at->claimed && is_of_claim(there, at, d->name) && strcmp(there->nonce, c->nonce) != 0) {
+		if (is_settled(g, c)) {
+			continue; /* what an operator said is on its way */
+		} else if (!at->done && at->claimed && is_of_claim(there, at, d->name) && strcmp(there->nonce, c->nonce) != 0) {
 			/* Another life of ours, or an operator, came as far as the result: only the done entry is missing. */
 			finish_standing(g, c->action);
 			claim_lost(w, d, k, false);

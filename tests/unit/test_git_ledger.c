@@ -323,6 +323,105 @@ static void test_result_gives_way_to_one_of_its_claim(void **state)
 	assert_int_equal(done.outcome, OUTCOME_LOST);
 }
 
+/* Both are said before git looks at either: as when core began to start what an operator has just settled. */
+static void say_at_once(struct house *h, json_t *first, json_t *second)
+{
+	kill(h->pid, SIGSTOP);
+	send_msg(h, first);
+	send_msg(h, second);
+	kill(h->pid, SIGCONT);
+}
+
+static json_t *claim_again(const char *id)
+{
+	return msg_new(MSG_CLAIM, "{s:s, s:i, s:s, s:[s], s:s, s:I}", "id", id, "attempt", 1, "nonce", "n2", "mine", "n1", "action_blob",
+	               "0123456789abcdef0123456789abcdef01234567", "deadline", (json_int_t)time(NULL) + 3600);
+}
+
+static void poll_for_no_claim(struct house *h)
+{
+	cleanup_free char *said = poll_for(h, NULL);
+	if (strstr(said, "claimed"))
+		fail_msg("claimed what was settled: %s", said);
+}
+
+static json_t *rerun(const char *id)
+{
+	return msg_new(MSG_DECIDE, "{s:i, s:s, s:s}", "ask", 7, "what", "rerun", "id", id);
+}
+
+/* What would be two runs: the claim of the one attempt, and the freedom of the next. guard: is_drafted and record_has in dispatcher/git/claim.c */
+static void test_settled_while_it_is_claimed(void **state)
+{
+	struct house *h = *state;
+	cleanup_free char *lost = result_text("c", "", 1, "lost");
+	land_basics(h);
+	begin(h, "polled yes\n");
+	for (int i = 0; i < 3; i++)
+		land_action(h, i == 0 ? "a" : i == 1 ? "b" : "c", "");
+	expect_poll(h, "landed a\nlanded b\nlanded c\npolled yes\n");
+	for (int i = 0; i < 3; i++)
+		claim(h, i == 0 ? "a" : i == 1 ? "b" : "c", 1, "n1", NULL);
+	say_at_once(h, rerun("a"), claim_again("a"));
+	await(h, "claim_lost", "a");
+	assert_int_equal(claim_of(h, "a").attempt, 2);
+	assert_true(claim_of(h, "a").free);
+
+	say_at_once(h, claim_again("b"), rerun("b"));
+	for (bool answered = false; !answered;) {
+		cleanup_json json_t *m = next(h);
+		answered = strcmp(str(m, "kind"), "decided") == 0;
+		if (answered)
+			assert_non_null(strstr(str(m, "reason"), "is being started here just now"));
+	}
+	await(h, "claimed", "b");
+	assert_string_equal(claim_of(h, "b").nonce, "n2");
+	assert_false(claim_of(h, "b").free);
+
+	/* Also as long as what the operator said can't be recorded. */
+	hook(h, "update", "#!/bin/sh\n[ \"$1\" != refs/heads/main ]\n");
+	say_at_once(h, msg_new(MSG_DECIDE, "{s:i, s:s, s:s, s:s}", "ask", 7, "what", "lost", "id", "c", "result", lost), claim_again("c"));
+	expect_reason(h, "record_state", NULL, "hook declined");
+	poll_for_no_claim(h);
+	hook(h, "update", NULL);
+	poll_for_no_claim(h);
+	await(h, "claim_lost", "c");
+	assert_string_equal(claim_of(h, "c").nonce, "n1");
+
+	/* A claim that is only asked about loses nothing to its own result. */
+	claim(h, "d", 1, "n1", NULL);
+	cleanup_free char *text = result_text("d", "n1", 1, "cancelled");
+	json_t *asked = claim_again("d");
+	json_object_set_new(asked, "nonce", json_string("n1"));
+	say_at_once(h, msg_new(MSG_RECORD, "{s:s, s:s}", "id", "d", "result", text), asked);
+	for (int i = 0; i < 2;) {
+		cleanup_json json_t *m = next(h);
+		assert_string_not_equal(str(m, "kind"), "claim_lost");
+		i += str(m, "id") && strcmp(str(m, "id"), "d") == 0;
+	}
+}
+
+/* An operator settled it at another dispatcher, which came as far as the result. guard: result_stands in dispatcher/git/claim.c */
+static void test_settled_elsewhere_while_it_is_claimed(void **state)
+{
+	struct house *h = *state;
+	struct ledger_done done;
+	cleanup_free char *lost = result_text("a", "n1", 1, "lost");
+	land_basics(h);
+	begin(h, "polled yes\n");
+	land_action(h, "a", "");
+	expect_poll(h, "landed a\npolled yes\n");
+	claim(h, "a", 1, "n1", NULL);
+	land(h->f.repo, "vault/actions/a.result.json", lost);
+	expect_poll(h, "polled yes\n");
+	send_claim(h, "a", 1, "n2", "n1");
+	expect_reason(h, "claim_lost", "a", "its result stands already");
+	expect_only(h, "recorded", "a");
+	assert_true(has_done(h, "a", &done));
+	assert_int_equal(done.outcome, OUTCOME_LOST);
+	assert_string_equal(claim_of(h, "a").nonce, "n1");
+}
+
 static void test_settled_as_lost(void **state)
 {
 	struct house *h = *state;
@@ -453,6 +552,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test_setup_teardown(test_rerun, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_settled_with_the_result_that_stands, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_result_gives_way_to_one_of_its_claim, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_settled_while_it_is_claimed, with_ledger, teardown),
+	    cmocka_unit_test_setup_teardown(test_settled_elsewhere_while_it_is_claimed, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_settled_as_lost, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_overdue, with_ledger, teardown),
 	    cmocka_unit_test_setup_teardown(test_threat_10_a_foreign_result, with_ledger, teardown),
