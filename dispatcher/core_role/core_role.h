@@ -36,6 +36,7 @@ struct house {
 	json_t *removing;      /* {id: attempt} whose container engine was told to remove and did not say it has */
 	/* leave.c */
 	int64_t quit_at_ms;   /* monotonic: leave then at the latest; 0: no such limit */
+	int64_t empty_ms;     /* monotonic: since then nothing is left but containers to be removed; 0: it is not so */
 	bool draining;        /* an operator's drain */
 	bool calling, called; /* git was told to call on_drained; what became of it is known */
 	bool call_ok;

@@ -10,15 +10,24 @@
 
 #include <string.h>
 
+#define REMOVALS_MS 30000
+
 /* A dispatcher for one action waits for results, never for what runs: whoever started it was told to leave it running. */
 static bool waits_for_runs(const struct house *h)
 {
 	return !h->args->only && core_active(h->core) > 0;
 }
 
-static bool is_empty(const struct house *h)
+/* Containers whose results are on the server are waited for too, but not for ever: the next start removes what is left. */
+static bool is_empty(struct house *h)
 {
-	return !waits_for_runs(h) && core_recording(h->core) == 0 && json_object_size(h->removing) == 0;
+	if (waits_for_runs(h) || core_recording(h->core) > 0) {
+		h->empty_ms = 0;
+		return false;
+	}
+	if (!h->empty_ms)
+		h->empty_ms = now_mono_ms();
+	return json_object_size(h->removing) == 0 || now_mono_ms() - h->empty_ms >= REMOVALS_MS;
 }
 
 static void take_nothing_new(struct house *h)

@@ -111,3 +111,14 @@ for rule in '0 2 status 500 /create?' '0 1 lose - /create?' '0 1 lose - /start' 
 	check "engine-$n met: $rule" test "$(met engine)" -gt 0
 done
 check "the dispatcher lives on" eval "api /health >/dev/null"
+
+# --- an engine that removes nothing, and a dispatcher that is to leave
+rules engine '0 1000000 status 500 DELETE'
+action stays count && land
+once stays succeeded
+check "disinto drain does not wait for ever for a container to be removed" disinto --config "$CONFIG" drain
+check "and the dispatcher ends" wait_for gone "$DISPATCHER"
+DISPATCHER=
+rules engine '0 1 close - never-asked'
+dispatcher_start
+check "the next start removes it" wait_for eval '[ -z "$(containers stays)" ]'
