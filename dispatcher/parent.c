@@ -24,6 +24,7 @@
 #define BACKOFF_MOST_MS 30000
 #define SETTLED_MS 10000 /* a role that lived this long begins its backoff anew */
 #define LEAVE_MS 3000    /* how long roles get to end by themselves */
+#define STOP_SLACK_S 90  /* how much longer than drain_seconds core gets to leave: it may have to be replaced first */
 
 struct child {
 	pid_t pid; /* 0: not running */
@@ -40,6 +41,7 @@ struct parent {
 	struct pulse pulse; /* of core; and, under the parent's own name, of core's leaving at once */
 	int signals;
 	bool stopping, fast, quitting;
+	int stop_turns;        /* of the watch over core, until it is left, since TERM came */
 	bool draining, called; /* as core said: DRAINING */
 	bool reload;           /* SIGHUP came */
 	bool ending;           /* the roles are told to end; none is replaced */
@@ -201,6 +203,8 @@ static void hear_signal(struct parent *p)
 		} else if (info.ssi_signo == SIGHUP) {
 			p->reload = true;
 		} else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+			if (!p->stopping)
+				p->stop_turns = pulse_turns(p->config->drain_seconds + STOP_SLACK_S);
 			p->fast = p->stopping;
 			p->stopping = true;
 			tell(p, msg_new(MSG_STOP, "{s:b}", "fast", p->fast), -1);
@@ -251,7 +255,7 @@ static void watch_core(struct parent *p)
 		pulse_begin(&p->pulse, ROLE_CORE);
 		kill(p->child[ROLE_CORE].pid, SIGKILL);
 	}
-	if (p->fast && pulse_missed(&p->pulse, ROLE_PARENT)) {
+	if ((p->fast && pulse_missed(&p->pulse, ROLE_PARENT)) || (p->stopping && p->stop_turns-- <= 0)) {
 		log_error("core does not leave; it is left", NULL);
 		p->quitting = true;
 	}

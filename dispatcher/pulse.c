@@ -49,6 +49,11 @@ bool pulse_missed(struct pulse *p, enum role r)
 	return ++p->role[r].silent > limits[r];
 }
 
+int pulse_turns(int seconds)
+{
+	return TURNS(seconds);
+}
+
 int pulse_limit_s(enum role r)
 {
 	return limits[r] * turn_ms() / 1000;

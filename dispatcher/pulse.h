@@ -28,6 +28,8 @@ void pulse_begin(struct pulse *p, enum role r);
 void pulse_heard(struct pulse *p, enum role r);
 /* Counts a turn of silence. True: one too many. */
 bool pulse_missed(struct pulse *p, enum role r);
+/* How many turns there are in so many seconds. */
+int pulse_turns(int seconds);
 /* How many seconds of silence that is. */
 int pulse_limit_s(enum role r);
 

@@ -59,3 +59,12 @@ kill -STOP "$(role core)"
 kill -TERM "$DISPATCHER"
 kill -TERM "$DISPATCHER"
 check "threat_45_hung: TERM twice ends a dispatcher whose core hangs" wait_for gone "$DISPATCHER"
+
+# Core can't even begin, however often it is replaced: TERM once is enough.
+echo '{' >"$SPOOL/git.json"
+sed -i '$ a drain_seconds: 1' "$CONFIG"
+disinto-dispatcher --config "$CONFIG" >>"$LOG" 2>&1 </dev/null &
+DISPATCHER=$!
+wait_for grep -q "can't read the spool" "$LOG"
+kill -TERM "$DISPATCHER"
+check "threat_45_broken: TERM ends a dispatcher whose core can't begin" wait_for gone "$DISPATCHER"
