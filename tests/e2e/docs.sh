@@ -48,6 +48,13 @@ for command in settle accept-backlog accept-history drain 'cancel'; do
 	check "it speaks of disinto $command" grep -q "disinto $command" "$ROOT/docs/operations.md"
 done
 
+# And every line of the log that may worry somebody.
+grep -rhoE 'log_(warn|error)\("[^"]+"' "$ROOT/dispatcher" | sed 's/^[^"]*"//; s/"$//' | sort -u >"$WORK/lines"
+check "there are such lines" [ "$(wc -l <"$WORK/lines")" -ge 40 ]
+while read -r line; do
+	check "it explains: $line" grep -qF "\`$line" "$ROOT/docs/operations.md"
+done <"$WORK/lines"
+
 for child in $(cat "$WORK/background" 2>/dev/null); do
 	kill "$child" 2>/dev/null
 	wait_for gone "$child"
