@@ -363,7 +363,7 @@ static void follow_again(struct place *p, const char *text, const char *want, bo
 	run_free(r);
 }
 
-/* A container that is followed again after a restart: the same bytes, more of them, or, where it is gone, none. guard: keep_the_rest and pass_over in dispatcher/transcript.c */
+/* A container that is followed again after a restart: the same bytes, more of them, or, where it is gone, none. guard: keep_the_rest and pass_over in dispatcher/core_role/transcript.c */
 static void test_following_again_loses_nothing(void **state)
 {
 	struct place *p = *state;

@@ -4,7 +4,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/http.h"
-#include "vault/ledger.h"
+#include "vault/ops/ledger.h"
 
 #include <string.h>
 
