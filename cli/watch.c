@@ -253,17 +253,6 @@ int watch_follow(struct watch *w, struct err *err)
 	return code;
 }
 
-/* A page of the forge for a commit, where the configuration knows one; else NULL. Caller frees. */
-static char *commit_link(const struct config *config, const char *commit)
-{
-	cleanup_free char *repo = config->approval.forge_url && config->ops_repo ? forge_repo_of(config->ops_repo) : NULL;
-	size_t len = repo ? strlen(config->approval.forge_url) : 0;
-
-	while (len > 0 && config->approval.forge_url[len - 1] == '/')
-		len--;
-	return repo ? xasprintf("%.*s/%s/commit/%s", (int)len, config->approval.forge_url, repo, commit) : NULL;
-}
-
 void watch_summary(struct watch *w, const json_t *result)
 {
 	const char *commit = text_of(result, "commit");
@@ -280,7 +269,8 @@ void watch_summary(struct watch *w, const json_t *result)
 	}
 	print_pair(stderr, "steps", steps.len > 0 ? steps.data : NULL);
 	if (commit) {
-		cleanup_free char *link = commit_link(w->config, commit);
-		print_pair(stderr, "commit", link ? link : commit);
+		cleanup_free char *commits = forge_commits_url(w->config->approval.forge_url, w->config->ops_repo);
+		cleanup_free char *text = xasprintf("%s%s", commits ? commits : "", commit);
+		print_pair(stderr, "commit", text);
 	}
 }

@@ -273,6 +273,25 @@ static void test_name_of_the_repository_in_its_address(void **state)
 	}
 }
 
+static void test_page_of_a_commit(void **state)
+{
+	static const char *const cases[][3] = {
+	    {"https://forge.example", "ssh://git@forge.example/org/ops.git", "https://forge.example/org/ops/commit/"},
+	    {"https://forge.example/git//", "https://inside/org/ops", "https://forge.example/git/org/ops/commit/"},
+	    {NULL, "https://forge.example/org/ops", NULL},
+	    {"https://forge.example", "/srv/ops.git", NULL},
+	    {"https://forge.example", NULL, NULL}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		cleanup_free char *url = forge_commits_url(cases[i][0], cases[i][1]);
+		if (cases[i][2])
+			assert_string_equal(url, cases[i][2]);
+		else
+			assert_null(url);
+	}
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -287,6 +306,7 @@ int main(void)
 	    cmocka_unit_test(test_last_word_of_a_reviewer_counts),
 	    cmocka_unit_test(test_request_must_be_the_one_that_was_merged_here),
 	    cmocka_unit_test(test_name_of_the_repository_in_its_address),
+	    cmocka_unit_test(test_page_of_a_commit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

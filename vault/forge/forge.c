@@ -80,6 +80,16 @@ char *forge_repo_of(const char *url)
 	return vault_is_repo(owner) ? xstrdup(owner) : NULL;
 }
 
+char *forge_commits_url(const char *forge_url, const char *ops_repo)
+{
+	cleanup_free char *repo = forge_url && ops_repo ? forge_repo_of(ops_repo) : NULL;
+	size_t len = repo ? strlen(forge_url) : 0;
+
+	while (len > 0 && forge_url[len - 1] == '/')
+		len--;
+	return repo ? xasprintf("%.*s/%s/commit/", (int)len, forge_url, repo) : NULL;
+}
+
 /* "Authorization: token …", wiped by the caller; NULL without a token file. */
 static int authorization(const struct forge *f, struct buf *ret, struct err *err)
 {

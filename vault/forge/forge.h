@@ -31,6 +31,9 @@ void forge_free(struct forge *f);
 /* "owner/name" out of the address of an ops repo (http, ssh, scp-like), without a final ".git". Caller frees; NULL when there is none in it. */
 char *forge_repo_of(const char *url);
 
+/* Where people look at the commits of that ops repo, "https://forge.example/owner/name/commit/", behind which an oid is put. Caller frees; NULL: nobody knows. */
+char *forge_commits_url(const char *forge_url, const char *ops_repo);
+
 struct forge_pull {
 	int64_t number;
 	char *url;          /* for people; "" when the forge names none */
