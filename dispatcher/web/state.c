@@ -4,6 +4,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
+#include "vault/forge.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +115,12 @@ json_t *web_status(const struct web *w)
 	                      "pulse", "enabled", 1, "interval_seconds", w->args->config->poll_seconds, "manager", "docker");
 	for (size_t i = 0; i < sizeof same / sizeof *same; i++)
 		json_object_set_new(o, same[i], or_null(json_object_get(w->status, same[i])));
-	const char *note = separation_note(w->args->config);
+	const struct config *config = w->args->config;
+	cleanup_free char *commits = forge_commits_url(config->approval.forge_url, config->ops_repo);
+	json_object_set_new(o, "commit_url", commits ? json_string(commits) : json_null());
+	json_object_set_new(o, "now_ms", json_integer(now_wall_ms())); /* ages are counted by one clock, whatever the reader's says */
+	json_object_set_new(o, "locked", json_boolean(w->locked));
+	const char *note = separation_note(config);
 	json_object_set_new(o, "separation", note ? json_pack("[s]", note) : json_array());
 	json_object_set_new(o, "queued", json_integer(status_int(w, "queued")));
 	json_object_set_new(o, "recording", json_integer(status_int(w, "recording")));

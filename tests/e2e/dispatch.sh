@@ -132,6 +132,8 @@ like "and waits for an engine" "$(api "/actions/$landed" | jq -r .state)" '^(wai
 is "what has landed is taken" "$(ask "$(jq --arg id "$landed" '.id = $id | .formula = "errand"' <<<"$small")") $(answer .task_id)" "409 $landed"
 is "the rest was not proposed either" "$(proposals)" 3
 
+is "status says where commits are looked at" "$(api /status | jq -r .commit_url)" "$FORGE/org/ops/commit/"
+
 # What waits for approval
 pending() { # ID JQ-FILTER
 	api /pending | jq -r --arg id "$1" ".pending[] | select(.id == \$id) | $2"
