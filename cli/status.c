@@ -84,8 +84,7 @@ static void put_roles(const json_t *status)
 static void put_decisions(const json_t *ledger)
 {
 	long long backlog = number(ledger, "backlog");
-	const json_t *one;
-	size_t i;
+	const json_t *overdue = json_object_get(ledger, "overdue"), *one = json_array_get(overdue, 0);
 
 	print_pair(stdout, "frozen", text_of(ledger, "frozen"));
 	if (backlog > 0) {
@@ -94,14 +93,16 @@ static void put_decisions(const json_t *ledger)
 		                                    backlog);
 		print_pair(stdout, "backlog", text);
 	}
-	json_array_foreach (json_object_get(ledger, "overdue"), i, one) {
+	if (one) {
+		size_t more = json_array_size(overdue) - 1;
 		char when[21];
 		const char *id = or_dash(text_of(one, "id"));
+		cleanup_free char *others = more ? xasprintf(" (and %zu more; --json has them)", more) : xstrdup("");
 		cleanup_free char *text = xasprintf(
 		    "%s, claimed by %s, should have ended by %s; make sure that it does not run there, then `disinto settle %s lost` or "
-		    "`rerun`",
-		    id, or_dash(text_of(one, "dispatcher")), time_format(1000 * number(one, "deadline"), when), id);
-		print_pair(stdout, i == 0 ? "overdue" : "", text);
+		    "`rerun`%s",
+		    id, or_dash(text_of(one, "dispatcher")), time_format(1000 * number(one, "deadline"), when), id, others);
+		print_pair(stdout, "overdue", text);
 	}
 }
 

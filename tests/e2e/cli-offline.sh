@@ -102,6 +102,17 @@ check "a table fits its terminal" [ "$(wc -L <"$WORK/screen")" -le 60 ]
 is "a table has a line for each" "$(grep -c . "$WORK/screen")" "$(($(disinto list | grep -c .) + $(disinto pending | grep -c .)))"
 refute "elsewhere nothing is cut" grep -q '…' <(disinto list)
 
+# A dispatcher in trouble, whose part somebody else plays: however much is wrong, status stays short.
+jq -n '{status: "running", ledger: {frozen: "main was rewritten", backlog: 3, overdue: [range(30) | {id: "late-\(.)", dispatcher: "d2", deadline: 1}]},
+	misnamed: [range(30) | "vault/a\(.)"], notes: [range(30) | "note \(.)"]}' >"$WORK/status.json"
+node -e 'const s = require("http").createServer((q, a) => a.end(require("fs").readFileSync(process.argv[1]))).listen(0, "127.0.0.1", () => console.log(s.address().port))' \
+	"$WORK/status.json" >"$WORK/port" &
+CHILDREN+=($!)
+wait_for test -s "$WORK/port"
+status=$(DISINTO_URL=http://127.0.0.1:$(cat "$WORK/port") disinto status)
+like "status: the first of many overdue claims, with what to do" "$status" '^  overdue +late-0, claimed by d2, .*disinto settle late-0 lost.*\(and 29 more; --json has them\)'
+check "status: a line for each thing that is wrong" [ "$(wc -l <<<"$status")" -le 14 ]
+
 # Usage
 fails 2 'the name that run once had' '`disinto run ID` now' disinto vault-run x
 disinto >/dev/null 2>&1
