@@ -27,7 +27,7 @@ const struct cli_option common_options[] = {
 
 static const struct cli_option none[] = {END};
 static const struct cli_option only_json[] = {JSON, END};
-static const struct cli_option only_land[] = {LAND, END};
+static const struct cli_option land_options[] = {LAND, JSON, END};
 
 static const struct cli_option init_options[] = {
     {"ops-repo", 0, "URL", "use this repository instead of making ops.git; what it lacks of vault/ is added by a commit"},
@@ -55,6 +55,7 @@ static const struct cli_option render_options[] = {
 static const struct cli_option add_options[] = {
     {"force", 'f', NULL, "replace a secret of that name without asking"},
     LAND,
+    JSON,
     END,
 };
 
@@ -70,8 +71,6 @@ static const struct cli_option restore_options[] = {
     {"identity", 'i', "FILE", "the age identity that opens what is sealed"},
     END,
 };
-
-static const struct cli_option rotate_options[] = {LAND, JSON, END};
 
 static const struct cli_option migrate_options[] = {
     {"force", 'f', NULL, "replace secrets that are there with another value"},
@@ -172,8 +171,8 @@ const struct command commands[] = {
     {"secrets show", "SECRET", 1, 1, "decrypt a secret to standard output", none, "disinto secrets show CLAWHUB_TOKEN", cmd_secrets_show,
      0},
     {"secrets list", "", 0, 0, "list the secrets: size, recipients, last change", only_json, "disinto secrets list", cmd_secrets_list, 0},
-    {"secrets remove", "SECRET", 1, 1, "remove a secret", only_land, "disinto secrets remove CLAWHUB_TOKEN", cmd_secrets_remove, 0},
-    {"secrets rotate", "", 0, 0, "encrypt all secrets to the present recipients, in one commit", rotate_options, "disinto secrets rotate",
+    {"secrets remove", "SECRET", 1, 1, "remove a secret", land_options, "disinto secrets remove CLAWHUB_TOKEN", cmd_secrets_remove, 0},
+    {"secrets rotate", "", 0, 0, "encrypt all secrets to the present recipients, in one commit", land_options, "disinto secrets rotate",
      cmd_secrets_rotate, 0},
     {"secrets migrate", "FILE [NAME…]", 1, ANY, "take secrets over from a dotenv file or a folder of NAME.enc age files", migrate_options,
      "disinto secrets migrate .env", cmd_secrets_migrate, 0},
@@ -198,17 +197,17 @@ const struct command commands[] = {
     {"artifacts", "ID", 1, 1, "list the files that an action left behind, or save them", artifacts_options,
      "disinto artifacts -o out hello-1", cmd_artifacts, 0},
     {"cancel", "ID", 1, 1, "cancel an action that waits or runs", only_json, "disinto cancel hello-1", cmd_cancel, 0},
-    {"settle", "ID lost|rerun", 2, 2, "decide about a claimed action whose run nobody can tell of", none, "disinto settle hello-1 lost",
-     cmd_settle, 0},
-    {"accept-backlog", "", 0, 0, "let what had landed before the ledger was made run", none, "disinto accept-backlog", cmd_accept_backlog,
-     0},
-    {"accept-history", "", 0, 0, "take a branch that was rewritten as it stands now", none, "disinto accept-history", cmd_accept_history,
-     0},
+    {"settle", "ID lost|rerun", 2, 2, "decide about a claimed action whose run nobody can tell of", only_json,
+     "disinto settle hello-1 lost", cmd_settle, 0},
+    {"accept-backlog", "", 0, 0, "let what had landed before the ledger was made run", only_json, "disinto accept-backlog",
+     cmd_accept_backlog, 0},
+    {"accept-history", "", 0, 0, "take a branch that was rewritten as it stands now", only_json, "disinto accept-history",
+     cmd_accept_history, 0},
     {"drain", "", 0, 0, "take nothing new; end the dispatcher once the last result has landed", only_json, "disinto drain", cmd_drain, 0},
     {"token add", "NAME", 1, 1, "make a key to the HTTP API and print it", token_options, "disinto token add dashboard --scope read",
      cmd_token_add, 0},
     {"token list", "", 0, 0, "list the keys to the HTTP API", only_json, "disinto token list", cmd_token_list, 0},
-    {"token revoke", "NAME", 1, 1, "take a key to the HTTP API back", none, "disinto token revoke dashboard", cmd_token_revoke, 0},
+    {"token revoke", "NAME", 1, 1, "take a key to the HTTP API back", only_json, "disinto token revoke dashboard", cmd_token_revoke, 0},
     {"status", "", 0, 0, "show the dispatcher: roles, engine, last poll, capacity", only_json, "disinto status", cmd_status, 0},
     {"backup", "FILE", 1, 1, "write the spool and the configuration into one file (- for standard output)", backup_options,
      "disinto backup --seal-to age1… /backup/disinto.tar", cmd_backup, 0},

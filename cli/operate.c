@@ -32,6 +32,8 @@ static int decide(const struct args *args, const char *path, const char *done, s
 
 	if (api_begin(args, &config, &api, err) < 0 || post(&api, path, &body, err) < 0)
 		return CLI_FAILED;
+	if (args_has(args, "json"))
+		return print_json(body);
 	cleanup_free char *reason = safe_line(text_of(body, "reason"));
 	note("%s: %s%s%s", args->command->name, done, *reason ? ": " : "", reason);
 	return CLI_DONE;

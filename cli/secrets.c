@@ -123,6 +123,17 @@ static int make_change(struct repo *r, void *arg, git_oid *ret, struct err *err)
 	return sealed_commit(&files, r, message, ret, err);
 }
 
+static void print_change(const struct change *c, const char *done, const struct landed_change *landed)
+{
+	cleanup_json json_t *pull =
+	    landed->pull.number ? json_pack("{s:I, s:s}", "number", (json_int_t)landed->pull.number, "url", landed->pull.url) : NULL;
+	char hex[OID_TEXT];
+	cleanup_json json_t *all =
+	    json_pack("{s:s, s:s, s:s, s:O*}", "name", c->name, "status", done, "commit", oid_text(&landed->commit, hex), "pull", pull);
+
+	print_json(all);
+}
+
 static int land_change(const struct args *args, struct repo *r, struct change *c, const char *done, struct err *err)
 {
 	struct landed_change landed = {.pull = {0}};
@@ -131,7 +142,10 @@ static int land_change(const struct args *args, struct repo *r, struct change *c
 	if (land_or_request(args, r, make_change, c, title, &landed, err) < 0)
 		return CLI_FAILED;
 	cleanup_free char *where = landed_text(r, &landed);
-	note("secrets: %s %s, %s", c->name, done, where);
+	if (args_has(args, "json"))
+		print_change(c, done, &landed);
+	else
+		note("secrets: %s %s, %s%s", c->name, done, where, c->value ? "" : "; history still holds it: change it where it is used");
 	forge_pull_free(&landed.pull);
 	return CLI_DONE;
 }
@@ -205,7 +219,7 @@ int cmd_secrets_remove(const struct args *args, struct err *err)
 		err_set(err, ERR_NOT_FOUND, "there is no secret %s; disinto secrets list shows what there is", change.name);
 		return CLI_FAILED;
 	}
-	return land_change(args, &repo, &change, "removed (history still holds it: change it where it is used)", err);
+	return land_change(args, &repo, &change, "removed", err);
 }
 
 /* show */

@@ -83,6 +83,8 @@ int cmd_token_revoke(const struct args *args, struct err *err)
 		return CLI_USAGE;
 	if (call(args, "DELETE", path, &body, err) < 0)
 		return CLI_FAILED;
+	if (args_has(args, "json"))
+		return print_json(body);
 	note("token revoke: %s opens nothing any more", name);
 	return CLI_DONE;
 }

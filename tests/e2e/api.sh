@@ -39,7 +39,7 @@ dispatcher_start
 port=$(ss -ltnpH | grep -F "pid=$(role web)," | sed -nE 's/.*127\.0\.0\.1:([0-9]+) .*/\1/p' | head -n 1)
 TCP=http://127.0.0.1:$port
 is "tokens outlive a restart" "$(tcp -H "Authorization: Bearer $reader" /actions)" 200
-check "token revoke" disinto token revoke dashboard 2>/dev/null
+is "token revoke" "$(disinto token revoke --json dashboard | jq -c .)" '{"name":"dashboard"}'
 is "a token that was taken back opens nothing, at once" "$(tcp -H "Authorization: Bearer $reader" /actions)" 401
 
 # The command line by TCP

@@ -104,7 +104,7 @@ is "race: nobody fails" $failed 0
 for i in 1 2 3 4 5 6; do is "race: RACE_$i" "$(opened "RACE_$i")" "value number $i"; done
 
 # remove
-check "remove" disinto secrets remove TOKEN 2>/dev/null
+is "remove --json" "$(disinto secrets remove --json TOKEN | jq -r '[.name, .status] | @tsv')" $'TOKEN\tremoved'
 refute "remove: it is gone" git -C "$SERVER" cat-file -e main:vault/secrets/TOKEN.age 2>/dev/null
 disinto secrets remove TOKEN 2>/dev/null
 is "remove: an absent one is 1" $? 1

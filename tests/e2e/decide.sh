@@ -64,7 +64,7 @@ is "they have no result" "$(has_result gone-1 || has_result gone-2 || echo none)
 check "disinto settle lost" cli settle gone-1 lost
 finished gone-1
 is "it has a result that says so" "$(field gone-1 '[.outcome, .exit_code] | @json')" '["lost",null]'
-check "disinto settle rerun" cli settle gone-2 rerun
+is "disinto settle rerun" "$(cli settle --json gone-2 rerun | jq -r .status)" "done"
 at_gate gone-2
 open_gate gone-2
 finished gone-2
