@@ -39,12 +39,12 @@ check "the formula is merged by request 1" quietly forge_api human POST /pulls/1
 output=$(as agent disinto propose --id greet-1 --formula hello --context $'to greet\n```\n# not a title' --input name=you)
 like "propose: names the request" "$output" 'greet-1 is proposed in pull request 2, https://forge\.example/.*/pulls/2'
 pull=$(forge_api human GET /pulls/2)
-is "propose: its title, author and branch" "$(jq -r '[.title, .user.login, .head.ref, .base.ref] | @tsv' <<<"$pull")" 'vault: greet-1	agent	vault/greet-1	main'
+is "parity_E8 propose: its title, author and branch" "$(jq -r '[.title, .user.login, .head.ref, .base.ref] | @tsv' <<<"$pull")" 'vault: greet-1	agent	vault/greet-1	main'
 like "propose: its text has the risk" "$(jq -r .body <<<"$pull")" 'tier +high'
 like "propose: its text has the author's words as data" "$(jq -r .body <<<"$pull")" '^ +# not a title'
 is "propose: nothing ends the block early" "$(jq -r .body <<<"$pull" | grep -c '^````$')" 2
 is "propose: labels" "$(forge_api human GET /labels | jq -r '[.[].name] | sort | join(",")')" 'tier: high,vault'
-is "propose: the same again returns the same request" \
+is "parity_E8 propose: the same again returns the same request" \
 	"$(as agent disinto propose --json --id greet-1 --formula hello --context $'to greet\n```\n# not a title' --input name=you | jq -r '[.status, .pull.number] | @tsv')" 'exists	2'
 is "propose: there is one request of it" "$(forge_api human GET '/pulls?state=open' | jq length)" 1
 like "pending: has the link" "$(disinto pending)" 'greet-1 .*https://forge\.example/.*/pulls/2'

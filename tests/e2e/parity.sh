@@ -145,6 +145,11 @@ done
 tcp / >/dev/null
 refute "parity_C10 the page loads nothing from elsewhere" grep -qE '(src|href)="?(https?:)?//' "$WORK/body"
 
+# Every line of what is replaced has a test that bears its name, here or elsewhere.
+for line in B7 C1 C2 C3 C4 C5 C6 C7 C8 C9 C10 C11 C12 C13 C14 C15 E8 E9; do
+	check "parity: $line has a test" grep -rqE "parity_${line}(_|\b)" "$ROOT/tests/unit" "$ROOT/tests/e2e" "$ROOT/tests/browser"
+done
+
 # C15, C8: lessons
 for program in disinto disinto-dispatcher; do
 	refute "parity_C15 $program has no call that goes through a shell" \

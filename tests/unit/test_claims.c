@@ -496,7 +496,7 @@ static void test_frozen_starts_nothing(void **state)
 	assert_int_equal(state_of(w, "a"), RUN_CLAIMING);
 }
 
-static void test_busy_dispatchers_leave_fresh_actions_to_others(void **state)
+static void test_parity_C13_busy_dispatchers_leave_fresh_actions_to_others(void **state)
 {
 	struct world *w = *state;
 
@@ -550,7 +550,7 @@ int main(void)
 	    T(test_rerun_while_the_claim_is_being_lost),
 	    T(test_attempt_that_was_never_ours),
 	    T(test_frozen_starts_nothing),
-	    T(test_busy_dispatchers_leave_fresh_actions_to_others),
+	    T(test_parity_C13_busy_dispatchers_leave_fresh_actions_to_others),
 	    T(test_what_others_did_leaves_no_trace),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
