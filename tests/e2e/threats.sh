@@ -3,9 +3,9 @@
 . "$(dirname "$0")/lib.sh"
 
 doc=$ROOT/docs/threats.md
-for n in $(seq -w 1 45); do
+for n in $(seq -w 1 50); do
 	check "threat $n has a row" grep -q "^| $((10#$n)) |" "$doc"
-	check "threat $n has a test" grep -rqE "threat_$n(_|\b)" "$ROOT/tests/unit" "$ROOT/tests/e2e"
+	check "threat $n has a test" grep -rqE "threat_$n(_|\b)" "$ROOT/tests/unit" "$ROOT/tests/e2e" "$ROOT/tests/browser"
 done
 # The file before the colon, the name behind it.
 while IFS=: read -r file name; do
