@@ -7,19 +7,20 @@
 	__asm__(".pushsection .rodata\n.globl " #name "\n.type " #name ", %object\n" #name ":\n.incbin \"" path \
 	        "\"\n.byte 0\n.popsection\n")
 
-extern const char page_index[], page_style[], page_script[], page_openapi[];
+extern const char page_index[], page_style[], page_day[], page_log[], page_app[], page_openapi[];
 PAGE_FILE(page_index, "dispatcher/web/page/index.html");
 PAGE_FILE(page_style, "dispatcher/web/page/style.css");
-PAGE_FILE(page_script, "dispatcher/web/page/app.js");
+PAGE_FILE(page_day, "dispatcher/web/page/day.js");
+PAGE_FILE(page_log, "dispatcher/web/page/log.js");
+PAGE_FILE(page_app, "dispatcher/web/page/app.js");
 PAGE_FILE(page_openapi, "docs/openapi.yaml");
 
 static const struct {
 	const char *name, *text, *type;
 } files[] = {
-    {"index.html", page_index, "text/html; charset=utf-8"},
-    {"style.css", page_style, "text/css; charset=utf-8"},
-    {"app.js", page_script, "text/javascript; charset=utf-8"},
-    {"openapi.yaml", page_openapi, "application/yaml"},
+    {"index.html", page_index, "text/html; charset=utf-8"}, {"style.css", page_style, "text/css; charset=utf-8"},
+    {"day.js", page_day, "text/javascript; charset=utf-8"}, {"log.js", page_log, "text/javascript; charset=utf-8"},
+    {"app.js", page_app, "text/javascript; charset=utf-8"}, {"openapi.yaml", page_openapi, "application/yaml"},
 };
 
 /* Nothing from elsewhere, nothing in line, no frame around it: whatever text gets into the page, it stays text. */

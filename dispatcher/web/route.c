@@ -238,6 +238,8 @@ static enum MHD_Result get_page(struct request *q, const char *name)
 static const struct route routes[] = {
     {"GET", "/", SCOPE_NONE, get_page, "index.html"},
     {"GET", "/style.css", SCOPE_NONE, get_page, "style.css"},
+    {"GET", "/day.js", SCOPE_NONE, get_page, "day.js"},
+    {"GET", "/log.js", SCOPE_NONE, get_page, "log.js"},
     {"GET", "/app.js", SCOPE_NONE, get_page, "app.js"},
     {"GET", "/health", SCOPE_NONE, get_health, NULL},
     {"GET", "/healthz", SCOPE_NONE, get_healthz, NULL},

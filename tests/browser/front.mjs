@@ -1,8 +1,9 @@
 // The dashboard where the site's front door has it, below a path. Called by tests/e2e/edge.sh, which has run the action `first` with a secret named KEY:
 //   node front.mjs MODULES URL TOKEN
-import { check, end, open, signIn, until } from './lib.mjs';
+import { browse, check, signIn, until } from './lib.mjs';
 
-const [, url, token] = process.argv.slice(2);
+const [modules, url, token] = process.argv.slice(2);
+const { open, end } = await browse(modules);
 const page = await open(url);
 const asked = [];
 page.on('request', (r) => asked.push(r.url()));

@@ -1,10 +1,17 @@
 #!/bin/bash
-# The dashboard in a real Chromium (tests/browser/dashboard.mjs does what a person would). PICTURES=DIR keeps the screenshots.
+# The dashboard in a real Chromium: tests/browser/states.mjs looks at what it makes of all that a dispatcher may say, tests/browser/dashboard.mjs does what a person would with one
+# that runs. PICTURES=DIR keeps the screenshots.
 . "$(dirname "$0")/lib.sh"
 MODULES=$ROOT/build/browser
 PICTURES=${PICTURES:-$WORK/pictures}
 mkdir -p "$PICTURES" "$WORK/control"
 "$LIB/browser.sh" >"$WORK/npm.log" 2>&1 || bail "npm can't install the browser driver: $(tail -n 3 "$WORK/npm.log")"
+
+node "$ROOT/tests/browser/states.mjs" "$MODULES" "$ROOT/dispatcher/web/page" "$PICTURES" >"$WORK/states.out" 2>&1
+code=$?
+browser_said "$WORK/states.out"
+is "the states were looked at, to their end" $code 0
+
 engine_start
 site http <<<'capacity: 4'
 sed -i 's/^listen: .*/listen: 127.0.0.1:0/; /^identity_file/d' "$CONFIG"

@@ -60,7 +60,7 @@ done <"$WORK/routes"
 TOKEN=$narrow call /actions GET /actions
 
 # Open
-for path in / /style.css /app.js /health /status /metrics /openapi.yaml; do call $path GET $path; done
+for path in / /style.css /day.js /log.js /app.js /health /status /metrics /openapi.yaml; do call $path GET $path; done
 wait_for eval '[ "$(api /healthz | jq -r .status)" = ok ]'
 call /healthz GET /healthz
 body='{"ref":"refs/heads/main"}'

@@ -6,9 +6,10 @@ const rows = new Map(); // id -> row of /actions
 let pending = []; // rows of /pending
 let pendingTotal = 0;
 let status = null;
+let clockAhead = 0; // ms that the dispatcher's clock is ahead of ours
 let token = sessionStorage.getItem('token') || '';
-let lastEvent = '';
-let stream = null; // AbortController of /events
+
+// ---- Putting things into the page
 
 function make(tag, className, text) {
   const e = document.createElement(tag);
@@ -18,29 +19,86 @@ function make(tag, className, text) {
 }
 
 function pair(list, label, value) {
-  const box = make('div');
-  box.append(make('dt', '', label), value instanceof Node ? value : make('dd', '', value));
+  const box = make('div'), dd = value.tagName === 'DD' ? value : make('dd');
+  if (dd !== value) dd.append(value instanceof Node ? value : visible(String(value)));
+  box.append(make('dt', '', label), dd);
   list.append(box);
+  return box;
+}
+
+// Only what changed is touched: neither a reader's voice nor his place in the page is disturbed.
+function say(e, text) {
+  const safe = visible(text);
+  if (e.textContent !== safe) e.textContent = safe;
+}
+
+const madeOf = new WeakMap();
+
+// The box's children become those of the list [{key, as, make}]: one that is still made of the same (`as`) stays the element that it is, with its focus.
+function keep(box, list) {
+  const old = new Map([...box.children].map((e) => [e.dataset.key, e]));
+  const focused = box.contains(document.activeElement) ? document.activeElement : null;
+  const place = focused && { key: focused.closest('[data-key]')?.dataset.key, text: focused.textContent };
+  const wanted = list.map((item) => {
+    const was = old.get(item.key);
+    if (was && madeOf.get(was) === item.as) return was;
+    const e = item.make();
+    e.dataset.key = item.key;
+    madeOf.set(e, item.as);
+    return e;
+  });
+  const stay = new Set(wanted);
+  for (const e of [...box.children]) if (!stay.has(e)) e.remove();
+  let at = box.firstElementChild;
+  for (const e of wanted) {
+    if (e === at) at = at.nextElementSibling;
+    else box.insertBefore(e, at);
+  }
+  if (focused && !box.contains(focused)) {
+    const e = wanted.find((w) => w.dataset.key === place.key);
+    [...(e ? e.querySelectorAll('button, a') : [])].find((b) => b.textContent === place.text)?.focus({ preventScroll: true });
+  }
 }
 
 // Control and format characters are shown as what they are: nothing that comes from a run turns, hides or overwrites other text.
-const FORMAT = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
-const shownAs = (c) => (c < ' ' ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : '⟨U+' + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0') + '⟩');
+const FORMAT = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+const shownAs = (c) => (c < ' ' ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : '⟨U+' + c.codePointAt(0).toString(16).toUpperCase().padStart(4, '0') + '⟩');
 const visible = (text) => text.replace(FORMAT, shownAs);
 
+function notice(text) {
+  const box = $('notice');
+  say(box, text);
+  box.hidePopover?.();
+  box.showPopover?.(); // above a dialog too
+  clearTimeout(box.timer);
+  box.timer = setTimeout(() => box.hidePopover?.(), 8000);
+}
+
+const word = (kind) => visible(String(kind).replace('_', ' '));
+
 // ---- Times
+
+const now = () => Date.now() + clockAhead;
+const time = (text) => (text ? Date.parse(text) : NaN);
 
 function duration(ms) {
   const s = Math.max(0, Math.floor(ms / 1000));
   if (s < 1) return 'under 1 s';
   if (s < 120) return s + ' s';
   if (s < 7200) return Math.floor(s / 60) + ' min ' + (s % 60) + ' s';
-  return Math.floor(s / 3600) + ' h ' + Math.floor((s % 3600) / 60) + ' min';
+  if (s < 172800) return Math.floor(s / 3600) + ' h ' + Math.floor((s % 3600) / 60) + ' min';
+  return Math.floor(s / 86400) + ' days';
 }
 
-const time = (text) => (text ? Date.parse(text) : NaN);
-const clock = (text) => (text ? new Date(text).toLocaleString([], { dateStyle: 'short', timeStyle: 'medium' }) : '–');
-const took = (r) => (r.started_at && r.finished_at ? duration(time(r.finished_at) - time(r.started_at)) : '–');
+// "14:03:09", and the day where it is not today.
+function clock(t) {
+  if (!t) return '–';
+  const d = new Date(t), two = (n) => String(n).padStart(2, '0');
+  const day = [d.getFullYear(), two(d.getMonth() + 1), two(d.getDate())].join('-'), hour = [d.getHours(), d.getMinutes(), d.getSeconds()].map(two).join(':');
+  return d.toDateString() === new Date(now()).toDateString() ? hour : day + ' ' + hour;
+}
+
+const took = (r) => (r.started_at ? duration((r.finished_at ? time(r.finished_at) : now()) - time(r.started_at)) : '–');
 
 // ---- Asking
 
@@ -57,59 +115,111 @@ async function call(method, path) {
 
 // ---- The head of the page, which is open to all
 
+const some = (list) => list.slice(0, 5).join(', ') + (list.length > 5 ? ' and ' + (list.length - 5) + ' more' : '');
+
+// What needs an operator, and what he can do: [what, text, command].
 function alerts(s) {
-  const list = [];
-  if (s.frozen) list.push('Nothing new starts: ' + s.frozen);
-  else if (s.hold) list.push('Nothing new starts: ' + s.hold);
-  if (s.backlog) list.push(s.backlog + ' actions had landed before the ledger; they wait for: disinto accept-backlog');
-  for (const claim of s.overdue || []) list.push('The claim of ' + claim.id + ' by ' + claim.dispatcher + ' is past its deadline; decide with: disinto settle ' + claim.id + ' lost');
-  if (s.outbox && !s.outbox.ok) list.push('Results can’t be pushed: ' + s.outbox.reason);
-  if (s.reports && !s.reports.ok) list.push(s.reports.waiting + ' results can’t be told on the forge: ' + s.reports.reason);
-  if (s.keyring && !s.keyring.ok) list.push('Secrets can’t be opened: ' + s.keyring.reason);
-  if (s.misnamed && s.misnamed.length) list.push('Files that run nothing: ' + s.misnamed.join(', '));
-  for (const note of s.notes || []) list.push(note);
-  if (s.draining) list.push('Draining: nothing new starts, and the dispatcher ends once the last result has landed.');
+  const list = [], ledger = s.ledger || {}, overdue = ledger.overdue || [];
+  if (ledger.frozen) list.push(['Frozen', ledger.frozen + '. Nothing new starts; look at what changed, then:', 'disinto accept-history']);
+  if (s.draining) list.push(['Draining', 'Nothing new starts, and the dispatcher ends once the last result has landed.']);
+  else if (s.hold && s.hold !== ledger.frozen) list.push(['On hold', 'Nothing new starts: ' + s.hold]);
+  if (ledger.backlog) list.push(['Backlog', ledger.backlog + ' actions had landed before there was a ledger. To let them run:', 'disinto accept-backlog']);
+  for (const claim of overdue.slice(0, 5))
+    list.push(['Overdue', claim.id + ', claimed by ' + claim.dispatcher + ', should have ended by ' + clock(1000 * claim.deadline) + '. Make sure that it does not run there, then:', 'disinto settle ' + claim.id + ' lost']);
+  if (overdue.length > 5) list.push(['Overdue', 'and ' + (overdue.length - 5) + ' more:', 'disinto status --json']);
+  if (s.outbox && !s.outbox.ok) list.push(['Results', 'can’t be pushed: ' + s.outbox.reason]);
+  if (s.reports && !s.reports.ok) list.push(['Results', s.reports.waiting + ' can’t be told on the forge: ' + s.reports.reason]);
+  if (s.keyring && !s.keyring.ok) list.push(['Secrets', 'can’t be opened: ' + s.keyring.reason]);
+  if ((s.misnamed || []).length) list.push(['Misnamed', 'Files that run nothing: ' + some(s.misnamed)]);
+  for (const note of (s.notes || []).slice(0, 5)) list.push(['Note', note]);
   return list;
+}
+
+function alertBox([what, text, command]) {
+  const p = make('p', 'alert ' + (what === 'Note' || what === 'Misnamed' || what === 'Draining' ? 'mild' : ''));
+  p.append(make('strong', '', what), ' ' + visible(text) + ' ');
+  if (command) p.append(make('code', '', command));
+  return p;
+}
+
+const downRoles = () => Object.entries(status.roles || {}).filter(([, state]) => state !== 'up').map(([name]) => name);
+
+function pollAge() {
+  return status.poll && status.poll.last_ms ? now() - status.poll.last_ms : -1;
+}
+
+// As /healthz has it: three intervals.
+const isStale = () => pollAge() < 0 || pollAge() > 3000 * status.pulse.interval_seconds;
+
+function troubles() {
+  const list = [], down = downRoles();
+  if (!status.poll || !status.poll.ok) list.push('the ops repo: ' + ((status.poll && status.poll.reason) || 'not looked at yet'));
+  else if (isStale()) list.push('the ops repo was not looked at for ' + duration(pollAge()));
+  if (status.engine && !status.engine.ok) list.push('the Docker Engine: ' + (status.engine.reason || 'does not answer'));
+  if (down.length) list.push('down: ' + down.join(', '));
+  if (((status.ledger || {}).overdue || []).length) list.push('overdue claims');
+  return list;
+}
+
+function showHealth() {
+  const list = troubles();
+  $('health').className = 'health ' + (list.length ? 'unwell' : 'well');
+  say($('health'), list.length ? list.join('; ') : 'well');
 }
 
 function showStatus() {
   if (!status) return;
-  const down = Object.entries(status.roles || {}).filter(([, state]) => state !== 'up').map(([name]) => name);
-  const trouble = [];
-  if (!status.poll || !status.poll.ok) trouble.push('the ops repo: ' + ((status.poll && status.poll.reason) || 'not looked at yet'));
-  if (status.engine && !status.engine.ok) trouble.push('the Docker Engine: ' + (status.engine.reason || 'does not answer'));
-  if (down.length) trouble.push('down: ' + down.join(', '));
-  $('health').className = 'health ' + (trouble.length ? 'unwell' : 'well');
-  $('health').textContent = trouble.length ? trouble.join('; ') : 'well';
-  $('alerts').replaceChildren(...alerts(status).map((text) => make('p', 'alert', text)));
+  keep($('alerts'), alerts(status).map((alert) => ({ key: alert.join(), as: '', make: () => alertBox(alert) })));
+  showHealth();
   showFacts();
 }
 
-function showFacts() {
-  const list = $('fact-list');
-  const slots = make('dd');
-  const meter = make('meter');
+const facts = {}; // label -> its <dd>
+
+function fact(label, text, note, className) {
+  if (!facts[label]) {
+    facts[label] = make('dd');
+    facts[label].append(make('span'), make('small'));
+    pair($('facts'), label, facts[label]);
+  }
+  const [value, small] = facts[label].querySelectorAll('span, small');
+  facts[label].className = className || '';
+  say(value, text);
+  say(small, note || '');
+}
+
+function showSlots() {
   const { active, max } = status.workers;
+  fact('Slots in use', active + ' of ' + max, status.queued ? status.queued + ' wait' : 'nothing waits');
+  let meter = facts['Slots in use'].querySelector('meter');
+  if (!meter) {
+    meter = make('meter');
+    meter.setAttribute('aria-label', 'slots in use');
+    facts['Slots in use'].prepend(meter);
+  }
   Object.assign(meter, { min: 0, max, value: active });
-  meter.setAttribute('aria-label', 'slots in use');
-  slots.append(meter, ' ' + active + ' of ' + max);
-  list.replaceChildren();
-  pair(list, 'Slots in use', slots);
-  pair(list, 'Last look at the ops repo', status.poll && status.poll.last_ms ? duration(Date.now() - status.poll.last_ms) + ' ago' : 'not yet');
-  pair(list, 'Engine', (status.engine && status.engine.version) || 'down');
-  pair(list, 'Ops repo', (status.ops_repo || '') + ' ' + (status.branch || ''));
-  pair(list, 'Dispatcher', (status.dispatcher_id || '') + ', version ' + (status.version || ''));
-  pair(list, 'Up', duration(status.uptime_seconds * 1000));
+}
+
+function showFacts() {
+  const all = Object.keys(status.roles || {}), down = downRoles();
+  const replaced = Object.entries(status.replaced || {}).map(([name, r]) => name + ' replaced ' + r.times + (r.times === 1 ? ' time' : ' times'));
+  const separated = (status.separation || []).length ? 'not separated' : 'separated';
+  showSlots();
+  fact('Last look', pollAge() < 0 ? 'not yet' : duration(pollAge()) + ' ago', isStale() ? 'stale' : 'ok, every ' + status.pulse.interval_seconds + ' s', isStale() ? 'bad' : '');
+  fact('Engine', (status.engine && status.engine.version) || 'unknown', status.engine && status.engine.ok ? 'ok' : 'down', status.engine && status.engine.ok ? '' : 'bad');
+  fact('Roles', all.length - down.length + ' of ' + all.length + ' up', down.length ? 'down: ' + down.join(', ') : [separated, ...replaced].join(', '), down.length ? 'bad' : '');
+  fact('Lock', status.locked ? 'latched' : 'open', status.locked ? 'something has run here' : 'nothing has run here yet');
+  fact('Dispatcher', status.dispatcher_id || '–', 'version ' + (status.version || '–') + ', up ' + duration(status.uptime_seconds * 1000));
+  fact('Ops repo', status.ops_repo || '–', 'branch ' + (status.branch || '–') + (status.poll && status.poll.tip ? ' at ' + status.poll.tip.slice(0, 10) : ''));
+}
+
+function takeStatus(s) {
+  status = s;
+  clockAhead = Math.abs(s.now_ms - Date.now()) < 2000 ? 0 : s.now_ms - Date.now();
+  showStatus();
 }
 
 // ---- What runs and waits
-
-function card(r, what, buttons) {
-  const li = make('li');
-  li.dataset.id = r.id;
-  li.append(make('span', 'name', r.id), make('span', 'tag ' + r.state, r.state), make('span', 'what', what), ...buttons);
-  return li;
-}
 
 function button(text, className, fn) {
   const b = make('button', className, text);
@@ -119,25 +229,44 @@ function button(text, className, fn) {
 }
 
 function empty(text) {
-  return make('li', 'none', text);
+  return { key: '', as: text, make: () => make('li', 'none', text) };
 }
 
 const isRunning = (r) => r.state === 'running' || r.state === 'starting' || r.state === 'recording';
-const runText = (r) => (r.formula || '') + (r.step ? ', step ' + r.step : '') + (r.started_at ? ', ' + duration(Date.now() - time(r.started_at)) : '');
+const canCancel = (r) => r.state === 'running' || r.state === 'starting';
+const runText = (r) => [r.formula, r.step && 'step ' + r.step, r.started_at && took(r)].filter(Boolean).join(' · ');
 
-function showLists() {
-  const all = [...rows.values()];
-  const running = all.filter(isRunning);
-  const waiting = all.filter((r) => r.state === 'waiting' || r.state === 'queued');
-  $('running-count').textContent = running.length || '';
-  $('waiting-count').textContent = waiting.length || '';
-  $('running').replaceChildren(...(running.length ? running.map((r) => card(r, runText(r), [
-    button('Log', '', () => openLog(r.id)), button('Cancel…', 'danger', () => cancel(r.id))])) : [empty('nothing runs')]));
-  $('waiting').replaceChildren(...(waiting.length ? waiting.map((r) => card(r, (r.formula || '') + (r.reason ? ': ' + r.reason : ''), [
-    button('Cancel…', 'danger', () => cancel(r.id))])) : [empty('nothing waits')]));
+function card(r, text, buttons) {
+  const li = make('li'), head = make('div', 'title'), bar = make('div', 'buttons');
+  head.append(make('span', 'name', r.id), make('span', 'tag ' + r.state, r.state), ...(r.tier ? [tierTag(r.tier)] : []));
+  bar.append(...buttons);
+  li.append(head, make('p', 'what', text), bar);
+  return li;
 }
 
-// ---- What waits for a human: the only links that lead away from here are those to a request
+function tierTag(tier) {
+  return make('span', 'tag tier-' + tier, tier + ' tier');
+}
+
+function showLists() {
+  const all = [...rows.values()], running = all.filter(isRunning), waiting = all.filter((r) => r.state === 'waiting' || r.state === 'queued' || r.state === 'claiming');
+  say($('running-count'), String(running.length || ''));
+  say($('waiting-count'), String(waiting.length || ''));
+  keep($('running'), running.length ? running.map((r) => ({ key: r.id, as: r.state + r.tier, make: () => card(r, runText(r), [
+    button('Log', '', () => openLog(r.id)), ...(canCancel(r) ? [button('Cancel…', 'danger', () => cancel(r.id))] : [])]) })) : [empty('Nothing runs.')]);
+  keep($('waiting'), waiting.length ? waiting.map((r) => ({ key: r.id, as: JSON.stringify(r), make: () => card(r, [r.formula, r.reason].filter(Boolean).join(' · '), [
+    button('Cancel…', 'danger', () => cancel(r.id))]) })) : [empty('Nothing waits.')]);
+  showElapsed();
+}
+
+function showElapsed() {
+  for (const li of $('running').children) {
+    const r = rows.get(li.dataset.key);
+    if (r) say(li.querySelector('.what'), runText(r));
+  }
+}
+
+// ---- What waits for a human: the only links that lead away from here are those to the forge
 
 function link(url, text) {
   const a = make('a', '', text);
@@ -147,21 +276,25 @@ function link(url, text) {
 }
 
 function pendingCard(p) {
-  const secrets = (p.secrets || []).length ? 'secrets ' + p.secrets.join(', ') : 'no secrets';
-  const what = p.problem ? p.problem : [p.formula, secrets, 'by ' + (p.by || '–')].join('; ') + (p.context ? ': ' + p.context : '');
-  const li = make('li');
-  li.dataset.id = p.id;
-  const tag = p.problem ? make('span', 'tag failed', 'can’t be approved') : make('span', 'tag tier-' + p.tier, p.tier + ' tier');
-  const url = p.pull && /^https?:\/\//.test(p.pull.url) ? link(p.pull.url, 'Request ' + p.pull.number) : make('code', '', 'disinto approve ' + p.id);
-  li.append(make('span', 'name', p.id), tag, make('span', 'what', what), url, button('Withdraw…', 'danger', () => withdraw(p.id)));
+  const li = make('li'), head = make('div', 'title'), about = make('p', 'what'), bar = make('div', 'buttons');
+  head.append(make('span', 'name', p.id));
+  if (p.tier) head.append(tierTag(p.tier));
+  if (p.problem) head.append(make('span', 'tag failed', 'can’t be approved'));
+  const way = p.pull && /^https?:\/\//.test(p.pull.url) ? [link(p.pull.url, 'Request ' + p.pull.number)] : p.problem ? [] : [make('code', '', 'disinto approve ' + p.id)];
+  const parts = [p.formula && 'formula ' + p.formula, (p.secrets || []).length ? 'secrets ' + p.secrets.join(', ') : 'no secrets', p.by && 'by ' + p.by, p.proposed && clock(time(p.proposed))];
+  about.textContent = visible(parts.filter(Boolean).join(' · '));
+  bar.append(...way, button('Withdraw…', 'danger', () => withdraw(p.id)));
+  li.append(head, about, bar);
+  if (p.context) li.append(make('p', 'context', p.context));
+  if (p.problem) li.append(make('p', 'context problem', p.problem));
   return li;
 }
 
 function showPending() {
-  const list = pending.map(pendingCard);
-  if (pendingTotal > pending.length) list.push(empty('and ' + (pendingTotal - pending.length) + ' more'));
-  $('pending-count').textContent = pendingTotal || '';
-  $('pending').replaceChildren(...(list.length ? list : [empty('nothing waits for approval')]));
+  const list = pending.map((p) => ({ key: p.id, as: JSON.stringify(p), make: () => pendingCard(p) }));
+  if (pendingTotal > pending.length) list.push(empty('And ' + (pendingTotal - pending.length) + ' more: disinto pending'));
+  say($('pending-count'), String(pendingTotal || ''));
+  keep($('pending'), list.length ? list : [empty('Nothing waits for approval.')]);
 }
 
 async function loadPending() {
@@ -171,280 +304,127 @@ async function loadPending() {
   showPending();
 }
 
-function tick() {
-  for (const li of $('running').children) {
-    const r = rows.get(li.dataset.id);
-    if (r) li.querySelector('.what').textContent = runText(r);
-  }
-  if (status) showFacts();
-}
-
 // ---- What was: only the rows in sight are in the page
 
-const ROW = 40;
 let past = [];
 
+const rowHeight = () => parseFloat(getComputedStyle($('past')).getPropertyValue('--row'));
+
 function selectPast() {
-  const words = $('search').value.toLowerCase().split(/\s+/).filter(Boolean);
-  const outcome = $('outcome').value;
-  past = [...rows.values()].filter((r) => r.state === 'finished' && (!outcome || r.outcome === outcome) &&
-    words.every((w) => [r.id, r.formula, r.reason, r.approved_by].some((t) => t && t.toLowerCase().includes(w))));
+  const words = $('search').value.toLowerCase().split(/\s+/).filter(Boolean), outcome = $('outcome').value;
+  const all = [...rows.values()].filter((r) => r.state === 'finished');
+  past = all.filter((r) => (!outcome || r.outcome === outcome) &&
+    words.every((w) => [r.id, r.formula, r.reason, r.approved_by, r.commit, r.task_id, r.repo].some((t) => t && t.toLowerCase().includes(w))));
   past.sort((a, b) => (a.finished_at < b.finished_at ? 1 : a.finished_at > b.finished_at ? -1 : 0));
-  $('past-count').textContent = past.length || '';
+  say($('past-count'), !all.length ? '' : past.length === all.length ? String(all.length) : past.length + ' of ' + all.length);
+  say($('past-none'), all.length ? 'Nothing matches.' : 'Nothing has finished yet.');
+  $('past-none').hidden = past.length > 0;
+  $('past').hidden = past.length === 0;
+  $('past').setAttribute('aria-rowcount', past.length + 1);
   drawPast();
 }
 
-function pastRow(r, i) {
-  const row = make('div', 'row item');
+function cell(className, label, content) {
+  const e = make('span', className);
+  e.setAttribute('role', 'cell');
+  if (label) e.dataset.label = label;
+  e.append(...[content].flat());
+  return e;
+}
+
+function pastRow(r) {
+  const row = make('div', 'row item'), open = button(r.id, 'open name', () => openLog(r.id));
   row.setAttribute('role', 'row');
-  row.style.top = i * ROW + 'px';
-  const open = make('button', 'open name', r.id);
-  open.type = 'button';
-  open.addEventListener('click', () => openLog(r.id));
-  const cells = [make('span', r.outcome, (r.outcome || '').replace('_', ' ')), make('span'), make('span', '', r.formula || '–'),
-    make('span', '', clock(r.finished_at)), make('span', '', took(r)), make('span', '', r.approved_by || '–')];
-  cells[1].append(open);
-  for (const cell of cells) cell.setAttribute('role', 'cell');
-  cells[1].title = r.reason || '';
-  row.append(...cells);
+  open.title = visible(r.reason || '');
+  row.append(cell('outcome ' + r.outcome, '', [sign(r.outcome), word(r.outcome) + (r.outcome === 'failed' && r.exit_code ? ' (' + r.exit_code + ')' : '')]), cell('', '', open), cell('formula', '', visible(r.formula || '–')),
+    cell('when', '', clock(time(r.finished_at))), cell('took', '', took(r)), cell('by', '', visible(r.approved_by || '–')), cell('commit', '', r.commit ? commitOf(r.commit) : '–'));
   return row;
 }
 
 function drawPast() {
-  const box = $('past');
-  const first = Math.max(0, Math.floor(box.scrollTop / ROW) - 5);
-  const last = Math.min(past.length, Math.ceil((box.scrollTop + box.clientHeight) / ROW) + 5);
-  $('past-space').style.height = past.length * ROW + 'px';
-  $('past-space').replaceChildren(...past.slice(first, last).map((r, i) => pastRow(r, first + i)));
-  if (!past.length) $('past-space').append(make('p', 'quiet', 'nothing to show'));
-}
-
-// ---- The last day, as a picture: a lane for each run at one time
-
-const SVG = 'http://www.w3.org/2000/svg';
-
-function svg(tag, attributes) {
-  const e = document.createElementNS(SVG, tag);
-  for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
-  return e;
-}
-
-function lanesOf(list) {
-  const ends = [];
-  return list.map((r) => {
-    let lane = ends.findIndex((end) => end <= r.from);
-    if (lane < 0) lane = ends.length;
-    ends[lane] = Math.max(r.to, r.from + 60000);
-    return Object.assign(r, { lane });
+  const box = $('past'), high = rowHeight();
+  $('past-space').style.height = past.length * high + 'px';
+  const first = Math.max(0, Math.floor(box.scrollTop / high) - 5), last = Math.min(past.length, Math.ceil((box.scrollTop + box.clientHeight) / high) + 5);
+  const today = new Date(now()).toDateString(), where = (status || {}).commit_url;
+  keep($('past-space'), past.slice(first, last).map((r) => ({ key: r.id, as: JSON.stringify([r, today, where]), make: () => pastRow(r) })));
+  [...$('past-space').children].forEach((row, i) => {
+    row.style.top = (first + i) * high + 'px';
+    row.setAttribute('aria-rowindex', first + i + 2);
   });
 }
 
-function showDay() {
-  const now = Date.now(), begin = now - 86400000;
-  const list = [...rows.values()].filter((r) => r.started_at && (!r.finished_at || time(r.finished_at) > begin))
-    .map((r) => ({ id: r.id, kind: r.outcome || 'running', from: Math.max(begin, time(r.started_at)), to: r.finished_at ? time(r.finished_at) : now }))
-    .sort((a, b) => a.from - b.from).slice(-2000);
-  const lanes = lanesOf(list), depth = Math.min(40, Math.max(1, ...lanes.map((r) => r.lane + 1)));
-  const height = 24 + depth * 10;
-  const x = (t) => ((t - begin) / 86400000) * 1000;
-  const picture = svg('svg', { viewBox: '0 0 1000 ' + height, role: 'img', 'aria-label': list.length + ' runs in the last day' });
-  for (let h = 0; h <= 24; h += 3) {
-    const t = begin + h * 3600000;
-    picture.append(svg('line', { x1: x(t), x2: x(t), y1: 0, y2: height - 16 }));
-    const label = svg('text', h < 24 ? { x: x(t) + 2, y: height - 4 } : { x: 998, y: height - 4, 'text-anchor': 'end' });
-    label.textContent = new Date(t).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-    picture.append(label);
-  }
-  for (const r of lanes) {
-    if (r.lane >= depth) continue;
-    const width = Math.max(6, x(r.to) - x(r.from)); // short ones are still seen, and those of just now are not cut off
-    const mark = svg('rect', { x: Math.min(x(r.from), 1000 - width), y: 2 + r.lane * 10, width, height: 7, rx: r.kind === 'succeeded' ? 3 : 0, class: 'mark ' + r.kind });
-    const title = svg('title', {});
-    title.textContent = r.id + ': ' + r.kind.replace('_', ' ') + ', ' + duration(r.to - r.from);
-    mark.append(title);
-    mark.addEventListener('click', () => openLog(r.id));
-    picture.append(mark);
-  }
-  $('day').replaceChildren(picture);
+function stepPast(event) {
+  const row = document.activeElement.closest('.row.item'), to = event.key === 'ArrowDown' ? row?.nextElementSibling : event.key === 'ArrowUp' ? row?.previousElementSibling : null;
+  if (!to) return;
+  event.preventDefault();
+  to.querySelector('.open').focus();
 }
 
-// ---- One action: its log, followed
+// ---- Deciding
 
-let shown = null; // {id, text, controller, paused, held}
-
-function logState(text) {
-  $('log-state').textContent = text;
-}
-
-function append(text) {
-  const box = $('log-text');
-  const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 40;
-  box.append(visible(text));
-  if (atEnd) box.scrollTop = box.scrollHeight;
-}
-
-async function follow(view) {
-  const answer = await fetch('workers/' + encodeURIComponent(view.id) + '/logs?follow=1', { headers: headers(), signal: view.controller.signal });
-  if (!answer.ok) return logState(answer.status === 404 ? 'this dispatcher has no log of it' : 'the log can’t be read: ' + answer.status);
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    view.text += value;
-    if (view.paused) view.held += value;
-    else append(value);
-  }
-  logState('ended');
-}
-
-async function showLogFacts(view) {
-  const list = $('log-facts');
-  const row = await call('GET', 'actions/' + encodeURIComponent(view.id));
-  if (shown !== view) return;
-  const r = row.result || {};
-  list.replaceChildren();
-  pair(list, 'State', row.outcome ? row.outcome.replace('_', ' ') : row.state);
-  if (row.reason) pair(list, 'Reason', row.reason);
-  if (row.exit_code !== null && row.exit_code !== undefined) pair(list, 'Exit code', String(row.exit_code));
-  if (r.approval) pair(list, 'Approved by', (r.approval.by || '–') + ' (' + r.approval.mode + ')');
-  if (row.tier) pair(list, 'Tier', row.tier);
-  if (row.commit) pair(list, 'Landed as', row.commit.slice(0, 10));
-  if (r.image) pair(list, 'Image', r.image);
-}
-
-function openLog(id) {
-  closeLog();
-  const view = { id, text: '', held: '', paused: false, controller: new AbortController() };
-  shown = view;
-  $('log-title').textContent = id;
-  $('log-text').replaceChildren();
-  $('log-facts').replaceChildren();
-  $('log-search').value = '';
-  $('log-hits').textContent = '';
-  $('log-pause').textContent = 'Pause';
-  $('log-pause').setAttribute('aria-pressed', 'false');
-  $('log-cancel').hidden = !isRunning(rows.get(id) || {});
-  logState('following');
-  $('log').showModal();
-  follow(view).catch((e) => { if (shown === view && e.name !== 'AbortError') logState('the connection broke; close and open it again'); });
-  showLogFacts(view).catch(() => {});
-}
-
-function closeLog() {
-  if (shown) shown.controller.abort();
-  shown = null;
-  if ($('log').open) $('log').close();
-}
-
-function pauseLog() {
-  if (!shown) return;
-  shown.paused = !shown.paused;
-  $('log-pause').textContent = shown.paused ? 'Go on' : 'Pause';
-  $('log-pause').setAttribute('aria-pressed', String(shown.paused));
-  if (!shown.paused) {
-    append(shown.held);
-    shown.held = '';
-  }
-}
-
-// Marks what is looked for; a log is searched as it stands.
-let hits = [], hit = -1;
-
-function findInLog() {
-  const word = $('log-search').value, box = $('log-text');
-  if (!shown) return;
-  hits = [];
-  hit = -1;
-  const text = visible(shown.text.slice(0, shown.text.length - shown.held.length));
-  if (word.length < 2) {
-    box.replaceChildren(text);
-    $('log-hits').textContent = '';
-    return;
-  }
-  const parts = [], low = text.toLowerCase(), wanted = word.toLowerCase();
-  let at = 0;
-  for (let i = low.indexOf(wanted); i >= 0 && hits.length < 1000; i = low.indexOf(wanted, at)) {
-    const mark = make('mark', '', text.slice(i, i + wanted.length));
-    parts.push(text.slice(at, i), mark);
-    hits.push(mark);
-    at = i + wanted.length;
-  }
-  box.replaceChildren(...parts, text.slice(at));
-  $('log-hits').textContent = hits.length ? hits.length + (hits.length === 1000 ? ' or more' : '') + ' found' : 'not found';
-  nextHit();
-}
-
-function nextHit() {
-  if (!hits.length) return;
-  hit = (hit + 1) % hits.length;
-  hits[hit].scrollIntoView({ block: 'center' });
-}
-
-function downloadLog() {
-  if (!shown) return;
-  const link = make('a');
-  link.href = URL.createObjectURL(new Blob([shown.text], { type: 'application/octet-stream' }));
-  link.download = shown.id + '.log';
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}
-
-function confirm(text, no, yes, id, done) {
+function confirm(question, text, no, yes, id, [done, undone]) {
   const box = $('confirm');
-  $('confirm-text').textContent = text;
-  $('confirm-no').textContent = no;
-  $('confirm-yes').textContent = yes;
+  say($('confirm-title'), question);
+  say($('confirm-text'), text);
+  say($('confirm-no'), no);
+  say($('confirm-yes'), yes);
   box.returnValue = 'no';
   box.onclose = () => {
     if (box.returnValue !== 'yes') return;
-    call('DELETE', 'workers/' + encodeURIComponent(id)).then(
-      () => { $('live').textContent = id + ' is ' + done; },
-      (e) => { $('live').textContent = id + ' is not ' + done + ': ' + e.message; });
+    call('DELETE', 'workers/' + encodeURIComponent(id)).then(() => notice(id + ' ' + done + '.'), (e) => notice(id + ' ' + undone + ': ' + e.message));
   };
   box.showModal();
 }
 
-const cancel = (id) => confirm('Cancel ' + id + '? What it did already is not undone.', 'Keep it running', 'Cancel it', id, 'cancelled');
-const withdraw = (id) => confirm('Withdraw ' + id + '? Its request is closed and its branch removed.', 'Keep it', 'Withdraw it', id, 'withdrawn');
+const cancel = (id) => confirm('Cancel ' + id + '?', 'What it did already is not undone.', 'Keep it', 'Cancel it', id, ['is being cancelled', 'is not cancelled']);
+const withdraw = (id) => confirm('Withdraw ' + id + '?', 'Its request is closed and its branch removed.', 'Keep it', 'Withdraw it', id, ['is withdrawn', 'is not withdrawn']);
 
 // ---- Events
 
-let drawn = false;
+const DRAW_MS = 200, SILENCE_MS = 45000; // the server says something every 15 s
 
+let drawing = 0, dayIsOld = false;
+let lastEvent = '', heardAt = 0;
+let stream = null; // AbortController of /events
+let turn = 0; // whoever listens for an older one stops
+
+// However much happens, so often at most.
 function draw() {
-  if (drawn) return;
-  drawn = true;
-  requestAnimationFrame(() => {
-    drawn = false;
-    showStatus();
+  if (drawing) return;
+  drawing = setTimeout(() => {
+    drawing = 0;
     showLists();
     selectPast();
-    showDay();
-  });
+    dayIsOld = true;
+  }, DRAW_MS);
+}
+
+function hearRun(data) {
+  if (data.forgotten) rows.delete(data.id);
+  else rows.set(data.id, data);
+  if (shown && shown.id === data.id) {
+    $('log-cancel').hidden = !canCancel(data);
+    showLogFacts(shown).catch(() => {});
+  }
 }
 
 function hear(type, data) {
-  if (type === 'snapshot') {
-    rows.clear();
-    for (const r of data.actions) rows.set(r.id, r);
-    status = data.status;
-    loadPending().catch(() => {});
+  if (type === 'status') {
+    takeStatus(data);
   } else if (type === 'pending') {
     loadPending().catch(() => {});
-    return;
-  } else if (type === 'status') {
-    status = data;
-    showStatus();
-    return;
   } else if (type === 'run') {
-    if (data.forgotten) rows.delete(data.id);
-    else rows.set(data.id, data);
-    if (shown && shown.id === data.id) {
-      $('log-cancel').hidden = !isRunning(data);
-      if (data.state === 'finished') showLogFacts(shown).catch(() => {});
-    }
+    hearRun(data);
+    draw();
+  } else if (type === 'snapshot') {
+    rows.clear();
+    for (const r of data.actions) rows.set(r.id, r);
+    takeStatus(data.status);
+    loadPending().catch(() => {});
+    showLists();
+    selectPast();
+    showDay();
   }
-  draw();
 }
 
 function hearBlock(block) {
@@ -457,17 +437,24 @@ function hearBlock(block) {
   if (data) hear(type, JSON.parse(data));
 }
 
+function showLive(text) {
+  $('live').className = 'live ' + (text === 'live' ? 'on' : '');
+  say($('live'), text);
+}
+
 async function listen() {
   stream = new AbortController();
+  heardAt = Date.now();
   const answer = await fetch('events', { headers: headers(lastEvent ? { 'Last-Event-ID': lastEvent } : {}), signal: stream.signal, cache: 'no-store' });
-  if (!answer.ok) throw Object.assign(new Error('answered ' + answer.status), { status: answer.status });
+  if (!answer.ok) throw Object.assign(new Error((await answer.json().catch(() => ({}))).error || 'answered ' + answer.status), { status: answer.status });
   signedIn();
-  $('live').textContent = 'live';
+  showLive('live');
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
+    heardAt = Date.now();
     const blocks = (rest + value).split('\n\n');
     rest = blocks.pop();
     blocks.forEach(hearBlock);
@@ -475,17 +462,18 @@ async function listen() {
 }
 
 async function listenForEver() {
+  const mine = ++turn;
   for (let wait = 500; ; wait = Math.min(wait * 2, 15000)) {
     const began = Date.now();
     try {
       await listen();
     } catch (e) {
-      if (e.name === 'AbortError') return;
-      if (e.status === 401 || e.status === 403) return signedOut(token ? 'This token does not open it: ' + e.message + '.' : '');
+      if (mine === turn && (e.status === 401 || e.status === 403)) return signedOut(token ? 'This token does not open it: ' + e.message + '.' : '');
     }
     if (Date.now() - began > 30000) wait = 500;
-    $('live').textContent = 'reconnecting…';
+    if (mine === turn) showLive('reconnecting…');
     await new Promise((done) => setTimeout(done, wait));
+    if (mine !== turn) return;
     showOpenStatus();
   }
 }
@@ -493,21 +481,24 @@ async function listenForEver() {
 // Without a token the head of the page still tells how the dispatcher is.
 async function showOpenStatus() {
   try {
-    status = await call('GET', 'status');
-    showStatus();
+    takeStatus(await call('GET', 'status'));
   } catch (e) {
     $('health').className = 'health unwell';
-    $('health').textContent = 'the dispatcher does not answer';
+    say($('health'), 'the dispatcher does not answer');
   }
 }
 
 function signedIn() {
+  if ($('content').hidden) scrollTo(0, 0);
   $('sign-in').hidden = true;
   $('content').hidden = false;
   $('sign-out').hidden = false;
 }
 
 function signedOut(why) {
+  turn++;
+  if (stream) stream.abort();
+  closeLog();
   token = '';
   sessionStorage.removeItem('token');
   rows.clear();
@@ -515,43 +506,70 @@ function signedOut(why) {
   $('content').hidden = true;
   $('sign-out').hidden = true;
   $('sign-in').hidden = false;
-  $('sign-in-error').textContent = why;
-  $('live').textContent = '';
+  say($('sign-in-error'), why);
+  showLive('');
   $('token').focus();
+}
+
+// Each second: what grows by itself, and whether anybody is still there at the other end.
+function tick() {
+  if (stream && Date.now() - heardAt > SILENCE_MS) stream.abort();
+  if (!status) return;
+  showFacts();
+  if ($('live').textContent === 'live' || $('content').hidden) showHealth();
+  showElapsed();
+  if (dayIsOld && !$('content').hidden) {
+    dayIsOld = false;
+    showDay();
+  }
 }
 
 // ---- Begin
 
-$('sign-in').addEventListener('submit', (event) => {
-  event.preventDefault();
-  token = $('token').value.trim();
-  sessionStorage.setItem('token', token);
-  $('token').value = '';
-  listenForEver();
-});
-$('sign-out').addEventListener('click', () => {
-  if (stream) stream.abort();
-  closeLog();
-  signedOut('');
-});
-$('search').addEventListener('input', () => { $('past').scrollTop = 0; selectPast(); });
-$('outcome').addEventListener('change', () => { $('past').scrollTop = 0; selectPast(); });
-$('past').addEventListener('scroll', drawPast, { passive: true });
-$('log-close').addEventListener('click', closeLog);
-$('log').addEventListener('close', () => { if (shown) { shown.controller.abort(); shown = null; } });
-$('log-pause').addEventListener('click', pauseLog);
-$('log-search').addEventListener('input', findInLog);
-$('log-next').addEventListener('click', nextHit);
-$('log-download').addEventListener('click', downloadLog);
-$('log-cancel').addEventListener('click', () => { if (shown) cancel(shown.id); });
-document.addEventListener('keydown', (event) => {
-  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
-  if (event.key === '/' && !typing && !$('content').hidden && !$('log').open) {
+function begin() {
+  const on = (id, type, fn) => $(id).addEventListener(type, fn);
+  const again = () => { $('past').scrollTop = 0; selectPast(); };
+  on('sign-in', 'submit', (event) => {
     event.preventDefault();
-    $('search').focus();
-  }
-});
-setInterval(tick, 1000);
-setInterval(() => { if (!$('content').hidden) showDay(); else showOpenStatus(); }, 30000);
-showOpenStatus();
-listenForEver();
+    token = $('token').value.trim();
+    sessionStorage.setItem('token', token);
+    $('token').value = '';
+    listenForEver();
+  });
+  on('sign-out', 'click', () => signedOut(''));
+  on('search', 'input', again);
+  on('outcome', 'change', again);
+  on('past', 'scroll', drawPast);
+  on('past', 'keydown', stepPast);
+  on('day', 'keydown', stepDay);
+  on('log-close', 'click', closeLog);
+  on('log', 'close', closeLog);
+  on('log-pause', 'click', pauseLog);
+  on('log-search', 'input', findInLog);
+  on('log-search', 'keydown', (event) => { if (event.key === 'Enter') nextHit(event.shiftKey ? -1 : 1); });
+  on('log-back', 'click', () => nextHit(-1));
+  on('log-next', 'click', () => nextHit(1));
+  on('log-download', 'click', downloadLog);
+  on('log-cancel', 'click', () => { if (shown) cancel(shown.id); });
+  document.addEventListener('keydown', (event) => {
+    const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
+    if (event.key === '/' && !typing && !$('content').hidden && !document.querySelector('dialog[open]')) {
+      event.preventDefault();
+      $('search').focus();
+    }
+  });
+  let width = 0;
+  new ResizeObserver(() => {
+    if (width === $('day').clientWidth) return;
+    width = $('day').clientWidth;
+    showDay();
+    drawPast();
+  }).observe($('day'));
+  setInterval(tick, 1000);
+  setInterval(() => { if ($('content').hidden) showOpenStatus(); else dayIsOld = true; }, 30000);
+  showLegend();
+  showOpenStatus();
+  if (token) listenForEver();
+  else signedOut('');
+}
+begin();
