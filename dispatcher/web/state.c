@@ -4,7 +4,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
-#include "vault/forge.h"
+#include "vault/forge/forge.h"
 
 #include <stdlib.h>
 #include <string.h>
