@@ -24,6 +24,13 @@ struct house {
 	int overdue, backlog;
 };
 
+/* What comes next need not continue what was seen. */
+static inline void forget_tip(struct house *h)
+{
+	json_decref(h->memory);
+	h->memory = NULL;
+}
+
 static inline void start(struct house *h)
 {
 	struct err err = ERR_INIT;

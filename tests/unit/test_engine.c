@@ -488,8 +488,8 @@ static void test_named_network(void **state)
 static void test_threat_33_fork_bomb(void **state)
 {
 	(void)state;
-	/* The first shell forks no more: it would end by itself whenever it can't. */
-	world_start(&w, "bomb() { bomb | bomb & }; echo on; bomb; while :; do :; done", NULL,
+	/* The first shell forks once, for the first link: it would end by itself when it can't. */
+	world_start(&w, "bomb() { bomb | bomb & }; echo on; (bomb) & while :; do :; done", NULL,
 	            json_pack("{s:{s:{s:f, s:i}}}", "formula", "resources", "cpus", 0.3, "pids", 32));
 	world_go(&w, NULL);
 	world_log_has(&w, "on\n");

@@ -456,6 +456,7 @@ static void test_threat_10_secrets_and_actions_together(void **state)
 	expect(h, "c", "refuse: vault/secrets/KEY.age");
 	stop(&h->house);
 
+	forget_tip(&h->house);
 	set_ref(h->house.f.repo, "refs/heads/main", &base); /* the negative control: with a line for each it runs */
 	git_odb_hash(&blob, "swapped", 7, GIT_OBJECT_BLOB);
 	approval_line("vault/secrets/KEY.age", &blob, &message);

@@ -75,8 +75,8 @@ static void expect_disbelief(git_repository *repo, const git_oid *commit, const 
 	assert_int_equal(ops_landings(repo, commit, &l, 1, NULL), -1);
 }
 
-/* The role says so, tells core of nothing in it, and goes on once it is mended. */
-static void expect_frozen(struct house *h, const git_oid *commit, const git_oid *parent, const char *words)
+/* The role says so, tells core of nothing in it, and goes on once it is mended, by the commit that is returned. */
+static git_oid expect_frozen(struct house *h, const git_oid *commit, const git_oid *parent, const char *words)
 {
 	cleanup_json json_t *all = json_array();
 	set_ref(h->f.repo, "refs/heads/main", commit);
@@ -88,6 +88,13 @@ static void expect_frozen(struct house *h, const git_oid *commit, const git_oid 
 	git_oid mended = commit_on(h->f.repo, parent, &(struct git_change){"README.md", words, strlen(words)}, 1, "mend");
 	set_ref(h->f.repo, "refs/heads/main", &mended);
 	expect_poll(h, "polled yes\n");
+	if (h->frozen) { /* it had been fetched, and is no part of what stands there now */
+		send_msg(h, msg_new(MSG_DECIDE, "{s:i, s:s}", "ask", 1, "what", "history"));
+		json_decref(next(h));
+		cleanup_free char *accepted = until_polled(h, NULL);
+		assert_string_equal(accepted, "polled yes\n");
+	}
+	return mended;
 }
 
 static void run_malformed(struct house *h, const struct malformed *v, size_t n)
@@ -98,7 +105,7 @@ static void run_malformed(struct house *h, const struct malformed *v, size_t n)
 		git_oid tree = tree_of(h, &p, v[i].first, v[i].second);
 		git_oid commit = commit_folder(h->f.repo, &p.parent, "actions", &tree);
 		expect_disbelief(h->f.repo, &commit, &v[i]);
-		expect_frozen(h, &commit, &p.parent, v[i].words);
+		p.parent = expect_frozen(h, &commit, &p.parent, v[i].words);
 	}
 }
 
@@ -262,6 +269,7 @@ static void test_threat_14_no_plain_files(void **state)
 		git_oid commit = commit_folder(h->f.repo, &p.parent, "actions", &tree);
 		set_ref(h->f.repo, "refs/heads/main", &commit);
 		stop(h);
+		forget_tip(h);
 		start(h);
 		cleanup_free char *got = until_polled(h, all);
 		assert_string_equal(got, want); /* the neighbour has the wrong id in its text, and is judged for that alone */
@@ -295,6 +303,7 @@ static void test_threat_14_in_other_places(void **state)
 	assert_string_equal(str(json_array_get(all, 1), "refuse"), "vault/secrets/KEY.age: is a symbolic link; it must be a plain file");
 	stop(h);
 
+	forget_tip(h);
 	tree = tree_of(h, &p, "40000 f.yaml", NULL);
 	commit = commit_folder(h->f.repo, &p.parent, "formulas", &tree);
 	set_ref(h->f.repo, "refs/heads/main", &commit);
