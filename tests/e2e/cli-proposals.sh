@@ -49,7 +49,7 @@ says 1 'propose: a bad tier' 'blast_radius' disinto propose --id x1 --formula he
 says 2 'propose: an input without =' 'KEY=VALUE' disinto propose --id x1 --formula hello --context c --input name
 says 2 'propose: an input given twice' 'given twice' disinto propose --id x1 --formula hello --context c -i a=1 -i a=2
 for option in --context --secret --input --tool; do
-	says 2 "propose: $option that is no text" "^disinto: propose: $option: invalid UTF-8 at byte 2" \
+	says 2 "propose: $option that is no text" "$option: invalid UTF-8 at byte 2" \
 		disinto propose --id x1 --formula hello --context c $option $'a=\xff'
 done
 says 2 'propose: no formula' '--formula' disinto propose --id x1 --context c
