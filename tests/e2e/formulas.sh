@@ -18,7 +18,7 @@ cat >"$WORK/context/claude" <<-'EOT'
 	mkdir -p /task/evil
 	printf '#!/bin/sh\necho "a hook ran with ${FORGE_TOKEN:-nothing}" >&2\nexit 1\n' >/task/evil/pre-push
 	chmod +x /task/evil/pre-push
-	echo 'user-agent = evil' >/task/.curlrc
+	echo 'proxy = http://10.99.0.2:8084' >/task/.curlrc
 	git config user.name Agent
 	git config user.email agent@example
 	echo "task: $(sed -n 's/.*"prompt": "\(.*\)".*/\1/p' /tmp/told)" >>notes
@@ -88,15 +88,16 @@ git_server one $ONE "${value[MIRROR_ONE_TOKEN]}"
 git_server two $TWO "${value[MIRROR_TWO_TOKEN]}"
 git_server public $PUBLIC
 
-mkdir "$WORK/hooks" "$WORK/service" "$WORK/npm"
-echo '200 OK' | tee "$WORK/hooks/status" >"$WORK/service/status"
-echo '{}' >"$WORK/hooks/body"
+mkdir "$WORK/hooks" "$WORK/service" "$WORK/npm" "$WORK/evil"
+echo '200 OK' | tee "$WORK/hooks/status" "$WORK/evil/status" >"$WORK/service/status"
+echo '{}' | tee "$WORK/evil/body" >"$WORK/hooks/body"
 NEW=new-token-$RANDOM$RANDOM
 echo "{\"token\": \"$NEW\"}" >"$WORK/service/body"
 echo "${value[NPM_TOKEN]}" >"$WORK/npm/token"
 serve_engine busybox nc -ll -p 8081 -e "$LIB/http-stub.sh" "$WORK/hooks"
 serve_engine busybox nc -ll -p 8082 -e "$LIB/http-stub.sh" "$WORK/service"
 serve_engine busybox nc -ll -p 8083 -e "$LIB/npm-registry.sh" "$WORK/npm"
+serve_engine busybox nc -ll -p 8084 -e "$LIB/http-stub.sh" "$WORK/evil"
 echo "${value[FORGE_TOKEN]} agent" >"$WORK/forge.users"
 serve_engine "$ROOT/${SAN:-build/gcc/san}/forge_server" "$WORK/forge/org/project.git" org/project "$WORK/forge.users" "$WORK/forge.url" "$WORK/violation"
 wait_for test -s "$WORK/forge.url" || bail "no forge"
@@ -165,6 +166,7 @@ like "full-loop: its address is an output" "$(field loop .outputs.pull_request)"
 is "full-loop: the forge was asked as its API is described" "$(cat "$WORK/violation" 2>/dev/null)" ''
 is "full-loop: the cost is in the result" "$(field loop '.steps[] | select(.id == "work") | .cost_usd')" 0.25
 refute "full-loop: no hook of the agent ran where the token was" grep -q 'a hook ran' "$SPOOL/runs/loop/log"
+is "full-loop: nor did the token go where the agent's settings for curl send it" "$(find "$WORK/evil" -name 'head-*' -exec cat {} +)" ''
 
 succeeds rotate
 proposal=vault/rotate
