@@ -294,7 +294,7 @@ static void threat_18_size_bound(void **state)
 	}
 }
 
-/* Whatever stands in a string is data and stays as it was. guard: vault/action.c keeps text as it is */
+/* Whatever stands in a text is data and stays as it was; a name is refused, by its key. guard: vault/action.c keeps text as it is, and checks each name against its own letters */
 static void threat_21_hostile_text(void **state)
 {
 	static const char hostile[] = "$(rm -rf /) `id` ${HOME} {{x}} '; DROP TABLE; %s%n \\\" <script>";
@@ -310,6 +310,34 @@ static void threat_21_hostile_text(void **state)
 	assert_int_equal(parse(text, &a, &err), 0);
 	assert_string_equal(a.context, hostile);
 	assert_string_equal(json_string_value(json_object_get(a.inputs, "a")), hostile);
+
+	static const struct {
+		const char *key, *format; /* of json_pack */
+		const char *named;
+	} names[] = {
+	    {"id", "s", PATH "id: "},
+	    {"formula", "s", PATH "formula: "},
+	    {"secrets", "[s]", PATH "secrets[0]: "},
+	    {"tools", "[s]", PATH "tools[0]: "},
+	    {"mounts", "[s]", PATH "mounts[0]: "},
+	    {"inputs", "{ss}", PATH "inputs: "},
+	    {"model", "s", PATH "model: "},
+	    {"timeout_minutes", "s", PATH "timeout_minutes: "},
+	    {"blast_radius", "s", PATH "blast_radius: "},
+	    {hostile, "s", PATH},
+	};
+	for (size_t i = 0; i < LEN(names); i++) {
+		cleanup_json json_t *spoiled = json_deep_copy(json);
+		cleanup_action struct action refused = ACTION_INIT;
+		cleanup_err struct err why = ERR_INIT;
+
+		json_object_set_new(spoiled, names[i].key, json_pack(names[i].format, hostile, "value"));
+		cleanup_free char *whole = json_dumps(spoiled, 0);
+		assert_int_equal(parse(whole, &refused, &why), -1);
+		assert_int_equal(why.code, ERR_INVALID);
+		if (strncmp(err_msg(&why), names[i].named, strlen(names[i].named)) != 0)
+			fail_msg("'%s' does not name %s", err_msg(&why), names[i].key);
+	}
 }
 
 /* The value that the caller passed in is read, not changed, and may go before the action does. */
