@@ -127,6 +127,11 @@ sim: $(BUILD)/sim
 mutants: $(BUILD)/sim
 	$(Q)CC='$(CC)' CFLAGS='$(ALL_CFLAGS)' LINK='$(LINK)' LIBS='$(LIBS)' tests/sim/mutants.sh $(BUILD)
 
+# Whether the tests of docs/threats.md fail where a guard is missing; T=threat_05 for those alone.
+guards: programs-for-guards
+	$(Q)SAN=$(SAN) tests/guards/run $(T)
+programs-for-guards: all $(UNIT_TESTS)
+
 check-unit: $(if $(T),$(SAN)/test_$(T),$(UNIT_TESTS))
 	$(Q)code=0; for t in $^; do $$t || code=1; done; exit $$code
 
@@ -267,6 +272,6 @@ man: all
 clean:
 	$(Q)rm -rf build $(PROGRAMS) compile_commands.json
 
-.PHONY: all always clean sim mutants check-unit test-age fuzz deps test-deps demo images image-edge image-agents image-runner test torture programs-for-tests programs-for-torture bench lint install man
+.PHONY: all always clean sim mutants guards programs-for-guards check-unit test-age fuzz deps test-deps demo images image-edge image-agents image-runner test torture programs-for-tests programs-for-torture bench lint install man
 .PRECIOUS: $(SAN)/%.o $(FUZZ)/%.o
 -include $(shell find build $(BUILD) -name '*.d' 2>/dev/null)

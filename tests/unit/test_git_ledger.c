@@ -521,7 +521,7 @@ static void test_threat_08_changed_afterwards(void **state)
 	                    "vault/actions/a.result.json was edited after its result was recorded");
 	assert_string_equal(json_string_value(json_array_get(notes, 1)), "vault/actions/a.json was edited after its result was recorded");
 
-	/* Deleted, and added again: the id stays taken, whatever stands on the branch. guard: LEDGER_FINISHED in why_taken */
+	/* Deleted, and added again: the id stays taken, whatever stands on the branch. guard: ops_past_removed and LEDGER_FINISHED in why_taken, either of which is enough */
 	land(h->f.repo, "vault/actions/a.result.json", NULL);
 	land(h->f.repo, "vault/actions/a.json", NULL);
 	expect_poll(h, "polled yes\n");

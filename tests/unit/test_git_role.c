@@ -509,7 +509,7 @@ static void test_compaction(void **state)
 	assert_in_range(n, 1, 20);
 }
 
-/* Only the protected branch counts. guard: find_tip in dispatcher/git/poll.c asks for that one ref */
+/* Only the protected branch counts. guard: clone_fetch in dispatcher/git/clone.c fetches that one ref */
 static void test_threat_03_a_side_branch(void **state)
 {
 	struct house *h = *state;

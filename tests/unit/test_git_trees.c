@@ -481,7 +481,7 @@ static void test_threat_15_a_corrupt_object_is_not_believed(void **state)
 	assert_true(err.code != 0 && err.code != ERR_INVALID);
 }
 
-/* On the server: the poll fails and says so; nothing is taken for removed, and it goes on when the object is back. guard: as above */
+/* On the server: the poll fails and says so; nothing is taken for removed, and it goes on when the object is back. guard: find_tips in dispatcher/git/poll.c ends a poll with its fetch */
 static void test_threat_15_a_server_that_lacks_an_object(void **state)
 {
 	struct house *h = *state;
