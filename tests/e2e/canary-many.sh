@@ -1,10 +1,10 @@
 #!/bin/bash
 # Many runs that print their secrets in every way that is masked, and end well, badly, by a signal or cancelled: afterwards no trace of them is anywhere.
 # threat_24_many_runs; guard: wiped buffers in dispatcher/keyring and dispatcher/engine, no core files (dispatcher/confine.c), redaction in runner/output.c
-#   CANARY_RUNS (32) of them; `make torture` makes 1000
+#   CANARY_RUNS (16) of them; `make torture` makes 1000
 . "$(dirname "$0")/lib.sh"
 
-runs=${CANARY_RUNS:-32}
+runs=${CANARY_RUNS:-16}
 engine_start
 site http <<<'capacity: 8'
 : >"$WORK/canaries"
