@@ -106,6 +106,8 @@ void house_propose(struct house *h, json_int_t ask, const json_t *body)
 		proposals_answered(&h->proposals, ask, false, now_mono_ms());
 		if (r)
 			refuse_task(h, ask, 409, "it has landed already; an id runs once, ask for it under a new one", task);
+		else if (house_is_pending(h, id))
+			refuse_task(h, ask, 409, "it is proposed already; withdraw that, or choose another id", task);
 		else
 			refuse_repo(h, ask, repo);
 		return;

@@ -100,6 +100,7 @@ like "tells the risk" "$(jq -r .body <<<"$pull")" 'tier +high'
 is "has labels" "$(forge_api human GET /labels | jq -r '[.[].name] | sort | join(",")')" 'tier: high,vault'
 is "parity_E8 the same again is the same request" "$(ask "$(task Mend.It_1)") $(answer '[.status, .url] | @tsv')" $'202 proposed\thttps://forge.example/org/ops/pulls/1'
 is "parity_C5 the same id with another content: 409" "$(ask "$(task Mend.It_1 '{"prompt": "Break it."}')") $(answer .task_id)" '409 Mend.It_1'
+is "parity_C5 409 comes before 403" "$(ask "$(task Mend.It_1 '{"repo": "org/other"}')") $(answer .task_id)" '409 Mend.It_1'
 is "a task without a name gets one" "$(ask "$(task x | jq 'del(.task_id)')")" 202
 like "parity_C4 of dispatch- and 8 hex digits" "$(answer .task_id)" '^dispatch-[0-9a-f]{8}$'
 
