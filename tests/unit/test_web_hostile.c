@@ -210,7 +210,7 @@ static void test_threat_47_chunk_bomb(void **state)
 
 /* ---- Who takes his time ---- */
 
-#define MANY 2000
+#define MANY 10000
 
 static unsigned open_many(struct site *s, int *fds, unsigned n, const char *begin)
 {
@@ -262,17 +262,17 @@ static void crowd(struct site *s, const char *begin)
 	close_all(fds, n);
 }
 
-static void test_threat_46_two_thousand_slow_headers(void **state)
+static void test_threat_46_ten_thousand_slow_headers(void **state)
 {
 	crowd(*state, "GET /actions HTTP/1.1\r\nHost: a\r\nX: ");
 }
 
-static void test_threat_46_two_thousand_slow_bodies(void **state)
+static void test_threat_46_ten_thousand_slow_bodies(void **state)
 {
 	crowd(*state, "POST /hook HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc");
 }
 
-static void test_threat_46_two_thousand_who_were_answered_and_stay(void **state)
+static void test_threat_46_ten_thousand_who_were_answered_and_stay(void **state)
 {
 	crowd(*state, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
 }
@@ -354,8 +354,9 @@ static void test_threat_46_many_bodies_take_no_memory(void **state)
 
 	for (size_t i = 0; i < 20; i++) {
 		fds[i] = connect_tcp(s);
-		assert_int_equal(fd_write_all(fds[i], BYTES("POST /hook HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"), NULL), 0);
-		assert_int_equal(fd_write_all(fds[i], body, sizeof body - 1, NULL), 0);
+		/* On a busy machine one's time may be over before its body is there: it is sent away, which is as good. */
+		(void)fd_write_all(fds[i], BYTES("POST /hook HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"), NULL);
+		(void)fd_write_all(fds[i], body, sizeof body - 1, NULL);
 	}
 	for (size_t i = 0; i < 20; i++) {
 		(void)fd_write_all(fds[i], "a", 1, NULL);
@@ -540,9 +541,9 @@ int main(void)
 	    T(test_threat_47_nothing_behind_a_body_is_a_request),
 	    T(test_threat_47_paths_are_what_they_seem),
 	    T(test_threat_47_chunk_bomb),
-	    T(test_threat_46_two_thousand_slow_headers),
-	    T(test_threat_46_two_thousand_slow_bodies),
-	    T(test_threat_46_two_thousand_who_were_answered_and_stay),
+	    T(test_threat_46_ten_thousand_slow_headers),
+	    T(test_threat_46_ten_thousand_slow_bodies),
+	    T(test_threat_46_ten_thousand_who_were_answered_and_stay),
 	    T(test_threat_46_trickling),
 	    T(test_threat_46_sleeping_readers_leave_room_for_operators),
 	    T(test_threat_46_many_bodies_take_no_memory),
