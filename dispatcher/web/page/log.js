@@ -99,7 +99,7 @@ async function showLogFacts(view) {
   if (row.formula) pair(list, 'Formula', row.formula);
   if (row.started_at) pair(list, 'Started', clock(time(row.started_at)));
   if (row.finished_at) pair(list, 'Took', took(row));
-  if (row.approved_by || r.approval) pair(list, 'Approved by', [row.approved_by, r.approval && '(' + r.approval.mode + ')'].filter(Boolean).join(' '));
+  if (row.approved_by || r.approval) pair(list, 'Approved by', row.approved_by ? row.approved_by + (r.approval ? ' (' + r.approval.mode + ')' : '') : r.approval.mode);
   if (row.tier) pair(list, 'Tier', row.tier);
   if (row.commit) pair(list, 'Landed as', commitOf(row.commit));
   if (r.image) pair(list, 'Image', r.image);
