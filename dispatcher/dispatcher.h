@@ -86,8 +86,9 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	                                                             overdue: claims in the ledger past their deadline. backlog: how many actions wait for accept-backlog. company: the \
 	                                                             ledger tells of another dispatcher that may be at work */ \
 	MSG(LANDED, "landed", ROLE_GIT, ROLE_CORE, 0)            /* {id, commit, action_blob, action: text|null, formula_name, formula_blob, formula: text|null, \
-	                                                             secrets: {NAME: {blob, age: base64}}, tier, policy_blob, approval_mode, approval_by, attempt, refuse: reason|null, wait: reason|null}: \
+	                                                             secrets: {NAME: {blob, age: base64}}, tier, policy_blob, approval_mode, approval_by, attempt, claimed, refuse: reason|null, wait: reason|null}: \
 	                                                             landed without a result, and not claimed by another dispatcher. attempt: the one that a claim would be for. \
+	                                                             claimed: one stands there for it, under our id; of this spool, or of one that is gone. \
 	                                                             refuse: can be judged from the repo and is wrong */ \
 	MSG(GONE, "gone", ROLE_GIT, ROLE_CORE, 0)                /* {id, ok, taken, reason}: an announced action is not waiting on the server any more. ok: a result by somebody else stands \
 	                                                             there; taken: another dispatcher has claimed it, and core forgets it until it LANDED again; neither: its file was removed */ \

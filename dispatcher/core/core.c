@@ -180,7 +180,7 @@ static void claim_written(struct core *c, struct run *r)
 		core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
 	} else if (core_hold(c) || r->held) {
 		core_requeue(c, r);
-	} else if (core_holds_claim(c, r) || (core_is_alone(c) && r->failures == 0)) {
+	} else if (core_holds_claim(c, r) || (core_is_alone(c) && !r->contested && r->failures == 0)) {
 		core_prepare(c, r);
 	} else {
 		run_enter(c, r, RUN_BIDDING);

@@ -86,6 +86,7 @@ struct run {
 	bool won;          /* `claim` stands in the ledger */
 	bool replaces;     /* of START: a container that has its name already never passed GO, since the claim is ours, and is removed */
 	bool reclaiming;   /* git was asked whether the claim of an earlier life can still be had, and has not said */
+	bool contested;    /* when it landed, a claim under our id stood there, perhaps of a life whose spool is gone */
 	bool forfeited;    /* somebody else's stands there; its container is being ended */
 	int64_t landed_ms; /* monotonic: when this life first heard that it may start */
 	/* What landed. Object ids are hex; NULL where there is none. */
@@ -153,6 +154,7 @@ struct landed {
 	struct formula **formula; /* set to NULL when the core takes it; *formula NULL when refused */
 	json_t *secrets;          /* {NAME: {blob, age}}; a reference is added */
 	int attempt;              /* that a claim would be for */
+	bool claimed;             /* a claim for it stands in the ledger already, under our dispatcher id */
 	const char *refuse;       /* why it must not run, or NULL */
 	const char *wait;         /* why it can't be judged now, or NULL */
 };

@@ -102,6 +102,7 @@ static void take_landed(struct run *r, const struct landed *l)
 	set_text(&r->approval_by, l->approval_by);
 	r->attempt = l->attempt > r->attempt ? l->attempt : r->attempt;
 	r->ledger_attempt = r->attempt;
+	r->contested = l->claimed;
 	action_free(&r->action);
 	r->action = *l->action;
 	*l->action = (struct action)ACTION_INIT;

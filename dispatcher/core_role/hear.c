@@ -77,6 +77,7 @@ static void hear_landed(struct house *h, const char *id, const struct msg *m)
 	    .formula = &formula,
 	    .secrets = json_is_object(secrets) ? secrets : no_secrets,
 	    .attempt = number_of(m, "attempt"),
+	    .claimed = flag_of(m, "claimed"),
 	    .refuse = text_of(m, "refuse"),
 	    .wait = text_of(m, "wait"),
 	};

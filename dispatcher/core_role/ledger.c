@@ -142,6 +142,8 @@ static const char *in_hand(const struct run *r)
 {
 	if (!r || r->state <= RUN_QUEUED || r->state == RUN_DONE)
 		return NULL;
+	if (r->state == RUN_CLAIMING || r->state == RUN_BIDDING)
+		return "it is being claimed here at this moment; ask again";
 	return r->state >= RUN_ENDING ? "its result is on the way to the server" : "it is running here; cancel it first";
 }
 

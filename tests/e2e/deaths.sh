@@ -154,13 +154,11 @@ one_left() { gone "$copy" || gone "$DISPATCHER"; }
 check "one of the two ends" wait_for one_left
 like "and says why" "$(cat "$LOG" "$WORK/copy.log")" 'this spool is a copy, or an old one, or the name is used twice'
 refute "the other one lives" eval 'gone "$copy" && gone "$DISPATCHER"'
+if gone "$DISPATCHER"; then winner=$WORK/copy; else winner=$SPOOL; fi # the other one is a stranger now
 kill -9 "$copy" 2>/dev/null
 dispatcher_kill
+[ "$winner" = "$SPOOL" ] || { rm -rf "$SPOOL" && cp -a "$winner" "$SPOOL"; }
 dispatcher_start
-gone "$DISPATCHER" && { # it was the copy that won: the original is a stranger now
-	rm -rf "$SPOOL" && cp -a "$WORK/copy" "$SPOOL"
-	dispatcher_start
-}
 
 # --- a torn journal
 begin torn

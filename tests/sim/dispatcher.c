@@ -288,6 +288,7 @@ static void hear_landed(struct world *w, struct dispatcher *d, const struct mail
 	                   .formula = &formula,
 	                   .secrets = secrets,
 	                   .attempt = m->attempt,
+	                   .claimed = m->ok,
 	                   .refuse = m->refuse ? "is wrong" : NULL,
 	                   .wait = m->wait ? "can't be judged now" : NULL};
 	d->held[m->action] = m->refuse || m->wait;

@@ -161,7 +161,8 @@ static void look_at(struct world *w, struct dispatcher *d, int i)
 	bool wait = frozen || (is_slow_to_judge(w, i) && chance(w, 50));
 	g->announced[i] = attempt;
 	g->said_wait[i] = wait; /* what waits is judged again later */
-	say(w, d, (struct mail){.what = EV_LANDED, .action = i, .attempt = attempt, .refuse = is_refused(w, i), .wait = wait});
+	bool claimed = l->claimed && !l->free;
+	say(w, d, (struct mail){.what = EV_LANDED, .action = i, .attempt = attempt, .ok = claimed, .refuse = is_refused(w, i), .wait = wait});
 }
 
 /* Now and then nobody sees them, so that two may believe that they are alone. */

@@ -77,6 +77,7 @@ void land_with(struct world *w, const char *id, const char *blob, const char *re
 	                   .formula = &formula,
 	                   .secrets = secrets,
 	                   .attempt = w->attempt,
+	                   .claimed = w->claimed,
 	                   .refuse = refuse,
 	                   .wait = wait};
 	step(w, (struct event){.kind = EV_LANDED, .id = id, .landed = &l});

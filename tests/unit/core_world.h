@@ -9,6 +9,7 @@ struct world {
 	struct effects effects; /* of the last step */
 	int64_t now;
 	int attempt;     /* that the next landing is for */
+	bool claimed;    /* whether a claim for it stands in the ledger then */
 	bool retry_safe; /* what formulas that land say */
 };
 

@@ -138,6 +138,21 @@ static void test_alone_a_second_start_is_claimed_first(void **state)
 	assert_true(effect_of(w, EFFECT_START)->run->replaces);
 }
 
+/* Its claim may be of a life whose spool is gone: nothing is prepared before the ledger was asked. guard: r->contested in claim_written() */
+static void test_alone_what_is_claimed_already_is_asked_for_first(void **state)
+{
+	struct world *w = *state;
+
+	begin_alone(w);
+	w->claimed = true;
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	assert_int_equal(state_of(w, "a"), RUN_BIDDING);
+	answer(w, EV_CLAIM_LOST, "a");
+	assert_int_equal(effect_of(w, EFFECT_JOURNAL)->journal, JOURNAL_RECORDED);
+	w->claimed = false;
+}
+
 static void test_nothing_is_claimed_before_the_ledger_knows_this_life(void **state)
 {
 	struct world *w = *state;
@@ -530,6 +545,7 @@ int main(void)
 	    T(test_whole_life),
 	    T(test_alone_the_container_comes_first),
 	    T(test_alone_a_second_start_is_claimed_first),
+	    T(test_alone_what_is_claimed_already_is_asked_for_first),
 	    T(test_nothing_is_claimed_before_the_ledger_knows_this_life),
 	    T(test_copied_spool_ends),
 	    T(test_answers_about_older_nonces_count_for_nothing),
