@@ -272,7 +272,10 @@ static void core_recovered(struct core *c, struct run *r)
 		run_shed(r);
 		break;
 	default:
-		core_requeue(c, r);
+		if (r->halt == HALT_CANCEL)
+			core_finish(c, r, OUTCOME_CANCELLED, &(int){EXIT_CANCELLED}, r->halt_reason);
+		else
+			core_requeue(c, r);
 		break;
 	}
 }

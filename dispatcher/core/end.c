@@ -153,11 +153,13 @@ void core_cancel(struct core *c, struct run *r, enum halt why, const char *reaso
 	}
 	r->halt = why;
 	set_text(&r->halt_reason, reason);
+	if (why == HALT_CANCEL && r->state != RUN_CLAIMING && r->state != RUN_PREPARING && r->state != RUN_COMMITTING)
+		effect_journal(c, r, r->journal); /* an operator says it only once, and this life may end first */
 	if (r->state == RUN_STARTING || r->state == RUN_DELIVERING || r->state == RUN_CONFIRMING)
 		effect_add(c, EFFECT_KILL, r);
 	else if (r->state == RUN_GOING)
 		effect_add(c, why == HALT_CANCEL ? EFFECT_HALT : EFFECT_KILL, r);
-	/* CLAIMING, BIDDING, PREPARING, COMMITTING: core_journaled and core_claimed look at it before they go on. */
+	/* CLAIMING, PREPARING, COMMITTING: a write is under way, and core_journaled looks at it before it goes on; BIDDING: so does core_claimed. */
 }
 
 /* Killed, and again for as long as it is not heard to have ended: the engine may have tried in vain, be it to end what was cancelled. */

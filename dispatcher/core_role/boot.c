@@ -27,7 +27,7 @@ static void recovered(struct run *r, void *arg)
 		house_found(h, r->id, "a result that may not be on the server", "taken there again");
 	else if (r->journal != JOURNAL_RECORDED)
 		house_found(h, r->id, r->journal == JOURNAL_STARTING ? "a start that never got GO" : "a claim that never got GO",
-		            "begun anew; nothing had run");
+		            r->halt == HALT_CANCEL ? "cancelled, as it was told to be; nothing had run" : "begun anew; nothing had run");
 	struct event ev = {.kind = EV_RECOVERED, .run = r};
 	house_step(h, &ev);
 }

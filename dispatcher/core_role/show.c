@@ -250,8 +250,9 @@ static void ask_cancel(struct house *h, json_int_t ask, const char *id)
 		house_refuse(h, ask, 409, "already finished");
 	} else {
 		struct event ev = {.kind = EV_CANCEL, .id = r->id, .reason = "cancelled by an operator"};
-		house_answer(h, ask, 202, json_pack("{s:s, s:s}", "status", "cancelling", "task_id", r->id));
-		house_step(h, &ev);
+		json_t *answer = json_pack("{s:s, s:s}", "status", "cancelling", "task_id", r->id);
+		house_step(h, &ev); /* which writes it down first */
+		house_answer(h, ask, 202, answer);
 	}
 }
 

@@ -78,6 +78,8 @@ json_t *spool_state_json(const struct run *r, enum journal journal)
 		json_object_set(o, "formula", r->formula->json);
 	if (r->secret_blobs)
 		json_object_set(o, "secrets", r->secret_blobs);
+	if (r->halt == HALT_CANCEL)
+		set_opt(o, "cancelled", r->halt_reason);
 	if (r->has_outcome)
 		set_opt(o, "outcome", outcome_name(r->outcome));
 	if (r->has_exit_code)
@@ -161,6 +163,8 @@ int spool_state_parse(const char *id, const json_t *value, struct run **ret, str
 	r->container = get_opt(&in, "container");
 	r->image = get_opt(&in, "image");
 	r->reason = get_opt(&in, "reason");
+	r->halt_reason = get_opt(&in, "cancelled");
+	r->halt = r->halt_reason ? HALT_CANCEL : HALT_NONE;
 	const json_t *action = json_get(&in, "action");
 	const json_t *formula = json_get(&in, "formula");
 	const json_t *secrets = json_get_object(&in, "secrets", 64, false);

@@ -49,6 +49,17 @@ open_gate orphaned
 finished orphaned
 proves orphaned
 
+# It was cancelled, and the dispatcher ended before the container heard of it.
+action unwanted gated
+land
+at_gate unwanted
+kill -STOP "$(role engine)"
+check "it can be cancelled" disinto cancel unwanted --config "$CONFIG"
+dispatcher_kill
+dispatcher_start
+finished unwanted
+is "the next life keeps to a cancellation" "$(field unwanted '[.outcome, .reason] | @json') $(marks unwanted)" '["cancelled","cancelled by an operator"] 1'
+
 # The run ends while no dispatcher lives.
 action alone gated
 land

@@ -22,7 +22,8 @@ void check_effect(struct world *w, struct dispatcher *d, const struct effect *e,
 {
 	const struct run *r = e->run;
 	bool surely = w->ledger && !w->a[i].excused; /* where a spool was copied, its claims may be taken at any time */
-	bool wants_claim = e->kind == EFFECT_GO || (e->kind == EFFECT_JOURNAL && e->journal == JOURNAL_STARTING && in_company(w, d));
+	bool begins = e->kind == EFFECT_JOURNAL && e->journal == JOURNAL_STARTING && !disk_says(&d->disk, i, "starting");
+	bool wants_claim = e->kind == EFFECT_GO || (begins && in_company(w, d));
 
 	if (e->kind == EFFECT_CLAIM && (!d->disk.state[i] || !strstr(d->disk.state[i], r->claim)))
 		violate(w, i, "CLAIM with a nonce that is not on disk");

@@ -128,7 +128,7 @@ void exited(struct world *w, const char *id, const char *outcome, int code, bool
 	step(w, (struct event){.kind = EV_EXITED, .id = id, .attempt = core_find(w->core, id)->attempt, .exited = &x});
 }
 
-void recover(struct world *w, const char *id, enum journal j)
+static struct run *remembered(const char *id, enum journal j)
 {
 	struct run *r = run_new(id);
 
@@ -141,5 +141,19 @@ void recover(struct world *w, const char *id, enum journal j)
 	r->formula = xcalloc(1, sizeof *r->formula);
 	assert_int_equal(action_from_json(id, a, &r->action, NULL), 0);
 	assert_int_equal(formula_from_json("f", f, r->formula, NULL), 0);
+	return r;
+}
+
+void recover(struct world *w, const char *id, enum journal j)
+{
+	step(w, (struct event){.kind = EV_RECOVERED, .run = remembered(id, j)});
+}
+
+void recover_cancelled(struct world *w, const char *id, enum journal j, const char *reason)
+{
+	struct run *r = remembered(id, j);
+
+	r->halt = HALT_CANCEL;
+	r->halt_reason = xstrdup(reason);
 	step(w, (struct event){.kind = EV_RECOVERED, .run = r});
 }

@@ -29,5 +29,6 @@ void journaled(struct world *w, const char *id, enum journal j);
 void say(struct world *w, enum event_kind kind, const char *id); /* of the present attempt */
 void exited(struct world *w, const char *id, const char *outcome, int code, bool going);
 void recover(struct world *w, const char *id, enum journal j);
+void recover_cancelled(struct world *w, const char *id, enum journal j, const char *reason);
 
 #endif

@@ -343,6 +343,44 @@ static void test_cancel_while_running(void **state)
 	assert_string_equal(core_find(w->core, "a")->reason, "changed my mind");
 }
 
+/* A cancellation is on disk before anything comes of it, and a later life keeps to it. guard: core_cancel in core/end.c, core_recovered in core/core.c */
+static void test_cancel_outlives_the_dispatcher(void **state)
+{
+	struct world *w = *state;
+	static const struct {
+		enum journal journal;
+		enum run_state state;
+	} at[] = {{JOURNAL_STARTING, RUN_STARTING}, {JOURNAL_GOING, RUN_GOING}};
+
+	roles_up(w);
+	bring_to_going(w, "b");
+	land(w, "a");
+	journaled(w, "a", JOURNAL_CLAIMED);
+	journaled(w, "a", JOURNAL_STARTING);
+	for (int i = 0; i < 2; i++) {
+		const char *id = i == 0 ? "a" : "b";
+		assert_int_equal(state_of(w, id), at[i].state);
+		step(w, (struct event){.kind = EV_CANCEL, .id = id, .reason = "changed my mind"});
+		assert_int_equal(w->effects.v[0].kind, EFFECT_JOURNAL);
+		assert_int_equal(w->effects.v[0].journal, at[i].journal);
+		journaled(w, id, at[i].journal);
+		assert_int_equal(state_of(w, id), at[i].state);
+	}
+}
+
+static void test_a_cancelled_start_of_an_earlier_life_ends(void **state)
+{
+	struct world *w = *state;
+
+	recover_cancelled(w, "a", JOURNAL_STARTING, "changed my mind");
+	assert_int_equal(state_of(w, "a"), RUN_ENDING);
+	assert_int_equal(core_find(w->core, "a")->outcome, OUTCOME_CANCELLED);
+	assert_string_equal(core_find(w->core, "a")->reason, "changed my mind");
+	recover_cancelled(w, "b", JOURNAL_GOING, "changed my mind");
+	step(w, (struct event){.kind = EV_ROLE_UP, .role_engine = true});
+	assert_non_null(effect_of(w, EFFECT_HALT));
+}
+
 /* Its file is removed while it is being started, and while it runs. guard: core_gone in core/end.c */
 static void test_removed_before_it_ran(void **state)
 {
@@ -585,6 +623,8 @@ int main(void)
 	    T(test_without_a_report_it_is_lost),
 	    T(test_threat_33_out_of_memory_is_no_success),
 	    T(test_cancel_while_running),
+	    T(test_cancel_outlives_the_dispatcher),
+	    T(test_a_cancelled_start_of_an_earlier_life_ends),
 	    T(test_removed_before_it_ran),
 	    T(test_cancel_before_landing),
 	    T(test_overtime_is_killed),

@@ -181,11 +181,15 @@ static void test_every_state_comes_back(void **state)
 	for (enum journal j = JOURNAL_CLAIMED; j <= JOURNAL_RECORDED; j++) {
 		struct run *r = make_run("a");
 		struct found f = {0};
+		r->halt = HALT_CANCEL;
+		r->halt_reason = xstrdup("cancelled by an operator");
 		assert_int_equal(spool_save(p->spool, r, j, NULL), 0);
 		assert_int_equal(spool_load(p->spool, found_run, found_bad, &f, NULL), 0);
 		assert_int_equal(f.n, 1);
 		assert_int_equal(f.n_bad, 0);
 		assert_int_equal(f.last->journal, j);
+		assert_int_equal(f.last->halt, HALT_CANCEL);
+		assert_string_equal(f.last->halt_reason, "cancelled by an operator");
 		cleanup_json json_t *before = spool_state_json(r, j), *after = spool_state_json(f.last, j);
 		assert_true(json_equal(before, after));
 		run_free(f.last);
