@@ -291,7 +291,7 @@ int repo_land(struct repo *r, repo_make_fn make, void *arg, git_oid *ret, struct
 		seen = r->tip;
 		if (make(r, arg, &commit, err) < 0)
 			return -1;
-		outcome = git_push_ref(r->git, &r->place, &commit, r->branch_ref, &last);
+		outcome = git_push_ref(r->git, &r->place, NULL, &commit, r->branch_ref, &last);
 		settled = outcome == GIT_PUSH_WON ? 1 : settle(r, &commit, &seen, outcome == GIT_PUSH_LOST, &last, err);
 		if (settled < 0)
 			return -1;
@@ -310,7 +310,7 @@ int repo_push_branch(struct repo *r, const git_oid *commit, const char *ref, str
 	cleanup_err struct err push_err = ERR_INIT;
 	const git_oid *now;
 
-	if (git_push_ref(r->git, &r->place, commit, ref, &push_err) == GIT_PUSH_WON)
+	if (git_push_ref(r->git, &r->place, NULL, commit, ref, &push_err) == GIT_PUSH_WON)
 		return 0;
 	if (repo_sync(r, err) < 0)
 		return -1;
@@ -325,5 +325,5 @@ int repo_push_branch(struct repo *r, const git_oid *commit, const char *ref, str
 
 void repo_drop_branch(struct repo *r, const char *ref)
 {
-	git_push_ref(r->git, &r->place, NULL, ref, NULL);
+	git_push_ref(r->git, &r->place, NULL, NULL, ref, NULL);
 }

@@ -130,7 +130,7 @@ static int push_ledger(struct repo *r, const git_oid *tip, struct err *err)
 
 	if (make_ledger(r->git, tip, &commit, err) < 0)
 		return err_wrap(err, "make the ledger");
-	if (git_push_ref(r->git, &r->place, &commit, LEDGER_REF, &why) == GIT_PUSH_WON || why.code == ERR_EXISTS)
+	if (git_push_ref(r->git, &r->place, NULL, &commit, LEDGER_REF, &why) == GIT_PUSH_WON || why.code == ERR_EXISTS)
 		return 0;
 	err_move(err, &why);
 	return err_wrap(err, "make the ledger");

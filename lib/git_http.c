@@ -276,6 +276,24 @@ void git_rpc_end(struct git_rpc *rpc)
 	free(rpc);
 }
 
+/*
+ * What the server of the last push can do, in its own words (the capabilities of gitprotocol-pack). A push whose ref's value is known needs nothing else of
+ * the advertisement, so it is one request instead of two: the server compares the value all the same.
+ */
+static _Thread_local struct {
+	char *url, *capabilities; /* NULL: not known */
+} greeting;
+
+void git_http_forget(void)
+{
+	free(greeting.url);
+	free(greeting.capabilities);
+	greeting.url = greeting.capabilities = NULL;
+}
+
+#define SERVICE_LINE "001f# service=git-receive-pack\n0000"
+#define FIRST_LINE_MAX 8192
+
 /* libgit2's view: a stream for each request; what is written is the request, and the first read sends it. */
 struct stream {
 	git_smart_subtransport_stream base;
@@ -283,7 +301,58 @@ struct stream {
 	git_smart_service_t service;
 	struct buf body;
 	struct git_rpc *rpc;
+	struct buf told; /* of an advertisement: its beginning, or all of one that nobody was asked for */
+	size_t taken;    /* of the latter */
 };
+
+/* The first ref's line says what the server can do: "<length><oid> <name>NUL<capabilities>[LF]". */
+static void learn(struct stream *st, const char *data, size_t len)
+{
+	size_t skip = strlen(SERVICE_LINE);
+
+	if (greeting.url || st->told.len >= FIRST_LINE_MAX)
+		return;
+	buf_add(&st->told, data, len);
+	if (st->told.len < skip + 4 || strncmp(st->told.data, SERVICE_LINE, skip) != 0)
+		return;
+	char number[5] = "";
+	memcpy(number, st->told.data + skip, 4);
+	size_t line = strtoul(number, NULL, 16);
+	const char *begin = st->told.data + skip;
+	const char *nul = line > 4 && st->told.len - skip >= line ? memchr(begin + 4, '\0', line - 4) : NULL;
+	if (!nul)
+		return;
+	size_t n = line - (size_t)(nul + 1 - begin);
+	while (n > 0 && nul[n] == '\n')
+		n--;
+	greeting.url = xstrdup(st->s->place->url);
+	greeting.capabilities = xasprintf("%.*s", (int)n, nul + 1);
+}
+
+/* The advertisement as the server would give it, with the one ref that matters. False: it has to be asked. */
+static bool tell_from_memory(struct stream *st)
+{
+	const struct git_session *s = st->s;
+
+	if (!s->base || !greeting.url || strcmp(greeting.url, s->place->url) != 0)
+		return false;
+	cleanup_free char *ref = xasprintf("%s %s", git_oid_tostr_s(s->base), s->ref);
+	size_t line = 4 + strlen(ref) + 1 + strlen(greeting.capabilities) + 1;
+	buf_addf(&st->told, SERVICE_LINE "%04zx%s", line, ref);
+	buf_addc(&st->told, '\0');
+	buf_addf(&st->told, "%s\n0000", greeting.capabilities);
+	return true;
+}
+
+static int read_from_memory(struct stream *st, char *to, size_t size, size_t *ret_len)
+{
+	size_t left = st->told.len - st->taken;
+
+	*ret_len = left < size ? left : size;
+	memcpy(to, st->told.data + st->taken, *ret_len);
+	st->taken += *ret_len;
+	return 0;
+}
 
 static int stream_write(git_smart_subtransport_stream *base, const char *data, size_t len)
 {
@@ -303,6 +372,10 @@ static int stream_read(git_smart_subtransport_stream *base, char *to, size_t siz
 	bool receive_pack = st->service == GIT_SERVICE_RECEIVEPACK || st->service == GIT_SERVICE_RECEIVEPACK_LS;
 	struct err err = ERR_INIT;
 
+	if (st->service == GIT_SERVICE_RECEIVEPACK_LS && !st->rpc && !st->s->unasked)
+		st->s->unasked = tell_from_memory(st);
+	if (st->service == GIT_SERVICE_RECEIVEPACK_LS && st->s->unasked)
+		return read_from_memory(st, to, size, ret_len);
 	if (!st->rpc) {
 		struct git_rpc_request req = {.service = receive_pack ? "git-receive-pack" : "git-upload-pack",
 		                              .advertise =
@@ -314,6 +387,8 @@ static int stream_read(git_smart_subtransport_stream *base, char *to, size_t siz
 	}
 	if (st->rpc->wire.read(&st->rpc->wire, to, size, ret_len, &err) < 0)
 		return git_session_fail(st->s, &err);
+	if (st->service == GIT_SERVICE_RECEIVEPACK_LS)
+		learn(st, to, *ret_len);
 	return 0;
 }
 
@@ -321,6 +396,7 @@ static void stream_free(git_smart_subtransport_stream *base)
 {
 	struct stream *st = (struct stream *)base;
 	git_rpc_end(st->rpc);
+	buf_free(&st->told);
 	buf_free(&st->body);
 	free(st);
 }
@@ -337,7 +413,8 @@ static int sub_action(git_smart_subtransport_stream **out, git_smart_subtranspor
 	*st = (struct stream){.base = {base, stream_read, stream_write, stream_free},
 	                      .s = ((struct subtransport *)base)->s,
 	                      .service = service,
-	                      .body = BUF_INIT};
+	                      .body = BUF_INIT,
+	                      .told = BUF_INIT};
 	*out = &st->base;
 	return 0;
 }

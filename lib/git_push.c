@@ -74,28 +74,56 @@ static enum git_push_outcome push_from(struct push *p, git_repository *repo, con
 	return judge(p, rc, dst_ref, err);
 }
 
-enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place *place, const git_oid *oid, const char *dst_ref,
-                                   struct err *err)
+static enum git_push_outcome push_once(git_repository *repo, const struct git_place *place, const git_oid *base, const char *src_ref,
+                                       const char *dst_ref, bool *ret_unasked, struct err *err)
+{
+	struct push p = {.answered = false};
+
+	*ret_unasked = false;
+	if (git_session_begin(&p.s, place, err) < 0)
+		return GIT_PUSH_UNKNOWN;
+	p.s.ref = dst_ref;
+	p.s.base = base;
+	enum git_push_outcome outcome = push_from(&p, repo, src_ref, dst_ref, err);
+	*ret_unasked = p.s.unasked;
+	git_session_end(&p.s);
+	free(p.status);
+	return outcome;
+}
+
+/* What is lost without having asked first may be lost for having taken too much for granted: the server is asked then, and says why in its usual words. */
+static enum git_push_outcome push_onto(git_repository *repo, const struct git_place *place, const git_oid *base, const char *src_ref,
+                                       const char *dst_ref, struct err *err)
+{
+	bool unasked = false;
+	enum git_push_outcome outcome = push_once(repo, place, base, src_ref, dst_ref, &unasked, err);
+
+	if (outcome == GIT_PUSH_WON)
+		return outcome;
+	git_http_forget();
+	if (outcome != GIT_PUSH_LOST || !unasked)
+		return outcome;
+	err_clear(err);
+	return push_once(repo, place, NULL, src_ref, dst_ref, &unasked, err);
+}
+
+enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place *place, const git_oid *base, const git_oid *oid,
+                                   const char *dst_ref, struct err *err)
 {
 	static atomic_uint serial;
-	struct push p = {.answered = false};
 	git_reference *ref = NULL;
 	enum git_push_outcome outcome = GIT_PUSH_UNKNOWN;
 
 	/* A push's source must be a ref; nobody but this push knows it. */
 	cleanup_free char *src_ref = xasprintf("refs/disinto/push/%d-%u", (int)getpid(), atomic_fetch_add(&serial, 1));
-	if (git_session_begin(&p.s, place, err) < 0)
-		return GIT_PUSH_UNKNOWN;
 	int rc = oid ? git_reference_create(&ref, repo, src_ref, oid, 1, NULL) : 0;
 	if (rc < 0)
 		git_err(err, rc, "push %s", git_oid_tostr_s(oid));
 	else
-		outcome = push_from(&p, repo, oid ? src_ref : "", dst_ref, err);
+		outcome = push_onto(repo, place, base, oid ? src_ref : "", dst_ref, err);
 	if (ref && git_reference_delete(ref) < 0)
 		git_error_clear(); /* a ref too many in a clone hurts nobody */
 	git_reference_free(ref);
-	git_session_end(&p.s);
-	free(p.status);
 	return outcome;
 }
 

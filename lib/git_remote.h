@@ -69,9 +69,12 @@ enum git_push_outcome {
 	GIT_PUSH_LOST,    /* the server said no: somebody else was first, a hook, or protection; err has its words */
 	GIT_PUSH_UNKNOWN, /* nobody said anything that settles it: read the ref again; err says why */
 };
-/* Pushes commit `oid` to `dst_ref` (full name; made when absent) without force; oid NULL deletes it. Compare-and-swap against what the server advertises on this connection. */
-enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place *place, const git_oid *oid, const char *dst_ref,
-                                   struct err *err);
+/*
+ * Pushes commit `oid` to `dst_ref` (full name; made when absent) without force; oid NULL deletes it. Compare-and-swap against what the server advertises on this
+ * connection; or, over http, against `base`, which the ref is taken to hold: then all but the first push of a process are one request. NULL: not known.
+ */
+enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place *place, const git_oid *base, const git_oid *oid,
+                                   const char *dst_ref, struct err *err);
 
 /*
  * Whether the server would let us push: what a push begins with, and nothing sent. What it would say of a certain branch only a push can tell. ERR_DENIED: the

@@ -40,6 +40,10 @@ struct git_session {
 	struct err err;   /* the first failure of a transport */
 	bool refused;     /* the server said no before it did anything */
 	struct buf words; /* what the server told people (side band 2) */
+	/* Of a push whose ref is taken to hold `base`; NULL: the server is asked. `unasked`: it was not, since what it can do is known from the push before. */
+	const char *ref;
+	const git_oid *base;
+	bool unasked;
 };
 int git_session_begin(struct git_session *s, const struct git_place *place, struct err *err);
 void git_session_end(struct git_session *s);
@@ -72,6 +76,8 @@ struct git_rpc_request {
 int git_rpc_begin(struct git_session *s, const struct git_rpc_request *req, struct git_rpc **ret, struct err *err);
 struct git_wire *git_rpc_wire(struct git_rpc *rpc);
 void git_rpc_end(struct git_rpc *rpc);
+/* The next push asks what the server can do. */
+void git_http_forget(void);
 
 /* ssh, git:// and local: a conversation with a service. git_stream_end lets a healthy far side finish, and kills any other. */
 struct git_stream;

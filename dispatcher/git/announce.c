@@ -275,11 +275,11 @@ static int announce_one(struct git_state *g, const struct ops_landing *l, struct
 		json_decref(now);
 		return 0;
 	}
-	json_t *body = msg_new(MSG_LANDED, "{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:o, s:i, s:b, s:s?, s:s?}", "id", l->id, "commit",
-	                       commit, "action_blob", blob, "action", a.text, "formula_name", a.formula_name, "formula_blob",
-	                       a.formula_text ? git_oid_tostr_s(&a.formula_blob) : NULL, "formula", a.formula_text, "secrets",
-	                       secrets_json(&a), "attempt", standing.attempt, "claimed", standing.status == LEDGER_OURS, "refuse", v.refuse,
-	                       "wait", v.wait);
+	json_t *body =
+	    msg_new(MSG_LANDED, "{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:o, s:i, s:b, s:s?, s:s?}", "id", l->id, "commit", commit,
+	            "action_blob", blob, "action", a.text, "formula_name", a.formula_name, "formula_blob",
+	            a.formula_text ? git_oid_tostr_s(&a.formula_blob) : NULL, "formula", a.formula_text, "secrets", secrets_json(&a),
+	            "attempt", standing.attempt, "claimed", standing.status == LEDGER_OURS, "refuse", v.refuse, "wait", v.wait);
 	set_text(body, "tier", v.tier);
 	set_text(body, "policy_blob", v.policy_blob);
 	set_text(body, "approval_mode", v.mode);

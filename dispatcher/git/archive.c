@@ -191,7 +191,7 @@ static int archive(struct git_state *g, struct err *err)
 	if (clone_commit(g, &g->tip, m.changes, m.n, message, &commit, err) < 0)
 		return -1;
 	git_alive(g);
-	if (git_push_ref(g->repo, &g->place, &commit, g->branch, err) != GIT_PUSH_WON)
+	if (git_push_ref(g->repo, &g->place, NULL, &commit, g->branch, err) != GIT_PUSH_WON)
 		return -1; /* somebody else was faster, perhaps with the same */
 	cleanup_free char *number = xasprintf("%zu", m.actions);
 	log_info("old actions were archived", "actions", number, NULL);

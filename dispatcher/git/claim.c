@@ -478,7 +478,7 @@ static int push(struct git_state *g, const git_oid *commit, struct err *err)
 
 	git_alive(g);
 	int64_t begun = now_mono_ms();
-	enum git_push_outcome pushed = git_push_ref(g->repo, &g->place, commit, LEDGER_REF, &why);
+	enum git_push_outcome pushed = git_push_ref(g->repo, &g->place, &base, commit, LEDGER_REF, &why);
 	space_out(l, begun);
 	switch (pushed) {
 	case GIT_PUSH_WON:
@@ -635,7 +635,7 @@ int ledger_found(struct git_state *g, struct err *err)
 	put(&d, ledger_life_path(g->args->dispatcher_id), ledger_life_text(&life));
 	if (clone_commit(g, NULL, d.changes, d.n, "ledger: begins\n", &commit, err) < 0)
 		return -1;
-	if (git_push_ref(g->repo, &g->place, &commit, LEDGER_REF, err) != GIT_PUSH_WON)
+	if (git_push_ref(g->repo, &g->place, NULL, &commit, LEDGER_REF, err) != GIT_PUSH_WON)
 		return err_wrap(err, "make the ledger");
 	log_info("the ledger was made", "branch", LEDGER_BRANCH, "backlog", waits ? "waits for disinto accept-backlog" : "none", NULL);
 	g->ledger.there = true;

@@ -273,7 +273,7 @@ static int put_back(struct git_state *g, struct err *err)
 		return git_err(err, GIT_ENOTFOUND, "what was seen of " LEDGER_BRANCH " is not in the clone any more");
 	if (l->there && !descends(g, &l->seen, &l->tip) && with_lost(g, &commit, err) < 0)
 		return -1;
-	if (git_push_ref(g->repo, &g->place, &commit, LEDGER_REF, err) != GIT_PUSH_WON)
+	if (git_push_ref(g->repo, &g->place, NULL, &commit, LEDGER_REF, err) != GIT_PUSH_WON)
 		return err_wrap(err, "put " LEDGER_BRANCH " back");
 	l->there = true;
 	l->seen = commit;

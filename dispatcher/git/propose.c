@@ -248,7 +248,7 @@ static int land(struct git_state *g, const struct proposing *p, git_oid commit, 
 	for (int i = 0; i < LAND_ATTEMPTS; i++) {
 		git_oid seen = g->tip;
 		git_alive(g);
-		enum git_push_outcome outcome = git_push_ref(g->repo, &g->place, &commit, g->branch, &why);
+		enum git_push_outcome outcome = git_push_ref(g->repo, &g->place, NULL, &commit, g->branch, &why);
 		g->poll_at_ms = 0;
 		if (outcome == GIT_PUSH_WON)
 			return 0;
@@ -293,7 +293,7 @@ static int push(struct git_state *g, struct proposing *p, struct err *err)
 		return 0;
 	}
 	git_alive(g);
-	if (git_push_ref(g->repo, &g->place, &commit, p->ref, &why) == GIT_PUSH_WON) {
+	if (git_push_ref(g->repo, &g->place, NULL, &commit, p->ref, &why) == GIT_PUSH_WON) {
 		pending_set(g, p->id, &commit);
 		return request(g, p, &judged, err);
 	}
@@ -357,7 +357,7 @@ static void remove_branch(struct git_state *g, const char *id, const git_oid *sh
 	cleanup_free char *ref = xasprintf(PROPOSAL_REFS "%s", id);
 	cleanup_err struct err why = ERR_INIT;
 
-	bool gone = check_head(g, ref, shown, &why) == 0 && git_push_ref(g->repo, &g->place, NULL, ref, &why) == GIT_PUSH_WON;
+	bool gone = check_head(g, ref, shown, &why) == 0 && git_push_ref(g->repo, &g->place, NULL, NULL, ref, &why) == GIT_PUSH_WON;
 	if (gone) {
 		log_info("a proposal was withdrawn", "id", id, NULL);
 		pending_set(g, id, NULL);

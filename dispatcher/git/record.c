@@ -372,7 +372,7 @@ static int push_once(struct git_state *g, struct err *err)
 		return 1;
 	g->doubt.on = false;
 	git_alive(g);
-	switch (git_push_ref(g->repo, &g->place, &commit, g->branch, &why)) {
+	switch (git_push_ref(g->repo, &g->place, &before, &commit, g->branch, &why)) {
 	case GIT_PUSH_WON:
 		return won(g, &commit, err) < 0 ? -1 : 1;
 	case GIT_PUSH_LOST:

@@ -12,6 +12,7 @@
 #   BIND        this IPv4 address instead of 127.0.0.1
 #   WATCH_PID   the server ends when this process does (else only by stop)
 #   GIT_V0=1    http: the server knows protocol v0 only
+#   GIT_TRACE   http: the file in which git says what it runs
 set -eu
 
 die() {
@@ -48,6 +49,7 @@ conf_http() { # DIR ROOT PORT TOKEN
 			"GIT_CONFIG_COUNT" => "2", "GIT_CONFIG_KEY_0" => "http.receivepack", "GIT_CONFIG_VALUE_0" => "true",
 			"GIT_CONFIG_KEY_1" => "safe.directory", "GIT_CONFIG_VALUE_1" => "*")
 	EOT
+	[ -z "${GIT_TRACE:-}" ] || echo "setenv.set-environment += (\"GIT_TRACE\" => \"$GIT_TRACE\")"
 	[ -z "${GIT_V0:-}" ] || echo 'setenv.set-request-header = ("Git-Protocol" => "version=0")'
 	[ -n "$4" ] || return 0
 	for user in x-access-token git disinto; do

@@ -1,7 +1,6 @@
 /* Polling, fetching and pushing, against real servers of every kind and against broken ones. */
-#include "tests/unit/git_fixture.h"
-
 #include "lib/git_transport.h"
+#include "tests/unit/git_fixture.h"
 
 static const char *const main_only[] = {"refs/heads/main", NULL};
 static const struct git_fetch_spec main_to_seen[] = {{"refs/heads/main", "refs/disinto/main"}, {NULL, NULL}};
@@ -56,7 +55,7 @@ static void whole_life(struct fixture *f, const struct git_place *place)
 	assert_int_equal(git_fetch(two, place, main_to_seen, &err), -1);
 	assert_int_equal(err.code, ERR_NOT_FOUND);
 	git_oid first = commit_on(one, NULL, &(struct git_change){"a", "1", 1}, 1, "first");
-	assert_int_equal(git_push_ref(one, place, &first, "refs/heads/main", &err), GIT_PUSH_WON);
+	assert_int_equal(git_push_ref(one, place, NULL, &first, "refs/heads/main", &err), GIT_PUSH_WON);
 	/* Names that merely begin like the one asked for are others. */
 	set_ref(f->repo, "refs/heads/main-2", &first);
 	expect_refs(place, 1, &first);
@@ -65,12 +64,13 @@ static void whole_life(struct fixture *f, const struct git_place *place)
 	assert_int_equal(git_reference_name_to_id(&got, two, "refs/disinto/main"), 0);
 	assert_true(git_oid_equal(&got, &first));
 	git_oid second = commit_on(two, &first, &(struct git_change){"b", "2", 1}, 1, "second");
-	assert_int_equal(git_push_ref(two, place, &second, "refs/heads/main", &err), GIT_PUSH_WON);
+	assert_int_equal(git_push_ref(two, place, &first, &second, "refs/heads/main", &err), GIT_PUSH_WON);
 	git_oid late = commit_on(one, &first, &(struct git_change){"c", "3", 1}, 1, "late");
-	assert_int_equal(git_push_ref(one, place, &late, "refs/heads/main", &err), GIT_PUSH_LOST);
+	assert_int_equal(git_push_ref(one, place, &first, &late, "refs/heads/main", &err), GIT_PUSH_LOST);
+	assert_int_equal(err.code, ERR_EXISTS);
 	expect_refs(place, 1, &second);
 	git_oid root = commit_on(one, NULL, NULL, 0, "another root");
-	assert_int_equal(git_push_ref(one, place, &root, "refs/heads/main", &err), GIT_PUSH_LOST);
+	assert_int_equal(git_push_ref(one, place, NULL, &root, "refs/heads/main", &err), GIT_PUSH_LOST);
 	expect_refs(place, 1, &second);
 	err_clear(&err);
 	git_repository_free(one);
@@ -185,7 +185,7 @@ static void test_wrong_token(void **state)
 	assert_int_equal(poll_fails(&place, &err), ERR_DENIED);
 	assert_null(strstr(err_msg(&err), "wrong-one"));
 	git_oid oid = commit_on(f->repo, NULL, NULL, 0, "x");
-	assert_int_equal(git_push_ref(f->repo, &place, &oid, "refs/heads/main", &err), GIT_PUSH_LOST);
+	assert_int_equal(git_push_ref(f->repo, &place, NULL, &oid, "refs/heads/main", &err), GIT_PUSH_LOST);
 	assert_int_equal(err.code, ERR_DENIED);
 	assert_int_equal(git_fetch(f->repo, &place, main_to_seen, &err), -1);
 	assert_int_equal(err.code, ERR_DENIED);
@@ -265,7 +265,7 @@ static void test_silence(void **state)
 		assert_int_equal(poll_fails(&place, &err), ERR_TIMEOUT);
 		assert_int_equal(git_fetch(f->repo, &place, main_to_seen, &err), -1);
 		assert_int_equal(err.code, ERR_TIMEOUT);
-		assert_int_equal(git_push_ref(f->repo, &place, &oid, "refs/heads/main", &err), GIT_PUSH_UNKNOWN);
+		assert_int_equal(git_push_ref(f->repo, &place, NULL, &oid, "refs/heads/main", &err), GIT_PUSH_UNKNOWN);
 		assert_int_equal(err.code, ERR_TIMEOUT);
 	}
 	end_process(pid);
@@ -341,11 +341,63 @@ static void test_declining_hook(void **state)
 	for (int i = 0; i < 2; i++) {
 		cleanup_err struct err err = ERR_INIT;
 		struct git_place place = {.url = urls[i]};
-		assert_int_equal(git_push_ref(f->repo, &place, &oid, "refs/heads/main", &err), GIT_PUSH_LOST);
+		assert_int_equal(git_push_ref(f->repo, &place, NULL, &oid, "refs/heads/main", &err), GIT_PUSH_LOST);
 		assert_non_null(strstr(err_msg(&err), "pre-receive hook declined"));
 		assert_non_null(strstr(err_msg(&err), "branch is protected by policy"));
 		expect_refs(&place, 0, NULL);
 	}
+}
+
+/* How often the server was asked what it can do before a push. */
+static int times_asked(const char *trace)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	int n = 0;
+
+	assert_ok(file_read(trace, 1 << 20, &text, NULL), NULL);
+	for (const char *at = text.data; (at = strstr(at, "built-in: git receive-pack --http-backend-info-refs")); at++)
+		n++;
+	return n;
+}
+
+/* guard: tell_from_memory in lib/git_http.c; push_onto in lib/git_push.c */
+static void test_a_push_onto_what_is_known_is_one_request(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = ERR_INIT;
+	cleanup_free char *trace = xasprintf("%s/trace", f->dir);
+	setenv("GIT_TRACE", trace, 1);
+	cleanup_free char *url = serve(f, "http", NULL);
+	unsetenv("GIT_TRACE");
+	struct git_place place = {.url = url};
+	git_repository *one = new_clone(f, "one");
+	git_oid last, root = commit_on(one, NULL, &(struct git_change){"a", "1", 1}, 1, "first"), tip = root;
+
+	git_http_forget();
+	assert_int_equal(git_push_ref(one, &place, NULL, &root, "refs/heads/main", &err), GIT_PUSH_WON);
+	assert_int_equal(times_asked(trace), 1);
+	for (int i = 0; i < 3; i++) {
+		last = tip;
+		tip = commit_on(one, &last, &(struct git_change){"a", i % 2 ? "1" : "2", 1}, 1, "next");
+		assert_int_equal(git_push_ref(one, &place, &last, &tip, "refs/heads/main", &err), GIT_PUSH_WON);
+	}
+	expect_refs(&place, 1, &tip);
+	assert_int_equal(times_asked(trace), 1);
+	/* Where the ref is somewhere else the server decides, and is asked again for its reasons. */
+	git_oid late = commit_on(one, &root, &(struct git_change){"c", "3", 1}, 1, "late");
+	assert_int_equal(git_push_ref(one, &place, &root, &late, "refs/heads/main", &err), GIT_PUSH_LOST);
+	assert_int_equal(err.code, ERR_EXISTS);
+	assert_int_equal(times_asked(trace), 2);
+	expect_refs(&place, 1, &tip);
+	err_clear(&err);
+	/* As it is after an unexpected end. */
+	install_hook(f, "pre-receive", "#!/bin/sh\necho not today >&2\nexit 1\n");
+	git_oid next = commit_on(one, &tip, &(struct git_change){"c", "3", 1}, 1, "refused");
+	assert_int_equal(git_push_ref(one, &place, &tip, &next, "refs/heads/main", &err), GIT_PUSH_LOST);
+	assert_non_null(strstr(err_msg(&err), "not today"));
+	assert_int_equal(times_asked(trace), 3);
+	err_clear(&err);
+	git_repository_free(one);
 }
 
 /* The client gives up while a hook still thinks: that is neither yes nor no, and the server may do it all the same. */
@@ -354,11 +406,11 @@ static void test_slow_hook_is_unknown(void **state)
 	struct fixture *f = *state;
 	cleanup_err struct err err = ERR_INIT;
 	cleanup_free char *url = serve(f, "http", NULL);
-	struct git_place place = {.url = url, .stall_ms = 300};
+	struct git_place place = {.url = url, .stall_ms = 1000};
 	git_oid oid = commit_on(f->repo, NULL, NULL, 0, "x"), got;
 
-	install_hook(f, "pre-receive", "#!/bin/sh\nsleep 1\n");
-	assert_int_equal(git_push_ref(f->repo, &place, &oid, "refs/heads/main", &err), GIT_PUSH_UNKNOWN);
+	install_hook(f, "pre-receive", "#!/bin/sh\nsleep 3\n");
+	assert_int_equal(git_push_ref(f->repo, &place, NULL, &oid, "refs/heads/main", &err), GIT_PUSH_UNKNOWN);
 	assert_int_equal(err.code, ERR_TIMEOUT);
 	for (int i = 0; i < 500 && git_reference_name_to_id(&got, f->repo, "refs/heads/main") < 0; i++)
 		usleep(10000);
@@ -376,7 +428,7 @@ static void test_post_receive_finishes(void **state)
 	git_oid oid = commit_on(f->repo, NULL, NULL, 0, "x");
 
 	install_hook(f, "post-receive", hook);
-	assert_int_equal(git_push_ref(f->repo, &place, &oid, "refs/heads/main", &err), GIT_PUSH_WON);
+	assert_int_equal(git_push_ref(f->repo, &place, NULL, &oid, "refs/heads/main", &err), GIT_PUSH_WON);
 	assert_int_equal(access(mark, F_OK), 0);
 }
 
@@ -400,7 +452,7 @@ static void race(struct fixture *f, const struct git_place *place, int rounds)
 				close(gate[1]);
 				if (read(gate[0], &c, 1) != 0)
 					_exit(100);
-				_exit((int)git_push_ref(f->repo, place, &oid, "refs/heads/main", &err));
+				_exit((int)git_push_ref(f->repo, place, NULL, &oid, "refs/heads/main", &err));
 			}
 		}
 		close(gate[0]);
@@ -441,7 +493,7 @@ static void test_runs_as_owner(void **state)
 	git_oid oid = commit_on(clone, NULL, NULL, 0, "x");
 	install_hook(f, "post-receive", hook);
 	assert_int_equal(RUN(NULL, "chown", "-R", "nobody", f->repo_path), 0);
-	assert_int_equal(git_push_ref(clone, &place, &oid, "refs/heads/main", &err), GIT_PUSH_WON);
+	assert_int_equal(git_push_ref(clone, &place, NULL, &oid, "refs/heads/main", &err), GIT_PUSH_WON);
 	assert_ok(file_read(who, 64, &text, &err), &err);
 	assert_string_not_equal(text.data, "0\n");
 	cleanup_buf struct buf strangers = BUF_INIT;
@@ -457,6 +509,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_file_url, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_daemon, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_http, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_push_onto_what_is_known_is_one_request, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_http_v0, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_ssh, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_parity_C14_pinned_host_key, setup, teardown),
