@@ -12,7 +12,7 @@
 
 #define BATCH_MAX 512   /* entries in one commit */
 #define REBUILDS_MAX 32 /* lost races before the next pause */
-#define SPACING_LEAST_MS 100
+#define SPACING_LEAST_MS 50
 #define SPACING_MOST_MS 500
 #define DONE_WAIT_MS 500
 #define WAITING_MS 500 /* for what has to come before an entry */
@@ -464,7 +464,7 @@ static int won(struct git_state *g, const git_oid *commit, struct err *err)
 
 static void space_out(struct ledger *l, int64_t begun)
 {
-	int64_t spacing = 8 * (now_mono_ms() - begun);
+	int64_t spacing = 2 * (now_mono_ms() - begun);
 	spacing = spacing < SPACING_LEAST_MS ? SPACING_LEAST_MS : spacing > SPACING_MOST_MS ? SPACING_MOST_MS : spacing;
 	l->spaced_ms = begun + spacing;
 }
@@ -569,8 +569,8 @@ bool ledger_ready(const struct git_state *g)
 	return ledger_due(g) && g->repo && g->has_tip && g->ledger.has_tip && !g->frozen;
 }
 
-/* A push costs the server more than an entry costs us, so entries wait for others, while there are runs that may bring some: claims so long that pushes take an eighth of the
- * time at most, done entries, for which nobody waits but those that clean up, half a second. An operator's order does not wait. */
+/* A push costs the server more than an entry costs us, so entries wait for others, while there are runs that may bring some. Claims, which hold up a container that is
+ * ready, so long that pushes take half of the time at most; done entries, for which nobody waits but those that clean up, half a second. An operator's order does not wait. */
 int64_t ledger_push_at_ms(const struct git_state *g)
 {
 	const struct ledger *l = &g->ledger;
