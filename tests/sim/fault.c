@@ -8,8 +8,10 @@
 /* What is under way has an end that nobody can know now. */
 static void excuse_all(struct world *w)
 {
-	for (int i = 0; i < w->n_actions; i++)
-		w->a[i].excused |= w->server.now.main[i].landed && !w->server.now.main[i].result.there;
+	for (int i = 0; i < w->n_actions; i++) {
+		bool ended = w->server.now.main[i].result.there && (!w->ledger || w->server.now.ledger[i].done);
+		w->a[i].excused |= w->server.now.main[i].landed && !ended;
+	}
 }
 
 static void power_fails(struct world *w, struct dispatcher *d)
