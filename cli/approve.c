@@ -1,6 +1,7 @@
 /* The human's merge of a proposal. */
 #include "cli/cli.h"
 #include "cli/judge.h"
+#include "cli/owner.h"
 #include "cli/sign.h"
 #include "cli/through_forge.h"
 #include "lib/cleanup.h"
@@ -45,7 +46,7 @@ static int check_signatures(const struct repo *r, const struct candidate *c, con
                             struct err *err)
 {
 	cleanup_allowed_signers struct allowed_signers *signers = NULL;
-	const char *list = r->config->approval.allowed_signers;
+	const char *list = owner_readable(r->config->approval.allowed_signers);
 	const struct signing_clock clock = {.now = now_wall_ms() / 1000};
 	size_t n = 0;
 
@@ -106,7 +107,7 @@ static int land_approval(struct repo *r, struct candidate *c, enum approval_mode
 	cleanup_forge struct forge *forge = NULL;
 	cleanup_free char *ref = xasprintf(PROPOSAL_REFS "%s", c->id);
 
-	if (forge_of_config(r->config, &forge, err) < 0)
+	if (cli_forge(r->config, &forge, err) < 0)
 		return -1;
 	if (!forge || c->sign || mode == APPROVAL_SIGNED) {
 		if (repo_land(r, make_approval, c, ret, err) < 0)

@@ -1,6 +1,7 @@
 /* backup: what a dispatcher must not lose, in one file. Works while it runs, since each of its files is replaced whole. */
 #include "cli/backup.h"
 #include "cli/cli.h"
+#include "cli/owner.h"
 #include "cli/secrets.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
@@ -13,24 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-int backup_act_as_owner(const char *path, struct err *err)
-{
-	struct stat st;
-
-	if (geteuid() != 0 || stat(path, &st) < 0 || st.st_uid == 0)
-		return 0;
-	if (setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
-		return err_errno(err, errno, "%s: belongs to user %u", path, (unsigned)st.st_uid);
-	return 0;
-}
-
-void backup_act_as_self(void)
-{
-	/* Going on with another user's rights would be worse than ending. */
-	if (seteuid(getuid()) < 0 || setegid(getgid()) < 0)
-		abort();
-}
 
 /* Where a file belongs, from the site's folder; by its key alone where it is outside. Caller frees. */
 static char *place_of(const struct config *config, const char *key, const char *file)
@@ -49,10 +32,10 @@ static int check_recipients(const struct config *config, const struct age_recipi
 
 	if (!config->identity_file)
 		return 0;
-	if (backup_act_as_owner(config->identity_file, err) < 0)
+	if (act_as_owner(config->identity_file, err) < 0)
 		return -1;
 	int rc = secrets_identities(config, NULL, &ids, err);
-	backup_act_as_self();
+	act_as_self();
 	if (rc < 0)
 		return -1;
 	for (size_t i = 0; i < age_identities_count(ids); i++) {
@@ -86,10 +69,10 @@ static int add_sealed(int out, const struct config *config, size_t i, const stru
 	cleanup_free char *name = xasprintf(BACKUP_SEALED "%s.age", config_key_name(i));
 	const char *path = config_key_file(config, i);
 
-	if (backup_act_as_owner(path, err) < 0)
+	if (act_as_owner(path, err) < 0)
 		return -1;
 	int rc = file_read(path, BACKUP_TEXT_MAX, &plain, err);
-	backup_act_as_self();
+	act_as_self();
 	if (rc == 0)
 		rc = age_encrypt(to, NULL, (const unsigned char *)plain.data, plain.len, &file, err);
 	if (plain.data)
@@ -204,14 +187,14 @@ static int write_all(int out, const struct config *config, const struct age_reci
 {
 	cleanup_free char *id = NULL;
 
-	if (backup_act_as_owner(config->spool, err) < 0)
+	if (act_as_owner(config->spool, err) < 0)
 		return -1;
 	int rc = read_id(config->spool, &id, err);
-	backup_act_as_self();
-	if (rc < 0 || add_head(out, config, to, id, err) < 0 || backup_act_as_owner(config->spool, err) < 0)
+	act_as_self();
+	if (rc < 0 || add_head(out, config, to, id, err) < 0 || act_as_owner(config->spool, err) < 0)
 		return -1;
 	rc = add_spool(out, config->spool, err);
-	backup_act_as_self();
+	act_as_self();
 	return rc < 0 ? -1 : tar_end(out, err);
 }
 

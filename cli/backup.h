@@ -20,8 +20,4 @@
 #define BACKUP_LAST "dispatcher.json"
 #define BACKUP_TEXT_MAX ((size_t)1 << 20) /* of a manifest, a configuration, a file that it names */
 
-/* Root may have no right to override modes (in the edge container it has none), and then acts as the owner of what it reads or fills, until backup_act_as_self(). */
-int backup_act_as_owner(const char *path, struct err *err);
-void backup_act_as_self(void);
-
 #endif

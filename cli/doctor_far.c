@@ -114,7 +114,7 @@ void doctor_ledger(struct doctor *d)
 
 	if (!d->has_repo)
 		return;
-	if (forge_of_config(&d->config, &forge, &why) < 0)
+	if (cli_forge(&d->config, &forge, &why) < 0)
 		doctor_finding(d, "protection", "approval.forge_url must be the forge of ops_repo", "%s", err_msg(&why));
 	else if (forge)
 		look_at_forge(d, forge);

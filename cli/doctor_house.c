@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/compose.h"
 #include "cli/doctor.h"
+#include "cli/owner.h"
 #include "cli/secrets.h"
 #include "compose/check.h"
 #include "lib/cleanup.h"
@@ -73,7 +74,7 @@ void doctor_identity(struct doctor *d)
 		doctor_finding(d, "identity",
 		               "`disinto secrets keygen FILE`, put its recipient into vault/recipients.txt, and name the file",
 		               "identity_file is not set, so that no secret can be opened");
-	else if (access(d->config.identity_file, R_OK) < 0 && errno == EACCES)
+	else if (geteuid() != 0 && access(d->config.identity_file, R_OK) < 0 && errno == EACCES)
 		doctor_note(d, "identity", "%s can't be read by this user; " AS_ROOT, d->config.identity_file);
 	else if (secrets_identities(&d->config, NULL, &d->ids, &why) < 0)
 		doctor_finding(d, "identity", "it must be a regular file with an age identity, its owner's alone (0400)", "%s",
@@ -137,7 +138,7 @@ void doctor_tokens(struct doctor *d)
 		doctor_ok(d, "tokens", "there are none, so that nobody is let in over TCP");
 		return;
 	}
-	if (file_read(path, TOKENS_FILE_MAX_BYTES, &text, &why) < 0) {
+	if (file_read(owner_readable(path), TOKENS_FILE_MAX_BYTES, &text, &why) < 0) {
 		doctor_note(d, "tokens", "%s can't be read by this user; " AS_ROOT, path);
 		return;
 	}

@@ -78,7 +78,7 @@ static void add_pulls(const struct config *config, json_t *rows)
 	json_t *row;
 	size_t i;
 
-	if (forge_of_config(config, &forge, &why) < 0 || (forge && forge_open_pulls(forge, &pulls, &why) < 0))
+	if (cli_forge(config, &forge, &why) < 0 || (forge && forge_open_pulls(forge, &pulls, &why) < 0))
 		note("pending: without the links of the pull requests: %s", err_msg(&why));
 	json_array_foreach (rows, i, row) {
 		cleanup_free char *branch = xasprintf("vault/%s", text_of(row, "id"));

@@ -274,7 +274,7 @@ static int request(const struct repo *r, const struct proposal *p, const json_t 
 	cleanup_forge struct forge *forge = NULL;
 	bool made;
 
-	if (forge_of_config(r->config, &forge, err) < 0)
+	if (cli_forge(r->config, &forge, err) < 0)
 		return -1;
 	return forge ? forge_request_proposal(forge, r, p->id, risk, &done->pull, &made, err) : 0;
 }

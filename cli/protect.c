@@ -8,7 +8,7 @@
 
 static int need_forge(const struct config *config, struct forge **ret, struct err *err)
 {
-	if (forge_of_config(config, ret, err) < 0)
+	if (cli_forge(config, ret, err) < 0)
 		return -1;
 	if (!*ret)
 		return err_set(err, ERR_INVALID, "approval.forge_url: is not set in %s; branches are protected on a forge", config->file);

@@ -2,6 +2,7 @@
  * vault/recipients.txt decides who can read every secret that is made from then on. So nothing is encrypted to a list that somebody changed without the approval that
  * a change of policy needs.
  */
+#include "cli/owner.h"
 #include "cli/secrets.h"
 #include "cli/through_forge.h"
 #include "lib/cleanup.h"
@@ -25,7 +26,7 @@ static int by_forge(const struct repo *r, const struct audit_recipients *now, st
 	cleanup_free char *by = NULL;
 	cleanup_err struct err why = ERR_INIT;
 
-	if (forge_of_config(config, &forge, err) < 0)
+	if (cli_forge(config, &forge, err) < 0)
 		return -1;
 	if (!forge)
 		return refused(&now->commit,
@@ -41,7 +42,7 @@ int recipients_approved(const struct repo *r, const git_oid *commit, struct err 
 {
 	struct audit_rules rules = {.floor = policy_floor_of(r->config), .now = now_wall_ms() / 1000};
 	cleanup_audit_recipients struct audit_recipients now = {.first = false};
-	const char *list = r->config->approval.allowed_signers;
+	const char *list = owner_readable(r->config->approval.allowed_signers);
 	struct allowed_signers *approvers = NULL;
 	cleanup_err struct err why = ERR_INIT;
 

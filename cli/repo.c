@@ -3,6 +3,7 @@
  */
 #include "cli/repo.h"
 #include "cli/cli.h"
+#include "cli/owner.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
 #include <errno.h>
@@ -60,6 +61,10 @@ int repo_open(const struct config *config, struct repo *ret, struct err *err)
 	ret->lock_path = xasprintf("%s/disinto.lock", path);
 	ret->branch_ref = xasprintf("refs/heads/%s", config->branch);
 	ops_place(config, &ret->place);
+	ret->place.token_file = owner_readable(ret->place.token_file);
+	ret->place.known_hosts = owner_readable(ret->place.known_hosts);
+	ret->place.ssh_key = owner_readable(ret->place.ssh_key);
+	ret->place.ca_file = owner_readable(ret->place.ca_file);
 	ret->policy = repo_policy_new();
 	return 0;
 }

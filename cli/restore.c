@@ -1,6 +1,7 @@
 /* restore: what backup wrote, back into an empty spool, or into a folder that becomes a site. */
 #include "cli/backup.h"
 #include "cli/cli.h"
+#include "cli/owner.h"
 #include "cli/secrets.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
@@ -128,7 +129,7 @@ static int fill_spool(struct backup *b, const char *path, struct err *err)
 {
 	cleanup_fd int spool = -1, lock = -1, stage = -1;
 
-	if (dir_make(path, 0700, err) < 0 || backup_act_as_owner(path, err) < 0)
+	if (dir_make(path, 0700, err) < 0 || act_as_owner(path, err) < 0)
 		return -1;
 	spool = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (spool < 0)

@@ -1,6 +1,7 @@
 /*
  * Secrets in the ops repo, opened and sealed.
  */
+#include "cli/owner.h"
 #include "cli/secrets.h"
 #include "cli/sign.h"
 #include "lib/cleanup.h"
@@ -33,7 +34,7 @@ int secrets_identities(const struct config *config, const char *path, struct age
 	if (!file)
 		return err_set(err, ERR_NOT_FOUND, "%s: identity_file is not set; name the age identity that opens the secrets",
 		               config->file);
-	if (secret_open(file, &fd, err) < 0 || read_hidden(fd, IDENTITY_MAX, &text, &len, err) < 0)
+	if (owner_secret_open(file, &fd, err) < 0 || read_hidden(fd, IDENTITY_MAX, &text, &len, err) < 0)
 		return path ? -1 : err_wrap(err, "identity_file");
 	return age_identities_parse((const char *)text, len, file, ret, err);
 }

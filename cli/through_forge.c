@@ -1,11 +1,22 @@
 /* Proposals and approvals by pull requests. */
 #include "cli/through_forge.h"
 
+#include "cli/owner.h"
 #include "lib/cleanup.h"
 #include "vault/approval/approval_signed.h"
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+int cli_forge(const struct config *config, struct forge **ret, struct err *err)
+{
+	struct config ours = *config; /* borrows what it names */
+
+	ours.approval.forge_token_file = (char *)(uintptr_t)owner_readable(config->approval.forge_token_file);
+	ours.ca_file = (char *)(uintptr_t)owner_readable(config->ca_file);
+	return forge_of_config(&ours, ret, err);
+}
 
 int forge_request_proposal(struct forge *f, const struct repo *r, const char *id, const json_t *risk, struct forge_pull *ret,
                            bool *ret_made, struct err *err)
@@ -57,7 +68,7 @@ int land_or_request(const struct args *args, struct repo *r, repo_make_fn make, 
 {
 	cleanup_forge struct forge *forge = NULL;
 
-	if (!args_has(args, "land") && forge_of_config(r->config, &forge, err) < 0)
+	if (!args_has(args, "land") && cli_forge(r->config, &forge, err) < 0)
 		return -1;
 	if (!forge)
 		return repo_land(r, make, arg, &ret->commit, err);

@@ -10,6 +10,9 @@
 #include "cli/judge.h"
 #include "vault/approval/proposal.h"
 
+/* As forge_of_config, where its files are another user's, too (cli/owner.h). */
+int cli_forge(const struct config *config, struct forge **ret, struct err *err);
+
 /* Opens the request of branch vault/<id>, or finds the open one: *ret (caller frees), *ret_made. `risk` is what risk_json() says. */
 int forge_request_proposal(struct forge *f, const struct repo *r, const char *id, const json_t *risk, struct forge_pull *ret,
                            bool *ret_made, struct err *err);

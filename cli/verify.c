@@ -2,6 +2,7 @@
  * verify: audits the ops repo.
  */
 #include "cli/cli.h"
+#include "cli/owner.h"
 #include "cli/repo.h"
 #include "lib/cleanup.h"
 #include "lib/file.h"
@@ -126,7 +127,7 @@ static int own_key(const char *path, struct allowed_signers **ret, struct err *e
 		if (ssh_public_key_parse(text.data, text.len, &key, err) < 0)
 			return err_wrap(err, "%s", beside);
 	} else {
-		if (ssh_private_key_load(path, &private, err) < 0)
+		if (ssh_private_key_load(owner_readable(path), &private, err) < 0)
 			return err_wrap(err, "neither %s nor the key itself can be read; name the dispatchers' keys with --signers",
 			                beside);
 		key = *ssh_private_key_public(private);
@@ -141,7 +142,7 @@ static int load_keys(const struct args *args, struct verify *v, struct err *err)
 	const char *approvers = args_value(args, "approvers"), *signers = args_value(args, "signers");
 
 	if (!approvers && v->has_config)
-		approvers = v->config.approval.allowed_signers;
+		approvers = owner_readable(v->config.approval.allowed_signers);
 	if (approvers && allowed_signers_load(approvers, &v->approvers, err) < 0)
 		return -1;
 	if (signers)

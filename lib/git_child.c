@@ -48,14 +48,14 @@ static int make_plan(const struct git_child_command *command, struct plan *p, st
 	*p = (struct plan){.argv = command->argv, .parent = getpid()};
 	if (command->run_as && geteuid() == 0) {
 		int rc = getpwuid_r(command->run_as, &entry, space, sizeof(space), &owner);
-		if (!owner)
+		if (!owner && (rc || !command->group))
 			return err_set(err, ERR_FAIL,
 			               "the owner of the repository, uid %u, has no account (%s); give the repository to one that has",
 			               command->run_as, strerror(rc ? rc : ENOENT));
-		p->uid = owner->pw_uid;
-		p->gid = owner->pw_gid;
-		home = owner->pw_dir;
-		user = owner->pw_name;
+		p->uid = command->run_as;
+		p->gid = owner ? owner->pw_gid : command->group;
+		home = owner ? owner->pw_dir : NULL;
+		user = owner ? owner->pw_name : NULL;
 	}
 	add_env(p, "PATH", path ? path : "/usr/local/bin:/usr/bin:/bin");
 	add_env(p, "HOME", home);

@@ -18,6 +18,7 @@ struct git_child_command {
 	const char *const *argv; /* searched in PATH */
 	const char *const *env;  /* "NAME=value", added to PATH, HOME, USER, LANG=C and SSH_AUTH_SOCK; NULL-terminated, or NULL */
 	uid_t run_as;            /* when we are root: the user to become; 0: stay root */
+	gid_t group;             /* with run_as, where that user has no account: his group, not root's */
 };
 
 /*

@@ -250,8 +250,9 @@ static int begin_ssh(struct git_stream *st, const char *service, bool v2, struct
 }
 
 /*
- * The program runs as the repository's owner, if we may choose: objects then get the right owner, and hooks the right powers. git distrusts
- * repositories of others, but this one was named by the configuration.
+ * The program runs as the repository's owner, if we may choose: objects then get the right owner, and hooks the right powers. An owner without an account is one of the
+ * machine around a container; the repository's group stands for his, so that what is shared with it stays so. git distrusts repositories of others, but this one was named
+ * by the configuration.
  */
 static int begin_local(struct git_stream *st, const char *service, bool v2, struct err *err)
 {
@@ -263,7 +264,8 @@ static int begin_local(struct git_stream *st, const char *service, bool v2, stru
 
 	if (stat(path, &sb) < 0)
 		return err_errno(err, errno, "%s", st->s->address.shown);
-	return git_child_start(&(struct git_child_command){argv, env, sb.st_uid}, &st->child, err);
+	return git_child_start(&(struct git_child_command){.argv = argv, .env = env, .run_as = sb.st_uid, .group = sb.st_gid}, &st->child,
+	                       err);
 }
 
 int git_stream_begin(struct git_session *s, const char *service, bool v2, struct git_stream **ret, struct err *err)

@@ -304,5 +304,23 @@ is "README: every command works" $? 0
 like "README: the first result" "$(cat "$WORK/readme.out")" 'Hello, World'
 like "README: it is in the ops repo" "$(newcomer git -C site/ops.git show main:vault/actions/hello-1.result.json | jq -r .outcome)" succeeded
 token=$(grep -oxE '[A-Za-z0-9_-]{43}' "$WORK/readme.out")
+# Every command that asks or changes something works inside, though root there may not override modes and the repository's owner has no account. guard: XDG_CACHE_HOME in
+# templates/compose.yaml, git_child_start
+inside() { # COMMAND…
+	docker exec -e GIT_AUTHOR_NAME='Some Body' -e GIT_AUTHOR_EMAIL=body@example.org own_edge_1 disinto "$@" 2>&1
+}
+printf 'a-secret-from-inside' | docker exec -i own_edge_1 disinto secrets add --land INSIDE 2>/dev/null
+like "inside: secrets list" "$(inside secrets list)" '^INSIDE '
+is "inside: secrets show" "$(inside secrets show INSIDE)" a-secret-from-inside
+is "inside: propose, pending, approve" "$(inside propose --id hello-2 --formula hello --context Again --input name=You | tail -n 1 | cut -d' ' -f1-3
+	inside pending | tail -n 1 | cut -d' ' -f1
+	inside approve hello-2 | tail -n 1 | cut -d' ' -f1-3)" $'hello-2 is proposed\nhello-2\nhello-2 is approved:'
+is "inside: by whom" "$(newcomer git -C site/ops.git log -1 --format=%an --merges main)" 'Some Body'
+like "inside: run" "$(inside run hello-2)" '^Hello, You'
+for command in validate verify list 'show hello-2' 'logs hello-2' 'artifacts hello-2' 'secrets exposure INSIDE' 'secrets rotate' 'secrets remove INSIDE' doctor 'token list' status; do
+	# shellcheck disable=SC2086 # several words
+	check "inside: $command" eval 'inside $command >"$WORK/inside" || { sed "s/^/# /" "$WORK/inside" && false; }'
+done
+refute "inside: doctor knows all that it looks at" eval 'inside doctor | grep "^note .*by this user"'
 is "README: the token opens the dashboard" "$(door=http://127.0.0.1 && front -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $token" /disinto/actions)" 200
 grep -q 'Hello, World' "$WORK/readme.out" || { cat "$WORK/readme.out" && docker logs own_edge_1 2>&1 | tail -n 20; } | sed 's/^/# /'

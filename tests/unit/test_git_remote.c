@@ -502,6 +502,31 @@ static void test_runs_as_owner(void **state)
 	git_repository_free(clone);
 }
 
+/* In a container the owner of what was mounted need not have an account: his group is the repository's, but never root's. */
+static void test_owner_without_account(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_err struct err err = ERR_INIT;
+	cleanup_free char *who = xasprintf("%s/who", f->repo_path);
+	cleanup_free char *hook = xasprintf("#!/bin/sh\necho $(id -u) $(id -G) ${HOME-homeless} >%s\n", who);
+	cleanup_buf struct buf text = BUF_INIT;
+	struct git_place place = {.url = f->repo_path};
+	git_repository *clone = new_clone(f, "clone");
+
+	if (geteuid() != 0)
+		skip();
+	git_oid oid = commit_on(clone, NULL, NULL, 0, "x");
+	install_hook(f, "post-receive", hook);
+	assert_int_equal(RUN(NULL, "chown", "-R", "54321:0", f->repo_path), 0);
+	assert_int_equal(git_push_ref(clone, &place, NULL, &oid, "refs/heads/main", &err), GIT_PUSH_UNKNOWN);
+	assert_non_null(strstr(err_msg(&err), "uid 54321, has no account"));
+	assert_int_equal(RUN(NULL, "chown", "-R", "54321:54322", f->repo_path), 0);
+	assert_int_equal(git_push_ref(clone, &place, NULL, &oid, "refs/heads/main", &err), GIT_PUSH_WON);
+	assert_ok(file_read(who, 64, &text, &err), &err);
+	assert_string_equal(text.data, "54321 54322 homeless\n");
+	git_repository_free(clone);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -524,6 +549,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_post_receive_finishes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_race, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_runs_as_owner, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_owner_without_account, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("git_remote", tests, NULL, NULL);
 }
