@@ -9,7 +9,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +49,37 @@ static size_t find_tool(const char **words)
 	return run_quietly(program) == 0 ? 1 : 0;
 }
 
+/* Whether something listens on the socket that the tool takes, unless it was told otherwise; errno says why not. */
+static bool engine_listens(const char *path)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || strlen(path) >= sizeof(to.sun_path))
+		return true; /* not ours to say */
+	memcpy(to.sun_path, path, strlen(path) + 1);
+	return connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0;
+}
+
+/* docker-compose 1.29 says that in a hundred lines of Python. The tool has the last word, since it may know of an engine by a context or .env. */
+static int check_engine(const char **words, size_t n, struct err *err)
+{
+	const char *host = getenv("DOCKER_HOST");
+	bool is_unix = !host || !*host || strncmp(host, "unix://", 7) == 0;
+	const char *path = host && *host ? host + strlen("unix://") : "/var/run/docker.sock";
+
+	if (!is_unix || engine_listens(path))
+		return 0;
+	int why = errno;
+	words[n] = "ps";
+	words[n + 1] = "-q";
+	words[n + 2] = NULL;
+	if (run_quietly(words) == 0)
+		return 0;
+	return err_set(err, ERR_UNREACHABLE, "connect to %s: %s; is Docker running, and may this user open its socket?", path,
+	               strerror(why));
+}
+
 /* Becomes the tool, in the site's folder. Returns only on failure. */
 static int become_tool(const struct args *args, const char *const *ours, size_t first_operand, struct err *err)
 {
@@ -61,13 +95,15 @@ static int become_tool(const struct args *args, const char *const *ours, size_t 
 		return err_set(err, ERR_NOT_FOUND,
 		               "neither `docker compose` nor docker-compose works here; install the package docker-compose, or Docker's "
 		               "compose plugin");
+	if (chdir(folder) < 0)
+		return err_errno(err, errno, "%s", folder);
+	if (check_engine(words, n, err) < 0)
+		return -1;
 	for (; *ours; ours++)
 		words[n++] = *ours;
 	for (size_t i = first_operand; i < args->n_operands && n + 1 < MAX_WORDS; i++)
 		words[n++] = args->operands[i];
 	words[n] = NULL;
-	if (chdir(folder) < 0)
-		return err_errno(err, errno, "%s", folder);
 	signal(SIGPIPE, SIG_DFL);
 	execvp(words[0], (char *const *)words);
 	return err_errno(err, errno, "%s", words[0]);

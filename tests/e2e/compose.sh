@@ -162,14 +162,14 @@ mkdir "$WORK/fake"
 cat >"$WORK/fake/docker" <<EOT
 #!/bin/sh
 [ ! -e "$WORK/no-\${0##*/}" ] || exit 1
-case "\$*" in version | 'compose version') exit 0 ;; esac
+case "\$*" in version | 'compose version') exit 0 ;; *'ps -q') test ! -e "$WORK/no-engine"; exit ;; esac
 printf '%s|' "\${0##*/}" "\$@"
 pwd
 exit 7
 EOT
 chmod +x "$WORK/fake/docker" && cp "$WORK/fake/docker" "$WORK/fake/docker-compose"
 tool() { # COMMAND…: from elsewhere, with the stand-ins
-	env PATH="$WORK/fake:$PATH" DISINTO_CONFIG="$site/dispatcher.yaml" disinto "$@" 2>&1
+	env PATH="$WORK/fake:$PATH" DOCKER_HOST="unix://$WORK/none.sock" DISINTO_CONFIG="$site/dispatcher.yaml" disinto "$@" 2>&1
 }
 is "parity_E5 up" "$(tool up)" "docker|compose|up|-d|$site"
 is "up with services" "$(tool up edge 'a b')" "docker|compose|up|-d|edge|a b|$site"
@@ -181,6 +181,10 @@ is "shell of a service" "$(tool shell agents)" "docker|compose|exec|agents|/bin/
 is "parity_E5 logs" "$(tool logs)" "docker|compose|logs|--tail=all|$site"
 is "logs of services" "$(tool compose logs -f -n 5 edge)" "docker|compose|logs|--tail=5|--follow|edge|$site"
 like "an option is no service" "$(tool up -- --volumes)" "^disinto: up: '--volumes' is no service"
+touch "$WORK/no-engine"
+is "without an engine it says so" "$(tool up edge)" \
+	"disinto: up: connect to $WORK/none.sock: No such file or directory; is Docker running, and may this user open its socket?"
+rm "$WORK/no-engine"
 touch "$WORK/no-docker"
 is "without the plugin, docker-compose" "$(tool down)" "docker-compose|down|$site"
 touch "$WORK/no-docker-compose"
