@@ -29,6 +29,11 @@ for name in $names; do
 	check "the picture of the site has $name" grep -qw -- "$name" <<<"$picture"
 done
 
+# With the short form of a mount the engine would make a folder of a socket that is not there.
+is "the socket is mounted in the long form" "$(python3 -c 'import yaml; services = yaml.safe_load(open("docker-compose.yml"))["services"]
+print(*(name for name, s in services.items() for v in s.get("volumes", []) if isinstance(v, dict) and v["target"] == "/var/run/docker.sock"))')" \
+	'edge woodpecker-agent'
+
 # The tools that read it.
 check "docker-compose reads it" docker-compose config -q
 is "parity_E5 it has the services of the design" "$(docker-compose --profile forge --profile ci --profile agents --profile llama --profile staging \
