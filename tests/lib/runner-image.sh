@@ -141,7 +141,7 @@ archive() { # KIND: sets name
 	[ -z "$base_kind" ] || { archive "$base_kind" && from=$name; }
 	mkdir -p "$folder"
 	name=$folder/$1-$(inputs "$1").tar
-	exec 9>"$folder/lock"
+	exec 9>"$folder/$1.lock" # others may be built meanwhile
 	flock 9
 	if [ ! -s "$name" ]; then
 		rm -f "$folder/$1"-*.tar
