@@ -30,7 +30,7 @@ site path <<-EOT
 	runner_image: disinto/runner-claude
 	agents:
 	  claude: ["ANTHROPIC_BASE_URL=http://$API", claude]
-	  asks: ["ANTHROPIC_BASE_URL=http://$API", claude, -p, "{prompt}", --model, "{model}"]
+	  asks: ["ANTHROPIC_BASE_URL=http://$API", DISABLE_AUTOUPDATER=1, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1, claude, -p, "{prompt}", --model, "{model}"]
 EOT
 sed -i '/^runner_image: disinto\/runner$/d' "$CONFIG"
 secret ANTHROPIC_API_KEY "$KEY"
