@@ -149,7 +149,7 @@ trap 'exit 1' INT TERM
 # --- the world
 
 engine_start() {
-	"$LIB/engine.sh" start "$ENGINE" || bail "no engine"
+	MEMORY=1 "$LIB/engine.sh" start "$ENGINE" || bail "no engine"
 	record
 }
 engine_down() {

@@ -3,6 +3,8 @@
 # beside one folder, so that it disturbs neither the machine's own engine nor other private ones.
 #
 #   USERNS=1 (start and up)     with user namespaces: root in a container is nobody on the machine; who is above DIR must let others through
+#   MEMORY=1 (start)            its data in memory, where there is plenty: images are thousands of files, and disks are slow to write and to forget them
+#
 #   engine.sh start DIR         folder, engine on DIR/docker.sock, runner image loaded
 #   engine.sh down DIR          ends the engine, keeps its data        engine.sh up DIR   starts it again
 #   engine.sh stop DIR          ends the engine and everything in it, removes DIR
@@ -154,6 +156,10 @@ start)
 	[ ${#dir} -le 60 ] || die "$dir: too long for unix sockets below it (60 bytes at most)"
 	chmod 0755 "$dir"
 	echo '{}' >"$dir/daemon.json"
+	if [ "${MEMORY:-}" = 1 ] && [ "$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)" -gt 12000000 ]; then
+		mkdir -p "$dir/data"
+		mount -t tmpfs -o size=6g,mode=0711 disinto-engine "$dir/data" 2>/dev/null || : # not in a container
+	fi
 	up "$dir"
 	image "$dir/docker.sock" "$runner_image"
 	;;

@@ -99,7 +99,7 @@ build() { # KIND ARCHIVE FROM: the archive of the image that this one is made fr
 	work=$(mktemp -d /tmp/disinto-image.XXXXXX)
 	socket=$work/engine/docker.sock
 	trap '"$here/engine.sh" stop "$work/engine"; rm -rf "$work"' EXIT
-	NET=host "$here/engine.sh" start "$work/engine"
+	MEMORY=1 NET=host "$here/engine.sh" start "$work/engine"
 	if [ "$1" = base ]; then
 		build_base
 	else
