@@ -63,6 +63,12 @@ enum MHD_Result web_error(struct request *q, unsigned code, const char *error)
 	return reply_json(q, code, json_pack("{s:s}", "error", error));
 }
 
+/* Who may not know which paths there are hears of none, nor of anything else that may be wrong. */
+static enum MHD_Result unauthorized(struct request *q)
+{
+	return web_error(q, 401, "unauthorized");
+}
+
 /* ---- What needs core ---- */
 
 void web_ask(struct request *q, const char *op)
@@ -218,7 +224,7 @@ static const char *header_of(const char *name, void *arg)
 static enum MHD_Result post_hook(struct request *q, const char *op)
 {
 	if (!hook_is_signed(&q->web->hook, q->body.len ? q->body.data : "", q->body.len, header_of, q))
-		return web_error(q, 401, "unauthorized");
+		return unauthorized(q);
 	return web_wait(q, op);
 }
 
@@ -362,16 +368,19 @@ static enum MHD_Result ambiguous(struct request *q)
 	                           q->id, q->other)));
 }
 
-/* Who may not know which paths there are hears of none. */
+static bool is_open(const struct request *q)
+{
+	return q->route && q->route->scope == SCOPE_NONE;
+}
+
 static enum MHD_Result begin(struct request *q)
 {
 	enum scope has = scope_of(q);
-	bool open = q->route && q->route->scope == SCOPE_NONE;
 
 	q->begun = true;
-	client_enters(q->connection, open || has == SCOPE_NONE ? PHASE_ANSWER : PHASE_KEYED);
-	if (!open && has == SCOPE_NONE)
-		return web_error(q, 401, "unauthorized");
+	client_enters(q->connection, is_open(q) || has == SCOPE_NONE ? PHASE_ANSWER : PHASE_KEYED);
+	if (!is_open(q) && has == SCOPE_NONE)
+		return unauthorized(q);
 	if (q->received > BODY_MAX)
 		return web_error(q, 413, "the body is over 1 MiB");
 	if (q->crowded || client_is_crowded(q->connection, has)) {
@@ -461,12 +470,13 @@ static enum MHD_Result meet(struct request *q, const char *method, const char *u
 
 	q->route = find_route(q, method, url);
 	unsigned fault = web_guard(q, is_local(q), &why);
-	q->keyed = q->route && (q->route->scope == SCOPE_NONE || scope_of(q) >= q->route->scope);
+	enum scope has = scope_of(q);
+	q->keyed = q->route && (q->route->scope == SCOPE_NONE || has >= q->route->scope);
 	client_enters(q->connection, PHASE_BODY);
 	if (!fault)
 		return MHD_YES;
 	q->begun = q->last = true;
-	return web_error(q, fault, why);
+	return is_open(q) || has != SCOPE_NONE ? web_error(q, fault, why) : unauthorized(q);
 }
 
 enum MHD_Result web_route(void *web, struct MHD_Connection *c, const char *url, const char *method, const char *version,

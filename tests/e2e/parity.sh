@@ -67,7 +67,13 @@ wait_for eval '[ "$(tcp /healthz)" = 200 ]'
 is "parity_C1 open paths" "$(TOKEN='' && for path in /health /healthz /status / /metrics; do tcp $path; done)" 200200200200200
 is "parity_C1 401 first, for unknown paths and methods too" \
 	"$(TOKEN='' && for path in /nothing /workers /workers/x/logs /healthzz; do tcp $path; done && tcp -X PUT /health && tcp -X DELETE /workers/x)" 401401401401401401
-is "parity_C1 as JSON" "$(body .)" '{"error":"unauthorized"}'
+strange() { # PATH: codes of what has something else wrong with it
+	tcp -H 'Host: evil.example' "$1" && echo -n ' ' && tcp -H 'Sec-Fetch-Site: cross-site' "$1" && echo -n ' ' && tcp -H 'Authorization: Bearer a' -H 'Authorization: Bearer b' "$1"
+}
+is "parity_C1 401 first, whatever else is wrong" "$(TOKEN='' && strange /workers && strange /nothing)" '401 401 401401 401 401'
+is "parity_C1 and then the rest" "$(strange /workers)" '421 403 400'
+is "parity_C1 open paths have no 401" "$(TOKEN='' && strange /health)" '421 200 400'
+is "parity_C1 as JSON" "$(TOKEN='' && tcp /nothing >/dev/null && body .)" '{"error":"unauthorized"}'
 is "parity_C1 then 404" "$(tcp /nothing) $(body .)" '404 {"error":"not found"}'
 is "parity_C1 /health" "$(tcp /health) $(body .)" '200 {"status":"ok"}'
 

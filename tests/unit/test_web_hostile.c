@@ -501,6 +501,36 @@ static void test_threat_50_names_that_are_not_ours(void **state)
 	http_response_free(&a.response);
 }
 
+/* Who has no key hears of that alone, whatever else is wrong with what he asks. guard: meet in dispatcher/web/route.c */
+static void test_threat_48_without_a_key_nothing_else_is_told(void **state)
+{
+	static const struct {
+		const char *headers, *status; /* what one with a key is told */
+	} all[] = {
+	    {"Host: evil.example\r\n", "421"}, {"Host: a\r\nSec-Fetch-Site: cross-site\r\n", "403"}, {"Host: a\r\nX: a\vb\r\n", "400"},
+	    {"Host: a\r\nHost: a\r\n", "400"}, {"Host: a\r\nTransfer-Encoding: gzip\r\n", "400"},
+	};
+	static const char *const lines[] = {"GET /actions", "POST /drain", "GET /nothing", "PUT /health"};
+	struct site *s = *state;
+
+	tell_token(s, "key", "operate");
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		for (size_t j = 0; j < sizeof lines / sizeof *lines; j++)
+			for (int keyed = 0; keyed < 2; keyed++) {
+				cleanup_free char *request = xasprintf("%s HTTP/1.1\r\nAuthorization: Bearer %s\r\n%s\r\n", lines[j],
+				                                       keyed ? "key" : "none", all[i].headers);
+				cleanup_free char *seen = throw(s, request, strlen(request));
+				cleanup_free char *status = xasprintf("HTTP/1.1 %s ", keyed ? all[i].status : "401");
+				assert_ptr_equal(strstr(seen, status), seen);
+				assert_int_equal(answers(seen), 1);
+			}
+	/* What is open tells anybody. */
+	cleanup_free char *named = throw(s, BYTES("GET /status HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
+	assert_ptr_equal(strstr(named, "HTTP/1.1 421 "), named);
+	cleanup_free char *crossed = throw(s, BYTES("POST /hook HTTP/1.1\r\nHost: a\r\nSec-Fetch-Site: cross-site\r\n\r\n"));
+	assert_ptr_equal(strstr(crossed, "HTTP/1.1 403 "), crossed);
+}
+
 /* Whatever a step wrote: a browser neither guesses its type nor runs it. */
 static void test_threat_49_threat_50_nothing_is_run(void **state)
 {
@@ -550,6 +580,7 @@ int main(void)
 	    T(test_threat_46_slow_readers_of_a_log),
 	    T(test_threat_50_other_sites_pages_ask_in_vain),
 	    T(test_threat_50_names_that_are_not_ours),
+	    T(test_threat_48_without_a_key_nothing_else_is_told),
 	    T(test_threat_49_threat_50_nothing_is_run),
 	};
 	signal(SIGPIPE, SIG_IGN);
