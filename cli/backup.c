@@ -96,16 +96,18 @@ static json_t *places(const struct config *config, const struct age_recipients *
 	return sealed;
 }
 
-static int add_head(int out, const struct config *config, const struct age_recipients *to, const char *id, struct err *err)
+/* Fills the manifest. */
+static int add_head(int out, const struct config *config, const struct age_recipients *to, const char *id, json_t *manifest,
+                    struct err *err)
 {
 	char when[21];
 	cleanup_buf struct buf text = BUF_INIT;
 
 	if (file_read(config->file, BACKUP_TEXT_MAX, &text, err) < 0)
 		return -1;
-	cleanup_json json_t *manifest =
-	    json_pack("{s:i, s:s, s:i, s:s, s:s, s:o}", "format", BACKUP_FORMAT, "version", DISINTO_VERSION, "spool_version", SPOOL_VERSION,
-	              "dispatcher_id", id, "time", time_format(now_wall_ms(), when), "sealed", places(config, to));
+	json_object_update_new(manifest, json_pack("{s:i, s:s, s:i, s:s, s:s, s:o}", "format", BACKUP_FORMAT, "version", DISINTO_VERSION,
+	                                           "spool_version", SPOOL_VERSION, "dispatcher_id", id, "time",
+	                                           time_format(now_wall_ms(), when), "sealed", places(config, to)));
 	cleanup_free char *head = json_pretty(manifest);
 	if (tar_add(out, BACKUP_MANIFEST, now_wall_ms() / 1000, head, strlen(head), err) < 0 ||
 	    tar_add(out, BACKUP_CONFIG, now_wall_ms() / 1000, text.data, text.len, err) < 0)
@@ -183,7 +185,7 @@ static int read_id(const char *spool, char **ret, struct err *err)
 	return 0;
 }
 
-static int write_all(int out, const struct config *config, const struct age_recipients *to, struct err *err)
+static int write_all(int out, const struct config *config, const struct age_recipients *to, json_t *manifest, struct err *err)
 {
 	cleanup_free char *id = NULL;
 
@@ -191,14 +193,14 @@ static int write_all(int out, const struct config *config, const struct age_reci
 		return -1;
 	int rc = read_id(config->spool, &id, err);
 	act_as_self();
-	if (rc < 0 || add_head(out, config, to, id, err) < 0 || act_as_owner(config->spool, err) < 0)
+	if (rc < 0 || add_head(out, config, to, id, manifest, err) < 0 || act_as_owner(config->spool, err) < 0)
 		return -1;
 	rc = add_spool(out, config->spool, err);
 	act_as_self();
 	return rc < 0 ? -1 : tar_end(out, err);
 }
 
-static int write_file(const char *path, const struct config *config, const struct age_recipients *to, struct err *err)
+static int write_file(const char *path, const struct config *config, const struct age_recipients *to, json_t *manifest, struct err *err)
 {
 	cleanup_free char *partial = xasprintf("%s.partial", path);
 	cleanup_fd int out = -1;
@@ -208,7 +210,7 @@ static int write_file(const char *path, const struct config *config, const struc
 	out = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (out < 0)
 		return err_errno(err, errno, "%s", partial);
-	int rc = write_all(out, config, to, err);
+	int rc = write_all(out, config, to, manifest, err);
 	if (rc == 0 && (fsync(out) < 0 || rename(partial, path) < 0))
 		rc = err_errno(err, errno, "%s", path);
 	if (rc < 0)
@@ -220,6 +222,7 @@ int cmd_backup(const struct args *args, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
 	cleanup_recipients struct age_recipients to = {NULL, 0};
+	cleanup_json json_t *manifest = json_object();
 	const char *path = args_operand(args, 0);
 	bool out = strcmp(path, "-") == 0;
 
@@ -231,14 +234,21 @@ int cmd_backup(const struct args *args, struct err *err)
 		err_set(err, ERR_INVALID, "a backup is no text for a terminal; name a file, or send it into one");
 		return CLI_USAGE;
 	}
+	if (out && args_has(args, "json")) {
+		err_set(err, ERR_INVALID, "--json: the backup itself goes to standard output; name a file");
+		return CLI_USAGE;
+	}
 	if (to.n > 0 && check_recipients(&config, &to, err) < 0)
 		return CLI_FAILED;
-	if ((out ? write_all(STDOUT_FILENO, &config, &to, err) : write_file(path, &config, &to, err)) < 0)
+	if ((out ? write_all(STDOUT_FILENO, &config, &to, manifest, err) : write_file(path, &config, &to, manifest, err)) < 0)
 		return CLI_FAILED;
 	note("backup: written%s%s; an ops repo and its branch disinto-ledger are backed up as git repositories are", out ? "" : " to ",
 	     out ? "" : path);
 	if (to.n == 0)
 		note("backup: it does not hold the identity or any other file that the configuration names; --seal-to RECIPIENT puts them "
 		     "in");
-	return CLI_DONE;
+	if (!args_has(args, "json"))
+		return CLI_DONE;
+	json_object_set_new(manifest, "file", json_string(path));
+	return print_json(manifest);
 }

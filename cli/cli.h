@@ -144,6 +144,8 @@ void table_free(struct table *t);
 const char *text_of(const json_t *object, const char *key);
 /* "  label   value", made safe, further lines under the first. NULL prints nothing. */
 void print_pair(FILE *to, const char *label, const char *value);
+/* A character as a string in JSON may have it: \u202e. */
+void json_escape(uint32_t c, struct buf *out);
 /* The same JSON, with what a terminal might obey, or nobody sees, written as \u202e. Caller frees. */
 char *json_safe(const char *text);
 /* Prints two-space indented JSON, made safe. Returns CLI_DONE. */

@@ -43,6 +43,7 @@ static const struct cli_option init_options[] = {
     {"from-shell-dispatcher", 0, "OLD",
      "take over secrets, actions and formulas of the shell dispatcher's folder OLD, and list what can't be"},
     {"old-identity", 0, "FILE", "the age identity that opens OLD/secrets/*.enc"},
+    JSON,
     END,
 };
 
@@ -62,6 +63,7 @@ static const struct cli_option add_options[] = {
 static const struct cli_option backup_options[] = {
     {"seal-to", 0, "RECIPIENT",
      "put in what the configuration names too (identity, tokens, keys), encrypted to this age key (may be repeated)"},
+    JSON,
     END,
 };
 
@@ -69,6 +71,7 @@ static const struct cli_option restore_options[] = {
     {"site", 0, "DIR",
      "make this folder with the configuration, and with what is sealed if --identity opens it, instead of filling the spool"},
     {"identity", 'i', "FILE", "the age identity that opens what is sealed"},
+    JSON,
     END,
 };
 
@@ -128,6 +131,7 @@ static const struct cli_option list_options[] = {
 static const struct cli_option logs_options[] = {
     {"follow", 'f', NULL, "go on until the action is finished"},
     {"lines", 'n', "LINES", "only the last LINES lines"},
+    {"json", 0, NULL, "print each line of an action's log as one JSON object"},
     END,
 };
 
@@ -168,8 +172,8 @@ const struct command commands[] = {
      cmd_secrets_keygen, 0},
     {"secrets add", "SECRET", 1, 1, "encrypt a value from a hidden prompt or standard input", add_options,
      "disinto secrets add CLAWHUB_TOKEN < token.txt", cmd_secrets_add, 0},
-    {"secrets show", "SECRET", 1, 1, "decrypt a secret to standard output", none, "disinto secrets show CLAWHUB_TOKEN", cmd_secrets_show,
-     0},
+    {"secrets show", "SECRET", 1, 1, "decrypt a secret to standard output", only_json, "disinto secrets show CLAWHUB_TOKEN",
+     cmd_secrets_show, 0},
     {"secrets list", "", 0, 0, "list the secrets: size, recipients, last change", only_json, "disinto secrets list", cmd_secrets_list, 0},
     {"secrets remove", "SECRET", 1, 1, "remove a secret", land_options, "disinto secrets remove CLAWHUB_TOKEN", cmd_secrets_remove, 0},
     {"secrets rotate", "", 0, 0, "encrypt all secrets to the present recipients, in one commit", land_options, "disinto secrets rotate",

@@ -159,11 +159,15 @@ static int follow_log(const struct config *config, const char *id, int lines, st
 int cmd_logs(const struct args *args, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
-	struct follow f = {.fd = STDOUT_FILENO, .safe = term_is(STDOUT_FILENO)};
+	struct follow f = {.fd = STDOUT_FILENO, .safe = term_is(STDOUT_FILENO), .json = args_has(args, "json"), .line = BUF_INIT};
 	const char *id = args_operand(args, 0);
 	bool may_come;
 	int lines, code;
 
+	if (!id && f.json) {
+		err_set(err, ERR_INVALID, "--json: only for the log of an action; name one");
+		return CLI_USAGE;
+	}
 	if (!id)
 		return cmd_compose_logs(args, err);
 	code = cli_action(args, &config, err);

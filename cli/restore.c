@@ -201,6 +201,20 @@ static int take_site_files(struct backup *b, int dir, const struct age_identitie
 	return rc;
 }
 
+/* What was restored, for --json. */
+static void tell(const struct backup *b, const struct args *args, const char *what, const char *path, size_t closed)
+{
+	cleanup_json json_t *all =
+	    json_pack("{s:s, s:O?, s:O?, s:O?}", what, path, "dispatcher_id", json_object_get(b->manifest, "dispatcher_id"), "time",
+	              json_object_get(b->manifest, "time"), "version", json_object_get(b->manifest, "version"));
+
+	if (!args_has(args, "json"))
+		return;
+	if (args_has(args, "site"))
+		json_object_set_new(all, "closed", json_integer((json_int_t)closed));
+	print_json(all);
+}
+
 static int make_site(struct backup *b, const struct args *args, struct err *err)
 {
 	const char *path = args_value(args, "site"), *identity = args_value(args, "identity");
@@ -223,6 +237,7 @@ static int make_site(struct backup *b, const struct args *args, struct err *err)
 	if (closed > 0)
 		note("restore: %zu sealed files are left in the backup; --identity FILE, the key that they were sealed to, opens them",
 		     closed);
+	tell(b, args, "site", path, closed);
 	return 0;
 }
 
@@ -239,6 +254,7 @@ static int restore(struct backup *b, const struct args *args, struct err *err)
 		return -1;
 	note("restore: %s is dispatcher %s as it was at %s; start it, and the ledger says whether it may go on", spool,
 	     json_text(b->manifest, "dispatcher_id"), json_text(b->manifest, "time"));
+	tell(b, args, "spool", spool, 0);
 	return 0;
 }
 

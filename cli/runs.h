@@ -45,8 +45,10 @@ void result_print(const json_t *result, FILE *to);
 
 /* follow.c: copies a log as it grows. */
 struct follow {
-	int fd;    /* where to */
-	bool safe; /* escape what a terminal must not see */
+	int fd;          /* where to */
+	bool safe;       /* escape what a terminal must not see */
+	bool json;       /* each line as {"text": …} instead */
+	struct buf line; /* json: that has not ended yet */
 	struct safe_stream state;
 	uint64_t written; /* bytes of the log that are out already: a log that is followed again begins anew */
 	uint64_t skip;

@@ -241,6 +241,45 @@ static int put_value(const unsigned char *value, size_t len, struct err *err)
 	return code;
 }
 
+/* As a string in JSON, without quotes. -1: it is no text. `out` has room for six times as much, and does not move. */
+static int add_text(struct buf *out, const char *value, size_t len)
+{
+	uint32_t c = 0;
+
+	for (size_t n; len > 0; value += n, len -= n) {
+		n = text_decode(value, len, &c);
+		if (n == 0)
+			return -1;
+		if (!text_allowed(c) || c < ' ')
+			json_escape(c, out);
+		else if (c == '"' || c == '\\')
+			buf_addf(out, "\\%c", (char)c);
+		else
+			buf_add(out, value, n);
+	}
+	return 0;
+}
+
+/* {name, value}, or {name, base64} of what is no text. By hand: a JSON library would leave copies of it. */
+static int put_json(const char *name, const unsigned char *value, size_t len, struct err *err)
+{
+	cleanup_buf struct buf out = BUF_INIT;
+
+	buf_room(&out, 6 * len + strlen(name) + 64);
+	buf_addf(&out, "{\n  \"name\": \"%s\",\n  \"value\": \"", name);
+	if (add_text(&out, (const char *)value, len) < 0) {
+		size_t size = sodium_base64_encoded_len(len, sodium_base64_VARIANT_ORIGINAL);
+		buf_reset(&out);
+		buf_addf(&out, "{\n  \"name\": \"%s\",\n  \"base64\": \"", name);
+		sodium_bin2base64(buf_room(&out, size), size, value, len, sodium_base64_VARIANT_ORIGINAL);
+		buf_grew(&out, size - 1);
+	}
+	buf_adds(&out, "\"\n}\n");
+	int code = fd_write_all(STDOUT_FILENO, out.data, out.len, err);
+	sodium_memzero(out.data, out.cap);
+	return code;
+}
+
 int cmd_secrets_show(const struct args *args, struct err *err)
 {
 	cleanup_config struct config config = CONFIG_INIT;
@@ -257,5 +296,6 @@ int cmd_secrets_show(const struct args *args, struct err *err)
 	    secrets_identities(&config, NULL, &identities, err) < 0 ||
 	    secrets_open(&repo, &repo.tip, identities, name, &value, &len, err) < 0)
 		return CLI_FAILED;
-	return put_value(value, len, err) < 0 ? CLI_FAILED : CLI_DONE;
+	code = args_has(args, "json") ? put_json(name, value, len, err) : put_value(value, len, err);
+	return code < 0 ? CLI_FAILED : CLI_DONE;
 }

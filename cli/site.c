@@ -302,6 +302,15 @@ static void say_next(const struct site *s)
 	       s->dir, s->dir);
 }
 
+/* The same for programs. Caller owns. */
+static json_t *made(const struct site *s)
+{
+	cleanup_free char *config = path_join(s->dir, "dispatcher.yaml"), *repo = path_join(s->dir, "ops.git");
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "dir", s->dir, "config", config, "ops_repo", s->ops_url ? s->ops_url : repo,
+	                 "recipient", s->recipient, "bot_key", s->bot_public, "to_be_merged", s->setup_branch);
+}
+
 /* What goes into the configuration must be text. */
 static int check_texts(const struct site *s, struct err *err)
 {
@@ -380,8 +389,11 @@ int cmd_init(const struct args *args, struct err *err)
 	    age_keygen(&site.identity, &site.identity_len, &site.recipient, err) < 0 || (site.ops_url && site_use_repo(&site, err) < 0) ||
 	    build_undisturbed(&site, err) < 0)
 		return CLI_FAILED;
-	say_next(&site);
-	if (old && site_take_over(&site, old, args_value(args, "old-identity"), err) < 0)
-		return CLI_FAILED;
-	return CLI_DONE;
+	cleanup_json json_t *all = args_has(args, "json") ? made(&site) : NULL;
+	if (!all)
+		say_next(&site);
+	int rc = old ? site_take_over(&site, old, args_value(args, "old-identity"), all, err) : 0;
+	if (all)
+		print_json(all);
+	return rc < 0 ? CLI_FAILED : CLI_DONE;
 }

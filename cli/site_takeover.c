@@ -227,7 +227,7 @@ static void print_lines(const char *title, const json_t *lines)
 	}
 }
 
-int site_take_over(const struct site *s, const char *old, const char *identity, struct err *err)
+int site_take_over(const struct site *s, const char *old, const char *identity, json_t *ret, struct err *err)
 {
 	__attribute__((cleanup(takeover_free))) struct takeover t = {.old = old, .to = s->dir, .done = json_array(), .left = json_array()};
 	static const char *const actions[] = {"vault/actions", "vault/pending", "vault/approved"}, *const formulas[] = {"formulas",
@@ -246,6 +246,11 @@ int site_take_over(const struct site *s, const char *old, const char *identity, 
 	for (size_t i = 0; i < sizeof(formulas) / sizeof(formulas[0]); i++) {
 		take_folder(&t, &a_formula, formulas[i], ".toml");
 		list_scripts(&t, formulas[i]);
+	}
+	if (ret) {
+		json_object_set(ret, "taken_over", t.done);
+		json_object_set(ret, "left", t.left);
+		return 0;
 	}
 	print_lines("Taken over (read what is in taken-over/, then add formulas to the ops repo and `disinto propose` the actions):",
 	            t.done);

@@ -16,8 +16,8 @@ int take_over_action(const char *id, json_t *old, struct buf *ret, json_t *left,
 /* A formula, as TOML, into the text of vault/formulas/<name>.yaml; likewise. */
 int take_over_formula(const char *name, json_t *old, struct buf *ret, json_t *left, struct err *err);
 
-/* site_takeover.c: a whole site. Says on standard output what was taken over, and what could not be. */
+/* site_takeover.c: a whole site. Says on standard output what was taken over and what could not be or, where there is `ret`, in it as "taken_over" and "left". */
 struct site;
-int site_take_over(const struct site *s, const char *old, const char *identity, struct err *err);
+int site_take_over(const struct site *s, const char *old, const char *identity, json_t *ret, struct err *err);
 
 #endif

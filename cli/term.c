@@ -57,6 +57,14 @@ void note(const char *fmt, ...)
 	fprintf(stderr, "%s\n", safe);
 }
 
+void json_escape(uint32_t c, struct buf *out)
+{
+	if (c > 0xffff) /* a pair of surrogates (RFC 8259 section 7) */
+		buf_addf(out, "\\u%04x\\u%04x", (unsigned)(0xd800 + ((c - 0x10000) >> 10)), (unsigned)(0xdc00 + ((c - 0x10000) & 0x3ff)));
+	else
+		buf_addf(out, "\\u%04x", (unsigned)c);
+}
+
 char *json_safe(const char *text)
 {
 	cleanup_buf struct buf out = BUF_INIT;
@@ -66,11 +74,8 @@ char *json_safe(const char *text)
 	for (size_t len = strlen(text); len > 0 && (n = text_decode(text, len, &c)) > 0; text += n, len -= n) {
 		if (text_allowed(c))
 			buf_add(&out, text, n);
-		else if (c > 0xffff) /* a pair of surrogates (RFC 8259 section 7) */
-			buf_addf(&out, "\\u%04x\\u%04x", (unsigned)(0xd800 + ((c - 0x10000) >> 10)),
-			         (unsigned)(0xdc00 + ((c - 0x10000) & 0x3ff)));
 		else
-			buf_addf(&out, "\\u%04x", (unsigned)c);
+			json_escape(c, &out);
 	}
 	return buf_steal(&out);
 }

@@ -35,7 +35,9 @@ is "it was started once" "$(starts flight)" 1
 
 # --- backup, of a dispatcher that runs
 export DISINTO_CONFIG=$CONFIG
-check "a backup" disinto backup "$WORK/plain.tar" 2>/dev/null
+is "a backup" "$(disinto backup --json "$WORK/plain.tar" 2>/dev/null | jq -r '[.file, .dispatcher_id, (.time | fromdate > 0), .sealed] | @json')" \
+	"[\"$WORK/plain.tar\",\"$(jq -r .id "$SPOOL/dispatcher.json")\",true,{}]"
+refute "no JSON in the middle of an archive" disinto backup --json - 2>/dev/null
 is "nobody else may read it" "$(stat -c %a "$WORK/plain.tar")" 600
 list=$(tar -tf "$WORK/plain.tar")
 like "it has the runs" "$list" '^spool/runs/old/log$'
@@ -49,7 +51,7 @@ like "not sealed to what is sealed" "$(disinto backup --seal-to "$(age-keygen -y
 check "with the identity, sealed" disinto backup --seal-to "$(age-keygen -y "$WORK/vault.key")" - >"$WORK/full.tar" 2>/dev/null
 refute "sealed it is" grep -qa AGE-SECRET "$WORK/full.tar"
 check "age opens it" cmp -s <(tar -xOf "$WORK/full.tar" sealed/identity_file.age | age -d -i "$WORK/vault.key") "$WORK/site/identity.age"
-disinto restore --site "$WORK/half" "$WORK/full.tar" 2>"$WORK/said"
+is "a site without what is sealed" "$(disinto restore --json --site "$WORK/half" "$WORK/full.tar" 2>"$WORK/said" | jq -r '[.site, .closed] | @tsv')" "$WORK/half"$'\t1'
 like "without the key it stays sealed" "$(cat "$WORK/said")" '1 sealed files are left'
 check "with it there is a site" disinto restore --site "$WORK/again" -i "$WORK/vault.key" - <"$WORK/full.tar" 2>/dev/null
 is "with its configuration and identity" "$(cmp "$CONFIG" "$WORK/again/dispatcher.yaml" && cmp "$WORK/site/identity.age" "$WORK/again/identity.age" &&
@@ -63,7 +65,7 @@ mv "$SPOOL" "$WORK/lost"
 head -c 20000 "$WORK/plain.tar" >"$WORK/cut.tar"
 like "half an archive is refused" "$(disinto restore "$WORK/cut.tar" 2>&1)" 'cut off'
 is "and leaves nothing" "$(ls -A "$SPOOL")" lock
-check "a whole one is restored" disinto restore "$WORK/plain.tar" 2>/dev/null
+is "a whole one is restored" "$(disinto restore --json "$WORK/plain.tar" 2>/dev/null | jq -r '[.spool, .dispatcher_id] | @tsv')" "$SPOOL"$'\t'"$(jq -r .id "$WORK/lost/dispatcher.json")"
 is "it is what was lost" "$(diff -r -x ops.git -x lock -x api.sock -x boot.log -x git.json "$SPOOL" "$WORK/lost")" ''
 dispatcher_start
 action after leak '{"secrets": ["KEY"]}'

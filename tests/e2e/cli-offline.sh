@@ -51,6 +51,10 @@ is "logs: the spool's are whole and as they are" "$(disinto logs done-1 | sha256
 script -qefc 'disinto logs done-1' /dev/null </dev/null >"$WORK/screen"
 refute "logs: a terminal gets no control characters" grep -q $'\033' "$WORK/screen"
 like "logs: they are shown" "$(cat "$WORK/screen")" '\\x1b\[31mred'
+is "logs --json: an object for each line" "$(disinto logs --json done-1)" $'{"text":"begin"}\n{"text":"\\u001B[31mred\\u001B[0m"}\n{"text":"end"}'
+printf 'one\n\nno end \xff \xe2\x80\xae"' >"$WORK/site/spool/runs/done-1/log"
+is "logs --json: whatever is in it" "$(disinto logs --json -n 2 done-1)" $'{"text":""}\n{"text":"no end \\\\xff \\\\u202e\\""}'
+fails 2 'logs --json: of an action only' 'name one' disinto logs --json
 fails 1 'logs: has not run' 'has not run yet' disinto logs waits-1
 fails 1 'logs: nothing of that id' 'no such landed action' disinto logs nobody
 fails 2 'logs: a bad number' 'whole number' disinto logs -n 0 done-1

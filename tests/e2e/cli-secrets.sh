@@ -23,6 +23,8 @@ refute "the value is nowhere on disk" grep -rqF "$CANARY" "$WORK/site" "$HOME"
 head -c 65536 /dev/urandom >"$WORK/large"
 check "add: 64 KiB of any bytes" disinto secrets add LARGE <"$WORK/large" 2>/dev/null
 is "show: the same bytes" "$(disinto secrets show LARGE | sha256sum)" "$(sha256sum <"$WORK/large")"
+is "show --json: what is no text" "$(disinto secrets show --json LARGE | jq -r '[.name, has("value")] | @tsv') $(disinto secrets show --json LARGE | jq -r .base64 | base64 -d | sha256sum)" \
+	$'LARGE\tfalse '"$(sha256sum <"$WORK/large")"
 printf 'with a newline\n' | disinto secrets add LINES 2>"$WORK/errors"
 like "add: says that a newline is kept" "$(cat "$WORK/errors")" 'newline'
 is "add: verbatim" "$(disinto secrets show LINES | od -c)" "$(printf 'with a newline\n' | od -c)"
@@ -68,6 +70,11 @@ like "prompt: the terminal echoes again" "$(cat "$WORK/screen")" '[[:space:]]ica
 printf 'evil \033]0;title\007 value' | disinto secrets add EVIL 2>/dev/null
 terminal -- disinto secrets show EVIL
 refute "show: a terminal gets no control characters" grep -q $'\033' "$WORK/screen"
+terminal -- disinto secrets show --json EVIL
+refute "show --json: nor so" grep -q $'\033' "$WORK/screen"
+printf '"\\ \n\t\302\205 \360\237\230\200 \363\240\200\201 evil' | disinto secrets add -f EVIL 2>/dev/null
+is "show --json: the same text" "$(disinto secrets show --json EVIL | jq -j '.name, .value' | od -c)" "$(printf 'EVIL"\\ \n\t\302\205 \360\237\230\200 \363\240\200\201 evil' | od -c)"
+printf 'evil \033]0;title\007 value' | disinto secrets add -f EVIL 2>/dev/null
 is "show: a file gets the bytes" "$(disinto secrets show EVIL | od -c)" "$(printf 'evil \033]0;title\007 value' | od -c)"
 
 # Recipients

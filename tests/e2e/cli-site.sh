@@ -46,7 +46,10 @@ for part in dispatcher.yaml identity.age spool id_ed25519; do
 	rm -rf part
 done
 mkdir other && echo mine >other/README
-check "init beside other files is fine" disinto init other >/dev/null
+disinto init --json other >"$WORK/made"
+is "init beside other files is fine" $? 0
+is "init --json: an object" "$(jq -r '[.dir, .config, .ops_repo, .recipient, .bot_key, .to_be_merged] | @tsv' "$WORK/made")" \
+	"other	other/dispatcher.yaml	other/ops.git	$(age-keygen -y other/identity.age)	$(cat other/id_ed25519.pub)	false"
 is "and keeps them" "$(cat other/README)" mine
 
 # A disk that is full: no file can be written.

@@ -54,6 +54,8 @@ before=$(find "$old" -type f -exec sha256sum {} + | sort)
 
 output=$(disinto init new --from-shell-dispatcher "$old" --old-identity "$WORK/old.key" 2>"$WORK/errors")
 is "init takes an old site over" $? 0
+is "init --json says what was taken over" "$(disinto init --json as-json --from-shell-dispatcher "$old" --old-identity "$WORK/old.key" 2>/dev/null | jq -r '.dir, .taken_over[], .left[]')" \
+	"as-json"$'\n'"$(sed -nE '/^Taken over|^Could not/,$ s/^  //p' <<<"$output")"
 is "secrets are in the ops repo" "$(git -C new/ops.git ls-tree --name-only main vault/secrets/ | grep age | tr '\n' ' ')" \
 	'vault/secrets/CLAWHUB_TOKEN.age vault/secrets/DEPLOY_KEY.age '
 is "for the new identity" "$(disinto --config new/dispatcher.yaml secrets show DEPLOY_KEY)" 'value of DEPLOY_KEY'
