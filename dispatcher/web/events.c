@@ -172,5 +172,5 @@ int web_beat(struct web *w)
 			q->beat = true;
 			wake(q);
 		}
-	return BEAT_MS;
+	return 0; /* MHD_run is to go on with them at once */
 }

@@ -243,11 +243,11 @@ static int turn(struct web *w)
 
 	if (msg_wants_write(&w->core))
 		fds[0].events |= POLLOUT;
-	look_after_followers(w);
 	if (poll(fds, 3, wait_ms(w)) < 0 && errno != EINTR)
 		return -1;
 	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) && hear_core(w) < 0)
 		return -1;
+	look_after_followers(w); /* before MHD_run, which alone goes on with whom it wakes: MHD_get_timeout does not know of them */
 	MHD_run(w->api);
 	if (w->tcp)
 		MHD_run(w->tcp);
