@@ -73,10 +73,11 @@ int role_parse(const char *name, enum role *ret); /* -1: no such role */
 	MSG(DECIDE, "decide", ROLE_CORE, ROLE_GIT, 0)            /* {ask, what: "lost"|"rerun"|"withdraw"|"backlog"|"history", id: of the first three, else null, result: text of the file for lost, else null}: \
 	                                                             an operator's decision; answered by DECIDED */ \
 	MSG(DECIDED, "decided", ROLE_GIT, ROLE_CORE, 0)          /* {ask, ok, reason} */ \
-	MSG(PROPOSE, "propose", ROLE_CORE, ROLE_GIT, 0)          /* {ask, id, action: object, asks_secrets, may_land}: make a proposal of it, with the formula's own secrets where asks_secrets; may_land: \
-	                                                             there is a slot for it, should policy let it be landed at once. The same again finds the same. Answered by PROPOSED */ \
-	MSG(PROPOSED, "proposed", ROLE_GIT, ROLE_CORE, 0)        /* {ask, outcome: "proposed"|"landed"|"taken"|"invalid"|"busy"|"failed", url, reason}: proposed now or before; url: of its request, where \
-	                                                             there is a forge. busy: policy lets it be landed, and may_land was false */ \
+	MSG(PROPOSE, "propose", ROLE_CORE, ROLE_GIT, 0)          /* {ask, id, action: object, asks_secrets, may_land, may_wait, refused}: make a proposal of it, with the formula's own secrets where asks_secrets; \
+	                                                             may_land: there is a slot for it, should policy let it be landed at once; may_wait: there is room among what waits for approval. \
+	                                                             The same again finds the same. refused: core has a reason against it; do nothing, but say what comes before that. Answered by PROPOSED */ \
+	MSG(PROPOSED, "proposed", ROLE_GIT, ROLE_CORE, 0)        /* {ask, outcome: "proposed"|"landed"|"invalid"|"busy"|"full"|"taken"|"refused"|"failed", url, reason}: proposed now or before; url: of its request, \
+	                                                             where there is a forge. busy: policy lets it be landed, and may_land was false; full: it does not, and may_wait was false */ \
 	MSG(PENDING, "pending", ROLE_GIT, ROLE_CORE, 0)          /* {total, pending: [{id, head, formula, context, secrets, problem, tier, by, proposed, pull: {number, url, author}|null}]}: what waits \
 	                                                             for approval, at each change; of many, the first */ \
 	MSG(DRAINED, "drained", ROLE_CORE, ROLE_GIT, 0)          /* {}: call on_drained, once; answered by CALLED */ \

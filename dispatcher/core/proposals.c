@@ -38,7 +38,7 @@ int proposals_count(const struct proposals *p)
 	int n = p->pending;
 
 	TAILQ_FOREACH (place, &p->places, link)
-		n += !place->landed;
+		n += place->waits && !place->landed;
 	return n;
 }
 
@@ -52,21 +52,49 @@ int proposals_slots(const struct proposals *p)
 	return n;
 }
 
-enum proposal_reserve proposals_reserve(struct proposals *p, const char *id, int64_t ask, bool known, int busy, int64_t now_ms,
-                                        bool *ret_slot)
+struct proposal_room proposals_room(const struct proposals *p, bool known, int busy)
 {
-	if (!known && proposals_count(p) >= p->max_pending)
-		return PROPOSAL_FULL;
-	if (find(p, id))
-		return PROPOSAL_TAKEN;
+	return (struct proposal_room){.land = busy + proposals_slots(p) < p->capacity,
+	                              .wait = known || proposals_count(p) < p->max_pending};
+}
+
+static struct proposal_place *add(struct proposals *p, int64_t ask, int64_t deadline_ms)
+{
 	struct proposal_place *place = xcalloc(1, sizeof *place);
-	memcpy(place->id, id, strlen(id) + 1);
+
 	place->ask = ask;
-	place->deadline_ms = now_ms + p->asking_ms;
-	place->slot = busy + proposals_slots(p) < p->capacity;
-	*ret_slot = place->slot;
+	place->deadline_ms = deadline_ms;
 	TAILQ_INSERT_TAIL(&p->places, place, link);
-	return PROPOSAL_RESERVED;
+	return place;
+}
+
+bool proposals_has(const struct proposals *p, const char *id)
+{
+	return find(p, id) != NULL;
+}
+
+bool proposals_reserve(struct proposals *p, const char *id, int64_t ask, struct proposal_room room, int64_t now_ms)
+{
+	if (proposals_has(p, id))
+		return false;
+	struct proposal_place *place = add(p, ask, now_ms + p->asking_ms);
+	memcpy(place->id, id, strlen(id) + 1);
+	place->slot = room.land;
+	place->waits = room.wait;
+	return true;
+}
+
+bool proposals_refuse(struct proposals *p, int64_t ask, int64_t now_ms)
+{
+	const struct proposal_place *place;
+	int n = 0;
+
+	TAILQ_FOREACH (place, &p->places, link)
+		n += place->refused;
+	if (n >= PROPOSAL_REFUSED_MAX)
+		return false;
+	add(p, ask, now_ms + PROPOSAL_REFUSED_MS)->refused = true;
+	return true;
 }
 
 bool proposals_answered(struct proposals *p, int64_t ask, bool landed, int64_t now_ms)

@@ -1,6 +1,9 @@
 /*
  * POST /dispatch as core sees it: a place is reserved, git makes the proposal, and whoever asked hears what became of it. Web, which read the request, is not
  * believed: what counts is checked again, here or by git.
+ *
+ * What is wrong is said in one order, 400, 429, 409, 403, and git knows of the first two: the formula that is not there, and whether policy would land it at once. So git
+ * is asked about a request that core refuses too, and core's reason is given where git has none that comes before it, or does not answer soon.
  */
 #include "dispatcher/core_role/core_role.h"
 #include "lib/buf.h"
@@ -43,12 +46,27 @@ static void refuse_task(struct house *h, json_int_t ask, int code, const char *e
 	house_answer(h, ask, code, json_pack("{s:s?, s:s?}", "error", error, "task_id", task));
 }
 
-static void refuse_repo(struct house *h, json_int_t ask, const char *repo)
+/* Core's reason against it: {code, body}; NULL: it has none. Caller owns. */
+static json_t *reason_against(const struct house *h, const char *id, const char *task, const char *repo)
 {
-	cleanup_free char *error = xasprintf("%s may not be named here; add it to allowed_repos in %s", repo,
-	                                     h->args->config->file ? h->args->config->file : "the configuration");
+	const struct config *config = h->args->config;
+	const char *taken = core_find(h->core, id)             ? "it has landed already; an id runs once, ask for it under a new one"
+	                    : proposals_has(&h->proposals, id) ? "another request of this id is under way"
+	                                                       : NULL;
 
-	house_answer(h, ask, 403, json_pack("{s:s, s:s}", "error", error, "repo", repo));
+	if (taken)
+		return json_pack("{s:i, s:{s:s, s:s}}", "code", 409, "body", "error", taken, "task_id", task);
+	if (!repo || check_list_has(config->allowed_repos, repo))
+		return NULL;
+	return json_pack("{s:i, s:{s:o, s:s}}", "code", 403, "body", "error",
+	                 json_sprintf("%s may not be named here; add it to allowed_repos in %s", repo,
+	                              config->file ? config->file : "the configuration"),
+	                 "repo", repo);
+}
+
+static void give_reason(struct house *h, json_int_t ask, const json_t *reason)
+{
+	house_answer(h, ask, (int)json_integer_value(json_object_get(reason, "code")), json_incref(json_object_get(reason, "body")));
 }
 
 /* Numbers of questions as keys. */
@@ -58,28 +76,25 @@ static const char *key_of(json_int_t ask, char buf[static 24])
 	return buf;
 }
 
-/* The last checks, and then the message. */
-static void send_proposal(struct house *h, json_int_t ask, const char *id, const json_t *body, bool slot)
+static void send_proposal(struct house *h, json_int_t ask, const char *id, const json_t *body, struct proposal_room room, json_t *reason)
 {
 	char key[24];
 
-	json_object_set_new(
-	    h->proposing, key_of(ask, key),
-	    json_pack("{s:s, s:O?, s:O?}", "id", id, "task_id", json_object_get(body, "task_id"), "repo", json_object_get(body, "repo")));
+	json_object_set_new(h->proposing, key_of(ask, key),
+	                    json_pack("{s:s, s:O?, s:O?, s:O*}", "id", id, "task_id", json_object_get(body, "task_id"), "repo",
+	                              json_object_get(body, "repo"), "reason", reason));
 	house_send(h, ROLE_GIT,
-	           msg_new(MSG_PROPOSE, "{s:I, s:s, s:O, s:b, s:b}", "ask", ask, "id", id, "action", json_object_get(body, "action"),
-	                   "asks_secrets", json_is_true(json_object_get(body, "asks_secrets")), "may_land", slot),
+	           msg_new(MSG_PROPOSE, "{s:I, s:s, s:O, s:b, s:b, s:b, s:b}", "ask", ask, "id", id, "action",
+	                   json_object_get(body, "action"), "asks_secrets", json_is_true(json_object_get(body, "asks_secrets")), "may_land",
+	                   room.land, "may_wait", room.wait, "refused", reason != NULL),
 	           -1);
 }
 
-/* In this order: how many, then which id, then which repository. */
 void house_propose(struct house *h, json_int_t ask, const json_t *body)
 {
 	const char *id = json_text(body, "id"), *task = json_text(body, "task_id");
 	/* The one that the action would be run on, whatever web says of it beside. */
 	const char *repo = json_text(json_object_get(json_object_get(body, "action"), "inputs"), "repo");
-	const struct config *config = h->args->config;
-	bool slot = false;
 
 	if (!id || !vault_is_id(id) || !task || !json_is_object(json_object_get(body, "action"))) {
 		house_refuse(h, ask, 400, "the request makes no sense");
@@ -90,29 +105,14 @@ void house_propose(struct house *h, json_int_t ask, const json_t *body)
 		             core_stopping(h->core) ? "the dispatcher is leaving" : "the git role is being replaced; try again");
 		return;
 	}
-	switch (proposals_reserve(&h->proposals, id, ask, house_is_pending(h, id), busy(h), now_mono_ms(), &slot)) {
-	case PROPOSAL_FULL:
-		too_many(h, ask, "too many proposals wait for approval", proposals_count(&h->proposals), config->max_pending);
-		return;
-	case PROPOSAL_TAKEN:
-		refuse_task(h, ask, 409, "another request of this id is under way", task);
-		return;
-	case PROPOSAL_RESERVED:
-	default:
-		break;
-	}
-	const struct run *r = core_find(h->core, id);
-	if (r || (repo && !check_list_has(config->allowed_repos, repo))) {
-		proposals_answered(&h->proposals, ask, false, now_mono_ms());
-		if (r)
-			refuse_task(h, ask, 409, "it has landed already; an id runs once, ask for it under a new one", task);
-		else if (house_is_pending(h, id))
-			refuse_task(h, ask, 409, "it is proposed already; withdraw that, or choose another id", task);
-		else
-			refuse_repo(h, ask, repo);
-		return;
-	}
-	send_proposal(h, ask, id, body, slot);
+	const struct proposal_room room = proposals_room(&h->proposals, house_is_pending(h, id), busy(h));
+	cleanup_json json_t *reason = reason_against(h, id, task, repo);
+	bool asked =
+	    reason ? proposals_refuse(&h->proposals, ask, now_mono_ms()) : proposals_reserve(&h->proposals, id, ask, room, now_mono_ms());
+	if (asked)
+		send_proposal(h, ask, id, body, room, reason);
+	else
+		give_reason(h, ask, reason);
 }
 
 bool house_is_pending(const struct house *h, const char *id)
@@ -155,18 +155,23 @@ static void answer(struct house *h, json_int_t ask, const char *outcome, const c
 	char key[24];
 	cleanup_json json_t *asked = json_incref(json_object_get(h->proposing, key_of(ask, key)));
 	const char *task = json_text(asked, "task_id");
+	const json_t *against = json_object_get(asked, "reason");
 
 	json_object_del(h->proposing, key);
-	if (strcmp(outcome, "proposed") == 0 || strcmp(outcome, "landed") == 0) {
+	if (strcmp(outcome, "busy") == 0) {
+		too_many(h, ask, "all slots are in use", busy(h) + proposals_slots(&h->proposals), h->args->config->capacity);
+	} else if (strcmp(outcome, "full") == 0) {
+		too_many(h, ask, "too many proposals wait for approval", proposals_count(&h->proposals), h->args->config->max_pending);
+	} else if (strcmp(outcome, "invalid") == 0) {
+		house_refuse(h, ask, 400, reason);
+	} else if (against && strcmp(outcome, "taken") != 0) {
+		give_reason(h, ask, against);
+	} else if (strcmp(outcome, "proposed") == 0 || strcmp(outcome, "landed") == 0) {
 		bool landed = *outcome == 'l';
 		log_info(landed ? "landed for a client" : "proposed for a client", "id", json_text(asked, "id"), "url", url, NULL);
 		house_answer(h, ask, 202,
 		             json_pack("{s:s?, s:s?, s:s, s:s?, s:s?}", "task_id", task, "id", json_text(asked, "id"), "status",
 		                       landed ? "dispatched" : "proposed", "repo", json_text(asked, "repo"), "url", url));
-	} else if (strcmp(outcome, "busy") == 0) {
-		too_many(h, ask, "all slots are in use", busy(h) + proposals_slots(&h->proposals), h->args->config->capacity);
-	} else if (strcmp(outcome, "invalid") == 0) {
-		house_refuse(h, ask, 400, reason);
 	} else {
 		refuse_task(h, ask, strcmp(outcome, "taken") == 0 ? 409 : strcmp(outcome, "late") == 0 ? 504 : 502, reason, task);
 	}

@@ -20,7 +20,7 @@ struct proposing {
 	int64_t ask;
 	char id[VAULT_ID_MAX + 1];
 	json_t *action;
-	bool asks_secrets, may_land, withdraw;
+	bool asks_secrets, may_land, may_wait, refused, withdraw;
 	/* worked out */
 	char *path, *ref, *text;
 	git_oid blob;
@@ -60,6 +60,8 @@ int propose_add(struct git_state *g, const json_t *body, struct err *err)
 	p->action = json_copy(action);
 	p->asks_secrets = json_is_true(json_object_get(body, "asks_secrets"));
 	p->may_land = json_is_true(json_object_get(body, "may_land"));
+	p->may_wait = json_is_true(json_object_get(body, "may_wait"));
+	p->refused = json_is_true(json_object_get(body, "refused"));
 	p->path = vault_action_path(id);
 	p->ref = xasprintf(PROPOSAL_REFS "%s", id);
 	TAILQ_INSERT_TAIL(&g->proposing, p, link);
@@ -84,7 +86,10 @@ static void say_failed(struct git_state *g, int64_t ask, const struct err *why)
 
 /* ---- what is there ---- */
 
-/* The server as it is now: the clone at the tip of the branch, and where the proposal's own branch stands (*ret_has), fetched. */
+/*
+ * The server as it is now: the clone at the tip of the branch, and where the proposal's own branch stands (*ret_has), fetched. For one that is refused anyway, as the last
+ * poll had it.
+ */
 static int look(struct git_state *g, const struct proposing *p, bool *ret_has, git_oid *ret_head, struct err *err)
 {
 	__attribute__((cleanup(git_refs_free))) struct git_refs refs = {NULL, 0};
@@ -93,6 +98,10 @@ static int look(struct git_state *g, const struct proposing *p, bool *ret_has, g
 	if (!g->repo || !g->has_tip)
 		return err_set(err, ERR_UNREACHABLE, "the ops repo was not read yet%s%s; try again", g->poll_trouble ? ": " : "",
 		               g->poll_trouble ? g->poll_trouble : "");
+	if (p->refused && policy_history_tip(g->policies)) {
+		*ret_has = pending_head(g, p->id, ret_head);
+		return 0;
+	}
 	git_alive(g);
 	if (git_poller_refs(g->poller, prefixes, &refs, err) < 0)
 		return err_wrap(err, "the git server");
@@ -176,20 +185,28 @@ static int word(struct git_state *g, struct proposing *p, struct err *err)
 	return 0;
 }
 
-/* A commit on the tip with the file, judged. */
-static int make(struct git_state *g, const struct proposing *p, git_oid *ret, struct judged *ret_judged, struct err *err)
+static int judge(struct git_state *g, const struct proposing *p, struct judged *ret, struct err *err)
 {
-	cleanup_action struct action action = ACTION_INIT;
-	const struct git_change change = {p->path, p->text, strlen(p->text)};
-	struct judging by = {
+	const struct judging by = {
 	    .git = g->repo, .tip = g->tip, .config = g->args->config, .in_force = policy_history_in_force(g->policies), .watched = true};
 
-	if (action_parse(p->id, p->text, strlen(p->text), &action, err) < 0)
+	if (judged_proposed(&by, p->id, p->text, ret, err) < 0)
 		return -1;
-	cleanup_free char *message = proposal_message(&action);
-	if (clone_commit(g, &g->tip, &change, 1, message, ret, err) < 0 || judged_at(&by, ret, p->id, ret_judged, err) < 0)
-		return -1;
-	return ret_judged->problem ? err_set(err, ERR_INVALID, "%s", ret_judged->problem) : 0;
+	return ret->problem ? err_set(err, ERR_INVALID, "%s", ret->problem) : 0;
+}
+
+static bool may_land(const struct git_state *g, const struct judged *judged)
+{
+	return judged->verdict.direct && !judged->verdict.wait && !g->frozen && !policy_history_doubted(g->policies);
+}
+
+/* A commit on the tip with the file. */
+static int make(struct git_state *g, const struct proposing *p, const struct judged *judged, git_oid *ret, struct err *err)
+{
+	const struct git_change change = {p->path, p->text, strlen(p->text)};
+	cleanup_free char *message = proposal_message(&judged->action);
+
+	return clone_commit(g, &g->tip, &change, 1, message, ret, err);
 }
 
 /* ---- the forge ---- */
@@ -240,7 +257,7 @@ static bool has_landed(struct git_state *g, const struct proposing *p)
 	       git_oid_equal(&item.action.oid, &p->blob);
 }
 
-/* `commit` is one on the tip; it is made again where somebody else was first. */
+/* `commit` is one on the tip; it is judged and made again where somebody else was first. */
 static int land(struct git_state *g, const struct proposing *p, git_oid commit, struct err *err)
 {
 	cleanup_err struct err why = ERR_INIT;
@@ -258,10 +275,12 @@ static int land(struct git_state *g, const struct proposing *p, git_oid commit, 
 		if (!g->repo || git_oid_equal(&seen, &g->tip))
 			break; /* nobody was first: the server does not want it, or does not answer */
 		cleanup_judged struct judged judged = JUDGED_INIT;
-		if (check_free(g, p, err) < 0 || make(g, p, &commit, &judged, err) < 0)
+		if (check_free(g, p, err) < 0 || judge(g, p, &judged, err) < 0)
 			return -1;
-		if (!judged.verdict.direct)
+		if (!may_land(g, &judged))
 			return err_set(err, ERR_UNREACHABLE, "policy changed meanwhile; ask for the same again");
+		if (make(g, p, &judged, &commit, err) < 0)
+			return -1;
 	}
 	if (why.code == ERR_NONE || why.code == ERR_EXISTS)
 		return err_set(err, ERR_UNREACHABLE, "others push to the branch all the time; ask for the same again");
@@ -272,21 +291,15 @@ static int land(struct git_state *g, const struct proposing *p, git_oid commit, 
 /* ---- one proposal ---- */
 
 /* The branch, or the file itself where it may land. The answer is given, or will be by an errand. */
-static int push(struct git_state *g, struct proposing *p, struct err *err)
+static int push(struct git_state *g, struct proposing *p, const struct judged *judged, struct err *err)
 {
-	cleanup_judged struct judged judged = JUDGED_INIT;
 	cleanup_err struct err why = ERR_INIT;
 	git_oid commit, head;
 	bool has;
 
-	if (make(g, p, &commit, &judged, err) < 0)
+	if (make(g, p, judged, &commit, err) < 0)
 		return -1;
-	bool direct = judged.verdict.direct && !judged.verdict.wait && !g->frozen && !policy_history_doubted(g->policies);
-	if (direct && !p->may_land) {
-		say(g, p->ask, "busy", NULL, NULL);
-		return 0;
-	}
-	if (direct) {
+	if (may_land(g, judged)) {
 		if (land(g, p, commit, err) < 0)
 			return -1;
 		say(g, p->ask, "landed", NULL, NULL);
@@ -295,7 +308,7 @@ static int push(struct git_state *g, struct proposing *p, struct err *err)
 	git_alive(g);
 	if (git_push_ref(g->repo, &g->place, NULL, &commit, p->ref, &why) == GIT_PUSH_WON) {
 		pending_set(g, p->id, &commit);
-		return request(g, p, &judged, err);
+		return request(g, p, judged, err);
 	}
 	/* Somebody else made it in the same moment, or the answer was lost. */
 	if (look(g, p, &has, &head, err) < 0)
@@ -304,24 +317,30 @@ static int push(struct git_state *g, struct proposing *p, struct err *err)
 		err_move(err, &why);
 		return err && err->code == ERR_FAIL ? err_wrap(err, "the git server does not take the proposal") : -1;
 	}
-	return proposal_check_same(g->repo, &head, p->id, &p->blob, err) < 0 ? -1 : request(g, p, &judged, err);
+	return proposal_check_same(g->repo, &head, p->id, &p->blob, err) < 0 ? -1 : request(g, p, judged, err);
 }
 
+/* In this order: what is wrong with it, whether there is room (one that is there takes none), whose the id is. Only then is anything done. */
 static int propose(struct git_state *g, struct proposing *p, struct err *err)
 {
 	cleanup_judged struct judged judged = JUDGED_INIT;
-	git_oid head, commit;
+	git_oid head;
 	bool has;
 
-	if (look(g, p, &has, &head, err) < 0 || word(g, p, err) < 0 || check_free(g, p, err) < 0)
+	if (look(g, p, &has, &head, err) < 0 || word(g, p, err) < 0 || judge(g, p, &judged, err) < 0)
 		return -1;
-	if (!has)
-		return push(g, p, err);
-	if (proposal_check_same(g->repo, &head, p->id, &p->blob, err) < 0)
+	bool direct = may_land(g, &judged);
+	if (!has && !(direct ? p->may_land : p->may_wait)) {
+		say(g, p->ask, direct ? "busy" : "full", NULL, NULL);
+		return 0;
+	}
+	if (check_free(g, p, err) < 0 || (has && proposal_check_same(g->repo, &head, p->id, &p->blob, err) < 0))
 		return -1;
-	if (make(g, p, &commit, &judged, err) < 0) /* which is not pushed */
-		return -1;
-	return request(g, p, &judged, err);
+	if (p->refused) {
+		say(g, p->ask, "refused", NULL, NULL);
+		return 0;
+	}
+	return has ? request(g, p, &judged, err) : push(g, p, &judged, err);
 }
 
 /* ---- taking one back ---- */

@@ -62,7 +62,7 @@ task() { # TASK-ID [JSON to merge]
 	jq -n --arg id "$1" --argjson more "${2:-{\}}" '{task_id: $id, repo: "org/app", prompt: "Mend it."} + $more'
 }
 
-# 401, 413, 400, 409, 403
+# 401, 413, 400, 429, 409, 403: of two reasons the first. guard: propose in dispatcher/git/propose.c, answer in dispatcher/core_role/propose.c
 is "parity_C5 without a token: 401" "$(curl -s -o /dev/null -w '%{http_code}' -d "$small" "$TCP/dispatch")" 401
 head -c 1100000 /dev/zero | tr '\0' x >"$WORK/large"
 is "parity_C5 a body over 1 MiB: 413" "$(ask @"$WORK/large") $(answer .error)" '413 the body is over 1 MiB'
@@ -83,6 +83,7 @@ an id that is none|{"id": "A.b", "formula": "hello", "context": "c", "secrets": 
 an unknown formula|{"formula": "none", "context": "c", "secrets": []}|vault/formulas/none\.yaml
 an unknown secret|{"formula": "hello", "context": "c", "secrets": ["NONE"]}|vault/secrets/NONE\.age
 EOT
+is "parity_C5 400 comes before 403" "$(ask '{"formula": "none", "context": "c", "secrets": [], "inputs": {"repo": "org/other"}}') $(answer '[.error | test("none.yaml")] | @csv')" '400 true'
 is "parity_C12 a repository that is not allowed: 403" "$(ask "$(task t '{"repo": "org/other"}')") $(answer .repo)" '403 org/other'
 is "nothing was proposed by any of these" "$(proposals)" 0
 
@@ -101,6 +102,7 @@ is "has labels" "$(forge_api human GET /labels | jq -r '[.[].name] | sort | join
 is "parity_E8 the same again is the same request" "$(ask "$(task Mend.It_1)") $(answer '[.status, .url] | @tsv')" $'202 proposed\thttps://forge.example/org/ops/pulls/1'
 is "parity_C5 the same id with another content: 409" "$(ask "$(task Mend.It_1 '{"prompt": "Break it."}')") $(answer .task_id)" '409 Mend.It_1'
 is "parity_C5 409 comes before 403" "$(ask "$(task Mend.It_1 '{"repo": "org/other"}')") $(answer .task_id)" '409 Mend.It_1'
+is "parity_C5 400 comes before 409" "$(ask "$(jq --arg id "$id" '.id = $id | .formula = "none"' <<<"$small")")" 400
 is "a task without a name gets one" "$(ask "$(task x | jq 'del(.task_id)')")" 202
 like "parity_C4 of dispatch- and 8 hex digits" "$(answer .task_id)" '^dispatch-[0-9a-f]{8}$'
 
@@ -130,7 +132,14 @@ landed=$(jq -r 'select(.status == "dispatched") | .task_id' "$WORK"/many.*)
 check "it is on the protected branch" on_server cat-file -e "main:vault/actions/$landed.json"
 wait_for eval 'api /actions/$landed'
 like "and waits for an engine" "$(api "/actions/$landed" | jq -r .state)" '^(waiting|queued)$'
-is "what has landed is taken" "$(ask "$(jq --arg id "$landed" '.id = $id | .formula = "errand"' <<<"$small")") $(answer .task_id)" "409 $landed"
+errand() { # ID [JQ-FILTER]
+	jq --arg id "$1" ".id = \$id | .formula = \"errand\" | ${2:-.}" <<<"$small"
+}
+is "parity_C5 429 comes before 409" "$(ask "$(errand "$landed")") $(answer '[.active, .max] | @tsv')" $'429 1\t1'
+is "parity_C5 429 comes before 403" "$(ask "$(errand other '.inputs.repo = "org/other"')") $(answer .max)" '429 1'
+is "parity_C5 400 comes before 429" "$(ask "$(errand other '.secrets = ["NONE"]')")" 400
+is "parity_C5 400 comes before 409 of what has landed" "$(ask "$(errand "$landed" '.secrets = ["NONE"]')")" 400
+is "what has landed is taken" "$(ask "$(jq --arg id "$landed" '.id = $id' <<<"$small")") $(answer .task_id)" "409 $landed"
 is "the rest was not proposed either" "$(proposals)" 3
 
 is "status says where commits are looked at" "$(api /status | jq -r .commit_url)" "$FORGE/org/ops/commit/"
@@ -168,6 +177,16 @@ body() { jq --arg id "more-$1" '.id = $id' <<<"$small"; }
 is "max_pending: one more may wait" "$(ask_many 4)" $'1 202\n3 429'
 is "max_pending: 429 says how many" "$(jq -c 'select(.max) | .max' "$WORK"/many.* | sort -u)" 6
 like "max_pending: what waits already is found" "$(ask "$(task Mend.It_1)")" 202
+is "parity_C5 400 comes before 429 of max_pending" "$(ask "$(jq '.formula = "none"' <<<"$small")")" 400
+is "parity_C5 429 of max_pending comes before 409" "$(ask "$(jq --arg id "$landed" '.id = $id' <<<"$small")") $(answer '[.active, .max] | @tsv')" $'429 6\t6'
+is "parity_C5 429 of max_pending comes before 403" "$(ask "$(task new '{"repo": "org/other"}')")" 429
+is "what waits already has its 409" "$(ask "$(task Mend.It_1 '{"prompt": "Break it."}')")" 409
+restart 's/^capacity: .*/capacity: 2/'
+wait_for eval '[ "$(api /pending | jq .total)" = 6 ]'
+is "max_pending: what lands at once needs no room there" "$(ask "$(errand errand-9)") $(answer .status)" '202 dispatched'
+wait_for eval 'api /actions/errand-9'
+restart 's/^capacity: .*/capacity: 1/'
+wait_for eval '[ "$(api /pending | jq .total)" = 6 ]'
 
 # Taken back
 is "withdraw: by the task's name" "$(api -X DELETE /workers/Mend.It_1 | jq -r '[.status, .task_id] | @tsv')" $'withdrawn\tMend.It_1'

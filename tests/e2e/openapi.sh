@@ -85,7 +85,7 @@ propose() { # JSON
 }
 proposal='{"id": "greet", "formula": "hello", "context": "to greet", "secrets": []}'
 propose '{}'
-propose '{"task_id": "t", "repo": "org/app", "prompt": "p"}'
+propose '{"formula": "leaves", "context": "c", "secrets": [], "inputs": {"repo": "org/app"}}'
 propose "${proposal/greet/leaves-1}"
 propose "$proposal"
 propose "${proposal/greet/greet-2}"

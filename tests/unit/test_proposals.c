@@ -26,53 +26,74 @@ static int teardown(void **state)
 	return 0;
 }
 
-static enum proposal_reserve reserve(struct proposals *p, const char *id, int64_t ask, int busy)
+static bool reserve(struct proposals *p, const char *id, int64_t ask)
 {
-	bool slot;
-	return proposals_reserve(p, id, ask, false, busy, 0, &slot);
+	return proposals_reserve(p, id, ask, proposals_room(p, false, 0), 0);
 }
 
 static bool gets_slot(struct proposals *p, const char *id, int64_t ask, int busy)
 {
-	bool slot = false;
+	struct proposal_room room = proposals_room(p, false, busy);
 
-	assert_int_equal(proposals_reserve(p, id, ask, false, busy, 0, &slot), PROPOSAL_RESERVED);
-	return slot;
+	assert_true(proposals_reserve(p, id, ask, room, 0));
+	return room.land;
 }
 
-/* Of equal requests that come while the first one waits, none passes. guard: find() in proposals_reserve() */
+/* Of equal requests that come while the first one waits, none passes. guard: proposals_has() in proposals_reserve() */
 static void test_of_equal_requests_one_passes(void **state)
 {
 	struct proposals *p = *state;
 
-	assert_int_equal(reserve(p, "a", 1, 0), PROPOSAL_RESERVED);
-	assert_int_equal(reserve(p, "a", 2, 0), PROPOSAL_TAKEN);
-	assert_int_equal(reserve(p, "b", 3, 0), PROPOSAL_RESERVED);
-	assert_int_equal(reserve(p, "a", 4, 0), PROPOSAL_TAKEN);
+	assert_true(reserve(p, "a", 1));
+	assert_false(reserve(p, "a", 2));
+	assert_true(reserve(p, "b", 3));
+	assert_false(reserve(p, "a", 4));
+	assert_true(proposals_has(p, "a"));
 	assert_true(proposals_answered(p, 1, false, 0));
-	assert_int_equal(reserve(p, "a", 5, 0), PROPOSAL_RESERVED); /* git finds the one that is there */
+	assert_true(reserve(p, "a", 5)); /* git finds the one that is there */
 }
 
-/* guard: proposals_count() in proposals_reserve() */
+/* guard: proposals_count() in proposals_room() */
 static void test_pending_and_asking_count(void **state)
 {
 	struct proposals *p = *state;
-	bool slot;
 
 	p->pending = 1;
-	assert_int_equal(reserve(p, "a", 1, 0), PROPOSAL_RESERVED);
-	assert_int_equal(reserve(p, "b", 2, 0), PROPOSAL_RESERVED);
-	assert_int_equal(reserve(p, "c", 3, 0), PROPOSAL_FULL);
-	assert_int_equal(reserve(p, "a", 4, 0), PROPOSAL_FULL); /* how many comes before which */
+	assert_true(reserve(p, "a", 1));
+	assert_true(proposals_room(p, false, 0).wait);
+	assert_true(reserve(p, "b", 2));
+	assert_false(proposals_room(p, false, 0).wait);
 	assert_int_equal(proposals_count(p), 3);
 	/* One that stands there already is no further one. */
-	assert_int_equal(proposals_reserve(p, "known", 5, true, 0, 0, &slot), PROPOSAL_RESERVED);
+	assert_true(proposals_room(p, true, 0).wait);
+	/* What has no room may still be landed, and is not counted. */
+	assert_true(reserve(p, "c", 3));
+	assert_int_equal(proposals_count(p), 3);
 	assert_true(proposals_answered(p, 2, false, 0));
-	assert_true(proposals_answered(p, 5, false, 0));
-	assert_int_equal(reserve(p, "c", 6, 0), PROPOSAL_RESERVED);
+	assert_true(proposals_room(p, false, 0).wait);
 }
 
-/* A slot is kept from before git is asked until core has the action itself. guard: slots() in proposals_reserve() */
+/* What is refused takes nothing from anybody, and not too many wait. guard: PROPOSAL_REFUSED_MAX in proposals_refuse() */
+static void test_refused_ones_hold_nothing(void **state)
+{
+	struct proposals *p = *state;
+	int64_t ask = 0;
+
+	for (int i = 0; i < PROPOSAL_REFUSED_MAX; i++)
+		assert_true(proposals_refuse(p, i, 0));
+	assert_false(proposals_refuse(p, 100, 0));
+	assert_int_equal(proposals_count(p) + proposals_slots(p), 0);
+	assert_true(reserve(p, "a", 101));
+	assert_true(proposals_answered(p, 0, true, 0)); /* whatever git says */
+	assert_int_equal(proposals_next_ms(p), PROPOSAL_REFUSED_MS);
+	assert_true(proposals_refuse(p, 102, 1));
+	for (int i = 1; i < PROPOSAL_REFUSED_MAX; i++)
+		assert_int_equal(proposals_expire(p, false, PROPOSAL_REFUSED_MS, &ask), 1);
+	assert_int_equal(proposals_expire(p, false, PROPOSAL_REFUSED_MS, &ask), 0);
+	assert_int_equal(proposals_expire(p, true, 0, &ask), 1); /* with git */
+}
+
+/* A slot is kept from before git is asked until core has the action itself. guard: proposals_slots() in proposals_room() */
 static void test_slots(void **state)
 {
 	struct proposals *p = *state;
@@ -82,7 +103,7 @@ static void test_slots(void **state)
 	assert_true(proposals_answered(p, 2, false, 0));
 	assert_true(proposals_answered(p, 1, true, 0)); /* it landed, and core does not see it yet */
 	assert_false(gets_slot(p, "c", 3, 1));
-	assert_int_equal(reserve(p, "a", 4, 1), PROPOSAL_TAKEN);
+	assert_false(reserve(p, "a", 4));
 	proposals_seen(p, "a");
 	assert_false(gets_slot(p, "d", 5, 2));
 	assert_true(gets_slot(p, "e", 6, 1)); /* d has none, so it keeps none */
@@ -114,7 +135,7 @@ static void test_places_end(void **state)
 	assert_int_equal(proposals_expire(p, false, PROPOSAL_ASKING_MS, &ask), 1);
 	assert_int_equal(ask, 1);
 	assert_false(proposals_answered(p, 1, false, 0)); /* nobody waits any more */
-	assert_int_equal(reserve(p, "a", 2, 0), PROPOSAL_RESERVED);
+	assert_true(reserve(p, "a", 2));
 	assert_true(proposals_answered(p, 2, true, 10));
 	assert_int_equal(proposals_expire(p, true, 11, &ask), 0); /* git going down says nothing about what has landed */
 	assert_int_equal(proposals_expire(p, false, 10 + PROPOSAL_LANDED_MS, &ask), 1);
@@ -127,8 +148,8 @@ static void test_git_goes_down(void **state)
 	int64_t ask = 0;
 	int n = 0;
 
-	assert_int_equal(reserve(p, "a", 1, 0), PROPOSAL_RESERVED);
-	assert_int_equal(reserve(p, "b", 2, 0), PROPOSAL_RESERVED);
+	assert_true(reserve(p, "a", 1));
+	assert_true(reserve(p, "b", 2));
 	while (proposals_expire(p, true, 0, &ask)) {
 		n++;
 		assert_int_equal(ask, n);
@@ -143,6 +164,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_of_equal_requests_one_passes),
 	                                   T(test_pending_and_asking_count),
+	                                   T(test_refused_ones_hold_nothing),
 	                                   T(test_slots),
 	                                   T(test_seen_before_answered),
 	                                   T(test_places_end),

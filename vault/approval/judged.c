@@ -61,15 +61,15 @@ static void judge_between(const struct judging *by, const git_oid *before, const
 	judge_policy(ret, &both, by->remark, &floor);
 }
 
-/* `before`: the commit on which the landing commit stands. */
-static int judge_at(const struct judging *by, const git_oid *tip, const git_oid *before, const git_oid *landing, const char *id,
-                    struct judged *ret, struct err *err)
+/* Its files are read. `before`: the commit on which the landing commit stands. */
+static int judge_files(const struct judging *by, const git_oid *before, const git_oid *landing, const char *id, struct judged *ret,
+                       struct err *err)
 {
 	cleanup_err struct err why = ERR_INIT;
 	cleanup_ops_names struct ops_names *names = ops_names_new(by->git);
 	struct ops_action *files = &ret->files;
 
-	if (ops_read_action(by->git, tip, landing, id, files, err) < 0 || ops_names_check(names, &by->tip, files, err) < 0)
+	if (ops_names_check(names, &by->tip, files, err) < 0)
 		return -1;
 	if (files->text && action_parse(id, files->text, strlen(files->text), &ret->action, &why) < 0)
 		return problem(ret, err_msg(&why));
@@ -82,6 +82,18 @@ static int judge_at(const struct judging *by, const git_oid *tip, const git_oid 
 		return problem(ret, err_msg(&why));
 	judge_between(by, before, landing, ret);
 	return 0;
+}
+
+static int judge_at(const struct judging *by, const git_oid *tip, const git_oid *before, const git_oid *landing, const char *id,
+                    struct judged *ret, struct err *err)
+{
+	return ops_read_action(by->git, tip, landing, id, &ret->files, err) < 0 ? -1 : judge_files(by, before, landing, id, ret, err);
+}
+
+int judged_proposed(const struct judging *by, const char *id, const char *text, struct judged *ret, struct err *err)
+{
+	return ops_read_proposed(by->git, &by->tip, id, text, &ret->files, err) < 0 ? -1
+	                                                                            : judge_files(by, &by->tip, &by->tip, id, ret, err);
 }
 
 int judged_at(const struct judging *by, const git_oid *commit, const char *id, struct judged *ret, struct err *err)

@@ -40,6 +40,8 @@ struct judged {
 
 /* Judges vault/actions/<id>.json as it stands at `commit`, with the formula and the secrets of that commit. -1: the repository can't be read. */
 int judged_at(const struct judging *by, const git_oid *commit, const char *id, struct judged *ret, struct err *err);
+/* The same for one with this text, as if it stood at the tip. Writes nothing. */
+int judged_proposed(const struct judging *by, const char *id, const char *text, struct judged *ret, struct err *err);
 /* The same for one that has landed: the tip's action and secrets, the formula of the commit at which it landed. ERR_NOT_FOUND: it has not. */
 int judged_landed(const struct judging *by, const char *id, struct judged *ret, struct err *err);
 /* Judges by policy an action whose two parts have parsed; takes the policy. A refusal becomes the problem, unless there is one. */

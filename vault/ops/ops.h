@@ -99,6 +99,8 @@ struct ops_action {
  */
 int ops_read_action(git_repository *repo, const git_oid *tip, const git_oid *landing, const char *id, struct ops_action *ret,
                     struct err *err);
+/* The same of an action with this text (UTF-8) that stands nowhere yet, as if it stood at `tip`. Writes nothing. */
+int ops_read_proposed(git_repository *repo, const git_oid *tip, const char *id, const char *text, struct ops_action *ret, struct err *err);
 void ops_action_free(struct ops_action *a);
 #define cleanup_ops_action __attribute__((cleanup(ops_action_free)))
 

@@ -165,21 +165,15 @@ static int read_secret(git_repository *repo, const git_oid *tip, const char *nam
 	return settle(v, why, a);
 }
 
-static int read_all(git_repository *repo, const git_oid *tip, const git_oid *landing, const char *id, struct ops_action *a, struct err *err)
+/* What the action's text, which is there, names. */
+static int read_named(git_repository *repo, const git_oid *tip, const git_oid *landing, const char *id, size_t len, struct ops_action *a,
+                      struct err *err)
 {
-	const struct text_file file = {id, ACTION_MAX_BYTES, "is not there", action_fault};
-	cleanup_free char *path = vault_action_path(id);
 	cleanup_action struct action action = ACTION_INIT;
 	cleanup_err struct err why = ERR_INIT;
-	char *fault = NULL;
-	size_t len = 0, i;
 	const json_t *name;
+	size_t i;
 
-	enum verdict v = read_text(repo, tip, path, &file, &a->blob, &a->text, &len, &fault, err);
-	if (settle(v, fault, a) < 0)
-		return -1;
-	if (settled(a))
-		return 0;
 	if (action_parse(id, a->text, len, &action, &why) < 0) {
 		a->refuse = xstrdup(err_msg(&why));
 		return 0;
@@ -197,6 +191,19 @@ static int read_all(git_repository *repo, const git_oid *tip, const git_oid *lan
 	return 0;
 }
 
+static int read_all(git_repository *repo, const git_oid *tip, const git_oid *landing, const char *id, struct ops_action *a, struct err *err)
+{
+	const struct text_file file = {id, ACTION_MAX_BYTES, "is not there", action_fault};
+	cleanup_free char *path = vault_action_path(id);
+	char *fault = NULL;
+	size_t len = 0;
+
+	enum verdict v = read_text(repo, tip, path, &file, &a->blob, &a->text, &len, &fault, err);
+	if (settle(v, fault, a) < 0)
+		return -1;
+	return settled(a) ? 0 : read_named(repo, tip, landing, id, len, a, err);
+}
+
 int ops_read_action(git_repository *repo, const git_oid *tip, const git_oid *landing, const char *id, struct ops_action *ret,
                     struct err *err)
 {
@@ -209,6 +216,21 @@ int ops_read_action(git_repository *repo, const git_oid *tip, const git_oid *lan
 		return err_set(err, ERR_NOT_FOUND, "there is no vault/actions/%s.json", id);
 	a.blob = item.action.oid;
 	if (read_all(repo, tip, landing, id, &a, err) < 0)
+		return err_wrap(err, "read action %s", id);
+	*ret = a;
+	a = (struct ops_action)OPS_ACTION_INIT;
+	return 0;
+}
+
+int ops_read_proposed(git_repository *repo, const git_oid *tip, const char *id, const char *text, struct ops_action *ret, struct err *err)
+{
+	cleanup_ops_action struct ops_action a = OPS_ACTION_INIT;
+	size_t len = strlen(text);
+
+	a.text = xstrdup(text);
+	if (git_odb_hash(&a.blob, text, len, GIT_OBJECT_BLOB) < 0)
+		return git_err(err, -1, "%s", id);
+	if (read_named(repo, tip, tip, id, len, &a, err) < 0)
 		return err_wrap(err, "read action %s", id);
 	*ret = a;
 	a = (struct ops_action)OPS_ACTION_INIT;
