@@ -176,6 +176,19 @@ check('runs at one time are in lanes of their own', await page.locator('#day .ma
 }));
 await leave(page, told);
 
+// ---- Where commits are looked at
+
+for (const [what, commit_url, href] of [['a forge under a path', 'https://site.example/forge/org/ops/commit/', 'https://site.example/forge/org/ops/commit/' + oid(1)], ['no forge', null, null]]) {
+  const one = world();
+  one.status = { ...one.status, commit_url };
+  one.actions = [row('landed-1', { commit: oid(1), outcome: 'succeeded', started_at: iso(now - 5000), finished_at: iso(now) })];
+  [page, told] = await enter(one);
+  await page.locator('.row.item .commit').waitFor();
+  check(what + ': a commit is shown', (await page.locator('.row.item .commit').textContent()) === oid(1).slice(0, 10));
+  check(what + ': and leads there, if anywhere', (await page.locator('.row.item a').evaluateAll((all) => all.map((a) => a.href).join())) === (href || ''));
+  await leave(page, told);
+}
+
 // ---- With the keyboard alone
 
 [page, told] = await enter(busy(300));
@@ -207,7 +220,7 @@ check('not even of the row that is made anew', (await focused()).text === 'Log' 
 await page.locator('#day .mark[tabindex="0"]').focus();
 const last = (await focused()).label;
 await page.keyboard.press('ArrowLeft');
-check('arrow keys lead from run to run of the day', (await focused()).label !== last && (await page.locator('#day-note').textContent()).startsWith((await focused()).label.split(',')[0]), JSON.stringify([last, await focused()]));
+await until('arrow keys lead from run to run of the day', async () => (await focused()).label !== last && (await page.locator('#day-note').textContent()).startsWith((await focused()).label.split(',')[0]));
 await page.keyboard.press('Enter');
 await until('where the enter key opens one too', async () => page.locator('#log').isVisible());
 await leave(page, told);

@@ -82,6 +82,7 @@ tcp /status >/dev/null
 is "parity_C9 /status has its fields" \
 	"$(body '[.status, (.version | type), (.uptime_seconds | type), .workers, (.memory | .total_mb > .available_mb and .available_mb > 0), .pulse, .manager]')" \
 	'["running","string","number",{"active":0,"max":3,"available":3},true,{"enabled":true,"interval_seconds":1},"docker"]'
+is "without a forge there is no place where commits are looked at" "$(body .commit_url)" null
 tcp /healthz >/dev/null
 is "parity_B7 /healthz has its fields" \
 	"$(body '[.status, .runner_id, .active_sessions, .capacity, .queued, .draining, .locked, (.last_poll_age_ms >= 0), (.roles | keys)]')" \

@@ -278,6 +278,8 @@ static void test_page_of_a_commit(void **state)
 	static const char *const cases[][3] = {
 	    {"https://forge.example", "ssh://git@forge.example/org/ops.git", "https://forge.example/org/ops/commit/"},
 	    {"https://forge.example/git//", "https://inside/org/ops", "https://forge.example/git/org/ops/commit/"},
+	    {"https://site.example/forge", "https://site.example/forge/org/ops.git", "https://site.example/forge/org/ops/commit/"},
+	    {"https://site.example/forge/", "http://forgejo:3000/org/ops.git", "https://site.example/forge/org/ops/commit/"},
 	    {NULL, "https://forge.example/org/ops", NULL},
 	    {"https://forge.example", "/srv/ops.git", NULL},
 	    {"https://forge.example", NULL, NULL}};
