@@ -1,5 +1,5 @@
 #!/bin/bash
-# The dashboard in a real Chromium: tests/browser/states.mjs looks at what it makes of all that a dispatcher may say, tests/browser/dashboard.mjs does what a person would with one
+# The dashboard in a real Chromium: tests/browser/states.mjs looks at what it makes of all that a dispatcher may say (threat_49), tests/browser/dashboard.mjs does what a person would with one
 # that runs. PICTURES=DIR keeps the screenshots.
 . "$(dirname "$0")/lib.sh"
 MODULES=$ROOT/build/browser

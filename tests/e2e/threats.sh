@@ -24,6 +24,6 @@ while IFS=$'\t' read -r test source script; do
 	check "$test: its guard in $source looks as tests/guards/table has it" changes "$source" "$script"
 	check "tests/guards/table: $test is there" grep -q "\b${test#*:}\b" "$ROOT/tests/${test%:*}"
 done <"$ROOT/tests/guards/table"
-for n in $(seq -w 1 31); do
+for n in $(seq -w 1 31) {46..50}; do
 	check "a guard of threat $n can be taken out" grep -qE "threat_$n(_|\b)" "$ROOT/tests/guards/table"
 done
