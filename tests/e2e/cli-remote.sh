@@ -48,6 +48,9 @@ is 'list --json' "$(disinto list --json | jq -r '.[].id' | sort | tr '\n' ' ')" 
 like 'show' "$(disinto show seven)" 'failed \(exit 7'
 is 'logs' "$(disinto logs seven)" $'prepared\nline'
 is 'logs -n' "$(disinto logs -n 1 seven)" line
+is 'logs --json' "$(disinto logs --json seven)" $'{"text":"prepared"}\n{"text":"line"}'
+is 'logs -f --json' "$(disinto logs -f --json seven 2>/dev/null)" $'{"text":"prepared"}\n{"text":"line"}'
+is 'logs -f -n --json' "$(disinto logs -f -n 1 --json seven 2>/dev/null)" '{"text":"line"}'
 check 'artifacts -o' disinto artifacts -o "$WORK/out" seven >/dev/null
 is 'artifacts: as it was left' "$(cat "$WORK/out/note.txt")" 'a file'
 like 'status' "$(disinto status)" 'engine'

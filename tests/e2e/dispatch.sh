@@ -135,11 +135,16 @@ like "and waits for an engine" "$(api "/actions/$landed" | jq -r .state)" '^(wai
 errand() { # ID [JQ-FILTER]
 	jq --arg id "$1" ".id = \$id | .formula = \"errand\" | ${2:-.}" <<<"$small"
 }
+objects() { # in the dispatcher's clone
+	git -C "$SPOOL/ops.git" count-objects -v | awk '/^(count|in-pack):/ { n += $2 } END { print n }'
+}
+before=$(objects)
 is "parity_C5 429 comes before 409" "$(ask "$(errand "$landed")") $(answer '[.active, .max] | @tsv')" $'429 1\t1'
 is "parity_C5 429 comes before 403" "$(ask "$(errand other '.inputs.repo = "org/other"')") $(answer .max)" '429 1'
 is "parity_C5 400 comes before 429" "$(ask "$(errand other '.secrets = ["NONE"]')")" 400
 is "parity_C5 400 comes before 409 of what has landed" "$(ask "$(errand "$landed" '.secrets = ["NONE"]')")" 400
 is "what has landed is taken" "$(ask "$(jq --arg id "$landed" '.id = $id' <<<"$small")") $(answer .task_id)" "409 $landed"
+is "what is refused leaves no objects" "$(objects)" "$before"
 is "the rest was not proposed either" "$(proposals)" 3
 
 is "status says where commits are looked at" "$(api /status | jq -r .commit_url)" "$FORGE/org/ops/commit/"
