@@ -29,19 +29,26 @@ struct scan {
 	size_t at;
 	int depth;
 	int max_depth;
-	struct span last;  /* the last string, without its quotes */
-	struct span *keys; /* at each depth, 0 to max_depth: that of the value which stands there; len 0: none */
+	struct span last;    /* the last string, without its quotes */
+	struct place *stack; /* at each depth, 0 to max_depth: of the value which stands there */
+};
+
+/* Where a value stands in what holds it. */
+struct place {
+	bool in_array;
+	size_t index;    /* in an array */
+	struct span key; /* in an object; len 0: none yet */
 };
 
 static void scan_begin(struct scan *s, const char *text, size_t len, int max_depth)
 {
 	*s = (struct scan){.text = text, .len = len, .max_depth = max_depth};
-	s->keys = xcalloc((size_t)max_depth + 1, sizeof(*s->keys));
+	s->stack = xcalloc((size_t)max_depth + 1, sizeof(*s->stack));
 }
 
 static void scan_end(struct scan *s)
 {
-	free(s->keys);
+	free(s->stack);
 }
 #define cleanup_scan __attribute__((cleanup(scan_end)))
 
@@ -53,17 +60,24 @@ static int line_of(const struct scan *s)
 	return line;
 }
 
-/* "inputs.version: ", as it is written: it goes to terminals, so what is no plain character is a question mark. */
-static void add_keys(struct buf *b, const struct scan *s)
+/* A key, after what leads to it. It goes to terminals, so what is no plain character is a question mark. */
+static void add_key(struct buf *b, const char *key, size_t len)
+{
+	if (b->len > 0)
+		buf_addc(b, '.');
+	for (size_t i = 0; i < len && i < 64; i++)
+		buf_addc(b, key[i] > ' ' && key[i] <= '~' ? key[i] : '?');
+}
+
+/* "secrets[2]: ", the keys as they are written. */
+static void add_path(struct buf *b, const struct scan *s)
 {
 	for (int i = 1; i <= s->depth && i <= s->max_depth; i++) {
-		size_t len = s->keys[i].len < 64 ? s->keys[i].len : 64;
-		if (len > 0 && b->len > 0)
-			buf_addc(b, '.');
-		for (size_t k = 0; k < len; k++) {
-			char c = s->text[s->keys[i].at + k];
-			buf_addc(b, c > ' ' && c <= '~' ? c : '?');
-		}
+		const struct place *p = &s->stack[i];
+		if (p->in_array)
+			buf_addf(b, "[%zu]", p->index);
+		else if (p->key.len > 0)
+			add_key(b, s->text + p->key.at, p->key.len);
 	}
 	buf_adds(b, b->len > 0 ? ": " : "");
 }
@@ -71,13 +85,13 @@ static void add_keys(struct buf *b, const struct scan *s)
 /* "line 3: inputs.version: …" */
 __attribute__((format(printf, 3, 4))) static int fail_at(const struct scan *s, struct err *err, const char *fmt, ...)
 {
-	cleanup_buf struct buf keys = BUF_INIT, why = BUF_INIT;
+	cleanup_buf struct buf path = BUF_INIT, why = BUF_INIT;
 	va_list ap;
-	add_keys(&keys, s);
+	add_path(&path, s);
 	va_start(ap, fmt);
 	buf_vaddf(&why, fmt, ap);
 	va_end(ap);
-	return err_set(err, ERR_INVALID, "line %d: %s%s", line_of(s), keys.data, why.data);
+	return err_set(err, ERR_INVALID, "line %d: %s%s", line_of(s), path.data, why.data);
 }
 
 static void scan_string(struct scan *s)
@@ -110,13 +124,14 @@ static int scan_other(struct scan *s, struct err *err)
 	if (c == '{' || c == '[') {
 		if (s->depth == s->max_depth)
 			return fail_at(s, err, "nested more than %d deep", s->max_depth);
-		s->keys[++s->depth] = (struct span){0, 0};
+		s->stack[++s->depth] = (struct place){.in_array = c == '['};
 	} else if (c == '}' || c == ']') {
 		s->depth -= s->depth > 0;
 	} else if (c == ':') {
-		s->keys[s->depth] = s->last;
+		s->stack[s->depth].key = s->last;
 	} else if (c == ',') {
-		s->keys[s->depth] = (struct span){0, 0};
+		s->stack[s->depth].key = (struct span){0, 0};
+		s->stack[s->depth].index++;
 	} else if (c == '\0') {
 		return fail_at(s, err, "NUL byte");
 	}
@@ -139,45 +154,59 @@ static int scan(struct scan *s, struct err *err)
 	return rc;
 }
 
-static int check_texts(const json_t *value, struct err *err)
+static void leave(struct buf *path, size_t before)
 {
+	path->len = before;
+	path->data[before] = '\0';
+}
+
+/* `path` leads to the value, in messages. */
+static int check_texts(const json_t *value, struct buf *path, struct err *err)
+{
+	size_t before = path->len, i;
 	const char *key;
 	json_t *child;
-	size_t i;
-	if (json_is_string(value))
-		return text_check(json_string_value(value), json_string_length(value), err);
+
+	if (json_is_string(value) && text_check(json_string_value(value), json_string_length(value), err))
+		return path->len > 0 ? err_wrap(err, "%s", path->data) : -1;
 	json_object_foreach ((json_t *)value, key, child) {
-		if (text_check(key, strlen(key), err))
-			return err_wrap(err, "a key");
-		if (check_texts(child, err))
-			return err_wrap(err, "%.64s", key);
+		if (text_check(key, strlen(key), err)) {
+			err_wrap(err, "a key");
+			return path->len > 0 ? err_wrap(err, "%s", path->data) : -1;
+		}
+		add_key(path, key, strlen(key));
+		if (check_texts(child, path, err))
+			return -1;
+		leave(path, before);
 	}
 	json_array_foreach (value, i, child) {
-		if (check_texts(child, err))
-			return err_wrap(err, "[%zu]", i);
+		buf_addf(path, "[%zu]", i);
+		if (check_texts(child, path, err))
+			return -1;
+		leave(path, before);
 	}
 	return 0;
 }
 
 /* jansson quotes the input in its messages; that part must not reach a terminal as it is. */
-static int syntax_error(struct err *err, json_error_t *e, const char *keys)
+static int syntax_error(struct err *err, json_error_t *e, const char *path)
 {
 	for (char *p = e->text; *p; p++)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
-	return err_set(err, ERR_INVALID, "line %d, column %d: %s%s", e->line, e->column, keys, e->text);
+	return err_set(err, ERR_INVALID, "line %d, column %d: %s%s", e->line, e->column, path, e->text);
 }
 
-/* The same, with the keys that lead to where jansson stopped. What it was given was scanned to its end before. */
+/* The same, with the path to where jansson stopped. What it was given was scanned to its end before. */
 static int syntax_error_at(const char *text, size_t len, int max_depth, struct err *err, json_error_t *e)
 {
-	cleanup_buf struct buf keys = BUF_INIT;
+	cleanup_buf struct buf path = BUF_INIT;
 	cleanup_scan struct scan s;
 	size_t stop = e->position > 0 ? (size_t)e->position : 0;
 	scan_begin(&s, text, stop < len ? stop : len, max_depth);
 	scan(&s, NULL);
-	add_keys(&keys, &s);
-	return syntax_error(err, e, keys.data);
+	add_path(&path, &s);
+	return syntax_error(err, e, path.data);
 }
 
 int json_parse_strict(const char *text, size_t len, const struct json_limits *limits, json_t **ret, struct err *err)
@@ -195,7 +224,8 @@ int json_parse_strict(const char *text, size_t len, const struct json_limits *li
 	cleanup_json json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
 	if (!value)
 		return syntax_error_at(text, len, limits->max_depth, err, &e);
-	if (check_texts(value, err))
+	cleanup_buf struct buf path = BUF_INIT;
+	if (check_texts(value, &path, err))
 		return -1;
 	*ret = steal_ptr(&value);
 	return 0;

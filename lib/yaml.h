@@ -1,8 +1,8 @@
 /*
  * YAML into JSON values, so that one validator serves both. The subset is what people mean: block and flow
- * mappings and sequences, scalars plain, quoted and literal. Refused with ERR_INVALID and "line N: ...": anchors,
- * aliases, tags, directives, several documents, duplicate or non-string keys, merge keys, too much depth or size,
- * and every character that text_check() refuses.
+ * mappings and sequences, scalars plain, quoted and literal. Refused with ERR_INVALID and "line 6: steps[1].run: ..." (without a path
+ * where there is none yet): anchors, aliases, tags, directives, several documents, duplicate or non-string keys, merge keys, too much depth
+ * or size, and every character that text_check() refuses.
  * Plain scalars follow the JSON schema of YAML 1.2: true, false, null (and empty, ~) are themselves, [-]?[0-9]+ is an
  * integer, a plain decimal number (1.0, 0.5) a real; all else (`no`, `1e3`, `0x10`, 2026-01-01) is a string.
  */

@@ -173,8 +173,8 @@ static void bad_texts(void **state)
 	    {"{" MINIMAL ", \"inputs\": {\"a\": \"\\u0000\"}}", "inputs.a: "},
 	    {"{" MINIMAL ", \"inputs\": {\"a\": \"\\ud800\"}}", "inputs.a: "},
 	    {"{" MINIMAL ", \"inputs\": {\"a\": \"\xff\"}}", "inputs.a: "},
-	    {"{" MINIMAL ", \"inputs\": {\"a\": \"\xe2\x80\xae\"}}", "inputs: a: "},
-	    {"{" MINIMAL ", \"inputs\": {\"a\": [[[[[[[[]]]]]]]]}}", "inputs.a: "},
+	    {"{" MINIMAL ", \"inputs\": {\"a\": \"\xe2\x80\xae\"}}", "inputs.a: "},
+	    {"{" MINIMAL ", \"inputs\": {\"a\": [[[[[[[[]]]]]]]]}}", "inputs.a[0][0][0][0][0][0]: "},
 	};
 
 	(void)state;

@@ -105,15 +105,15 @@ static void test_threat_18_depth_and_size(void **state)
 	ok(big, "1");
 }
 
-/* Whatever is wrong with the text, the message says under which keys. guard: add_keys in lib/json.c */
+/* Whatever is wrong with the text, the message says under which keys. guard: add_path and check_texts in lib/json.c */
 static void test_keys_are_named(void **state)
 {
 	(void)state;
 	no("{\"a\": 1, \"b\": 1.5}", "line 1: b: the number 1.5");
-	no("{\"a\": {\"b\": [1,\n2.0]}}", "line 2: a.b: the number 2.0");
+	no("{\"a\": {\"b\": [1,\n2.0]}}", "line 2: a.b[1]: the number 2.0");
 	no("{\"a\": {\"b\": 1}, \"c\": 1e1}", "line 1: c: the number 1e1");
 	no("{\"a\": {\"b\": 1}, 1.5}", "line 1: the number 1.5");
-	no("{\"a\": [[[1]]]}", "line 1: a: nested more than 3 deep");
+	no("{\"a\": [[[1]]]}", "line 1: a[0][0]: nested more than 3 deep");
 	no("{\"a\": \0}", "line 1: a: NUL byte");
 	no("{\"a\": {\"b\": 9223372036854775808}}", ": a.b: too big integer");
 	no("{\"a\": {\"b\": \"x\xff\"}}", ": a.b: unable to decode");
@@ -123,6 +123,13 @@ static void test_keys_are_named(void **state)
 	no("{\"a\": nul}", ": a: ");
 	no("{\"\x1b[2J\xe2\x80\xae\": 1.5}", "line 1: ?[2J???: the number 1.5");
 	no("]}]\"a\": 1.5", "the number 1.5");
+	no("[{\"a\": [1, 2]}, {\"b\": [0, 1.5]}]", "line 1: [1].b[1]: the number 1.5");
+	no("{\"secrets\": [\"A\", B]}", ": secrets[1]: invalid token");
+	no("{\"secrets\": [\"A\", \"B\"], \"x\": [1 2]}", ": x[0]: ");
+	/* What only the values show. */
+	no("{\"a\": [{\"b\": \"\\u202e\"}]}", "a[0].b: character U+202E");
+	no("{\"a\": [{\"b\": 1}, {\"c\\u202e\": 1}]}", "a[1]: a key: character U+202E");
+	no("{\"\xc3\xa4\\n\": {\"b c\": \"\\u202e\"}}", "???.b?c: character U+202E");
 }
 
 /* guard: check_texts in lib/json.c */
@@ -141,7 +148,7 @@ static void test_threat_19_characters(void **state)
 	no("\"\\u001b\"", "U+001B");
 	no("\"\\u007f\"", "U+007F");
 	no("\"a\tb\"", "line 1"); /* raw */
-	no("{\"inputs\":{\"x\":[\"a\",\"\\u202e\"]}}", "inputs: x: [1]: character U+202E at byte 0");
+	no("{\"inputs\":{\"x\":[\"a\",\"\\u202e\"]}}", "inputs.x[1]: character U+202E at byte 0");
 	no("{\"a\xE2\x80\x8B\":1}", "a key: character U+200B");
 	no("{\"a\\u2028\":1}", "a key: character U+2028");
 }

@@ -153,7 +153,7 @@ static void bad(void **state)
 	    {"images: {allow: [\"registry.example*\"]}", "images.allow[0]: \"registry.example*\": the registry must be written out: "},
 	    {"images: {require_digest: always}", "images.require_digest: must be true or false, not \"always\""},
 	    {"images: {deny: []}", "images.deny: unknown key; known keys are allow, require_digest"},
-	    {"formulas: &a {x: low}", "line 1: anchors"},
+	    {"formulas: &a {x: low}", "line 1: formulas: anchors"},
 	};
 
 	(void)state;
