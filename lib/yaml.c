@@ -352,20 +352,3 @@ int yaml_parse(const char *text, size_t len, const struct json_limits *limits, j
 	cleanup_json json_t *lines = NULL;
 	return yaml_parse_lines(text, len, limits, ret, &lines, err);
 }
-
-size_t yaml_line_of(const json_t *lines, const char *message)
-{
-	const char *end = strstr(message, ": ");
-	cleanup_free char *path = xasprintf("%.*s", end ? (int)(end - message) : 0, message);
-
-	while (*path) {
-		const json_t *line = json_object_get(lines, path);
-		if (line)
-			return (size_t)json_integer_value(line);
-		size_t len = strlen(path) - 1;
-		while (len > 0 && path[len] != '.' && path[len] != '[')
-			len--;
-		path[len] = '\0';
-	}
-	return 0;
-}

@@ -21,8 +21,6 @@ int yaml_parse(const char *text, size_t len, const struct json_limits *limits, j
  * ("steps[2].run"), to the line of its key, counted from 1. Caller owns both.
  */
 int yaml_parse_lines(const char *text, size_t len, const struct json_limits *limits, json_t **ret, json_t **ret_lines, struct err *err);
-/* The line of what a message of a json_reader is about: of the longest part of the path at its beginning that is there. 0: none of it. */
-size_t yaml_line_of(const json_t *lines, const char *message);
 
 /*
  * Appends the value as a document in block style, members in the order in which they were put in. Strings that some reader of YAML 1.1 or 1.2 takes

@@ -150,14 +150,23 @@ int agent_check_prompt(const struct formula_step *step, const char *prompt, stru
 	return 0;
 }
 
+char *agent_where(const struct runner *r, const struct formula_step *step, const char *key)
+{
+	char *path cleanup_free = xasprintf("steps[%td].%s", step - r->formula.steps, key);
+
+	return formula_where(&r->formula, path);
+}
+
 int agent_check(const struct runner *r, const struct formula_step *step, struct err *err)
 {
 	char *prompt cleanup_free = prompt_make(r, step);
+	char *agent_at cleanup_free = agent_where(r, step, "agent");
+	char *prompt_at cleanup_free = agent_where(r, step, "prompt");
 
 	if (!agent_program(r, step->agent))
 		return err_set(err, ERR_INVALID,
-		               "step %s: the agent %s is not known; write claude, opencode, or a name that `agents` of the dispatcher's "
+		               "%s: the agent %s is not known; write claude, opencode, or a name that `agents` of the dispatcher's "
 		               "configuration has",
-		               step->id, step->agent);
-	return agent_check_prompt(step, prompt, err);
+		               agent_at, step->agent);
+	return agent_check_prompt(step, prompt, err) < 0 ? err_wrap(err, "%s", prompt_at) : 0;
 }

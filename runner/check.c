@@ -133,10 +133,11 @@ static int check_agents(const struct runner *r, struct err *err)
 	for (size_t i = 0; i < r->formula.n_steps; i++) {
 		const struct formula_step *step = &r->formula.steps[i];
 		const char *program = step->prompt ? agent_program(r, step->agent) : NULL;
+		char *where cleanup_free = program ? agent_where(r, step, "agent") : NULL;
 		if (program && !is_on_path(program, r->path))
 			return err_set(err, ERR_INVALID,
-			               "the image lacks the agent of step %s: %s (PATH is %.500s); use an image that has it", step->id,
-			               program, r->path);
+			               "%s: the image lacks the agent of step %s: %s (PATH is %.500s); use an image that has it", where,
+			               step->id, program, r->path);
 	}
 	return 0;
 }

@@ -201,6 +201,8 @@ int check_machine(struct runner *r, struct err *err);
 
 /* What step needs of its agent, as far as it can be said before the machine is looked at. ERR_INVALID. */
 int agent_check(const struct runner *r, const struct formula_step *step, struct err *err);
+/* Where a value of the step stands in the formula's file, for messages: formula_where(). Caller frees. */
+char *agent_where(const struct runner *r, const struct formula_step *step, const char *key);
 /* A prompt that no argument can hold: ERR_INVALID. */
 int agent_check_prompt(const struct formula_step *step, const char *prompt, struct err *err);
 /* The program that must be on the PATH, or NULL for an agent that nobody knows. Borrowed. */

@@ -5,8 +5,8 @@
 #include <sodium.h>
 #include <string.h>
 
-/* Action and formula have bounds of their own; written as JSON text they may take up to six times as much. */
-#define TASK_MAX ((size_t)6 * (ACTION_MAX_BYTES + FORMULA_MAX_BYTES + KNOWN_HOSTS_MAX) + 65536)
+/* Action and formula have bounds of their own; written as JSON text they may take up to six times as much. The rest is for agents and lines. */
+#define TASK_MAX ((size_t)6 * (ACTION_MAX_BYTES + FORMULA_MAX_BYTES + KNOWN_HOSTS_MAX) + 262144)
 
 static const char *kind_of(const json_t *frame)
 {
@@ -50,7 +50,7 @@ static int take_agents(struct runner *r, json_t *agents, struct err *err)
 	r->agents = json_incref(agents);
 	for (size_t i = 0; i < r->formula.n_steps; i++)
 		if (r->formula.steps[i].prompt && agent_check(r, &r->formula.steps[i], err) < 0)
-			return err_wrap(err, "vault/formulas/%s.yaml", r->formula.name);
+			return -1;
 	return 0;
 }
 

@@ -32,7 +32,7 @@ struct formula_step {
 };
 
 struct formula {
-	json_t *json; /* owned; as parsed, with git_auth added where it was absent. Pointers below are borrowed from it */
+	json_t *json; /* owned; as parsed, with git_auth added where it was absent, and `lines`. Pointers below are borrowed from it */
 	const char *name;
 	const char *description; /* "" when absent */
 	const char *image;       /* NULL: the dispatcher's runner image */
@@ -49,14 +49,15 @@ struct formula {
 	const json_t *git_auth; /* object host -> secret name; never NULL */
 	struct formula_step steps[FORMULA_MAX_STEPS];
 	size_t n_steps;
+	const json_t *lines; /* the line of each value in the file, by its path ("steps[2].run"); NULL: it was not read from its file */
 };
 
 /* Parses and checks the text of vault/formulas/<name>.yaml. ERR_INVALID: "vault/formulas/<name>.yaml: line <n>[, step <id>]: <key>: <rule>". */
 int formula_parse(const char *name, const char *text, size_t len, struct formula *ret, struct err *err);
 /* The same checks on a value (takes a new reference); what the runner and the engine role use on what they are sent. Unavailable parts: none. */
 int formula_from_json(const char *name, json_t *json, struct formula *ret, struct err *err);
-/* The same, with errors that do not name the file yet. */
-int formula_read(const char *name, json_t *json, struct formula *ret, struct err *err);
+/* The same, with errors that do not name the file yet. lines: of the file that the value was read from; NULL: what the value brings along itself. */
+int formula_read(const char *name, json_t *json, const json_t *lines, struct formula *ret, struct err *err);
 void formula_free(struct formula *f);
 #define cleanup_formula __attribute__((cleanup(formula_free)))
 #define FORMULA_INIT \
@@ -64,10 +65,15 @@ void formula_free(struct formula *f);
 		.json = NULL \
 	}
 
+/* "vault/formulas/f.yaml: line 9, step b: steps[1].agent", for messages about that value; what is not known is left out. Caller frees. */
+char *formula_where(const struct formula *f, const char *path);
+/* Its middle, of a value that may be no good formula: "line 9, step b". NULL: nothing is known. Caller frees. */
+char *formula_place(const json_t *json, const json_t *lines, const char *path);
+
 /*
  * What can only be said of the two together: secrets that a step or git_auth names but the action does not grant, and
  * secrets that would hide a variable of the step (unless they are given as files only).
- * ERR_INVALID names both files.
+ * ERR_INVALID names both files, and the line of the formula.
  */
 int formula_suits(const struct formula *f, const struct action *a, struct err *err);
 /* Whether a runner knows this agent (claude, opencode) without being told of it by the configuration. */

@@ -4,6 +4,7 @@
 #include "vault/check.h"
 #include "vault/formula.h"
 #include "vault/name.h"
+#include <stdlib.h>
 #include <string.h>
 
 #define KIB INT64_C(1024)
@@ -195,7 +196,7 @@ static void get_steps(struct json_reader *r, struct formula *f)
 	}
 }
 
-static void read_formula(struct json_reader *r, const char *file_name, struct formula *f)
+static void read_formula(struct json_reader *r, const char *file_name, bool brings_lines, struct formula *f)
 {
 	f->name = get_formula_name(r, file_name);
 	f->description = check_get_text(r, "description", 0, 1000, false);
@@ -211,18 +212,22 @@ static void read_formula(struct json_reader *r, const char *file_name, struct fo
 	f->secrets_as = (enum formula_secrets_as)json_get_enum(r, "secrets_as", secret_ways, false, SECRETS_AS_BOTH);
 	get_git_auth(r, f);
 	get_steps(r, f);
+	if (brings_lines)
+		json_get_object(r, "lines", FORMULA_MAX_BYTES, false);
 }
 
-/* An absent git_auth becomes an empty one that the formula owns. */
-static int add_defaults(struct formula *f, struct err *err)
+/* An absent git_auth becomes an empty one that the formula owns. The lines go wherever it is sent. */
+static int add_defaults(struct formula *f, const json_t *lines, struct err *err)
 {
-	if (!f->git_auth && json_object_set_new(f->json, "git_auth", json_object()) != 0)
+	if ((!f->git_auth && json_object_set_new(f->json, "git_auth", json_object()) != 0) ||
+	    (lines && json_object_set_new(f->json, "lines", json_deep_copy(lines)) != 0))
 		return err_set(err, ERR_FAIL, "out of memory");
 	f->git_auth = json_object_get(f->json, "git_auth");
+	f->lines = json_object_get(f->json, "lines");
 	return 0;
 }
 
-int formula_read(const char *name, json_t *json, struct formula *ret, struct err *err)
+int formula_read(const char *name, json_t *json, const json_t *lines, struct formula *ret, struct err *err)
 {
 	/* A copy of the outermost level: the caller's value gets no defaults, and strings below are shared, not doubled. */
 	cleanup_formula struct formula f = {.json = json_is_object(json) ? json_copy(json) : json_incref(json)};
@@ -230,8 +235,8 @@ int formula_read(const char *name, json_t *json, struct formula *ret, struct err
 
 	json_reader_init(&r, f.json, "");
 	if (json_is_object(f.json))
-		read_formula(&r, name, &f);
-	if (json_reader_end(&r, err) != 0 || add_defaults(&f, err) != 0)
+		read_formula(&r, name, !lines, &f);
+	if (json_reader_end(&r, err) != 0 || add_defaults(&f, lines, err) != 0)
 		return -1;
 	*ret = f;
 	f.json = NULL;
@@ -242,7 +247,7 @@ int formula_from_json(const char *name, json_t *json, struct formula *ret, struc
 {
 	cleanup_free char *path = vault_formula_path(name);
 
-	return formula_read(name, json, ret, err) != 0 ? err_wrap(err, "%s", path) : 0;
+	return formula_read(name, json, NULL, ret, err) != 0 ? err_wrap(err, "%s", path) : 0;
 }
 
 void formula_free(struct formula *f)
@@ -251,15 +256,64 @@ void formula_free(struct formula *f)
 	*f = (struct formula)FORMULA_INIT;
 }
 
-/* ERR_INVALID unless the action grants the secret that stands at `at` in the formula. */
-static int is_granted(const struct formula *f, const struct action *a, const char *secret, const char *at, struct err *err)
+/* The line of the longest part of the path that has one; 0: none of it has. */
+static json_int_t line_of(const json_t *lines, const char *path)
 {
-	cleanup_free char *formula_path = vault_formula_path(f->name);
+	cleanup_free char *part = xstrdup(path);
+
+	while (*part) {
+		const json_t *line = json_object_get(lines, part);
+		if (line)
+			return json_integer_value(line);
+		size_t len = strlen(part) - 1;
+		while (len > 0 && part[len] != '.' && part[len] != '[')
+			len--;
+		part[len] = '\0';
+	}
+	return 0;
+}
+
+/* The id of the step that a path leads into; NULL where it leads into none, or the id is no id. */
+static const char *step_of(const json_t *json, const char *path)
+{
+	static const char head[] = "steps[";
+
+	if (strncmp(path, head, strlen(head)) != 0)
+		return NULL;
+	const json_t *step = json_array_get(json_object_get(json, "steps"), strtoul(path + strlen(head), NULL, 10));
+	const char *id = json_string_value(json_object_get(step, "id"));
+	return id && vault_is_id(id) ? id : NULL;
+}
+
+char *formula_place(const json_t *json, const json_t *lines, const char *path)
+{
+	json_int_t line = line_of(lines, path);
+	const char *step = step_of(json, path);
+
+	if (line > 0 && step)
+		return xasprintf("line %" JSON_INTEGER_FORMAT ", step %s", line, step);
+	if (line > 0)
+		return xasprintf("line %" JSON_INTEGER_FORMAT, line);
+	return step ? xasprintf("step %s", step) : NULL;
+}
+
+char *formula_where(const struct formula *f, const char *path)
+{
+	cleanup_free char *file = vault_formula_path(f->name);
+	cleanup_free char *place = formula_place(f->json, f->lines, path);
+
+	return place ? xasprintf("%s: %s: %s", file, place, path) : xasprintf("%s: %s", file, path);
+}
+
+/* ERR_INVALID unless the action grants the secret that stands at `path` in the formula. */
+static int is_granted(const struct formula *f, const struct action *a, const char *secret, const char *path, struct err *err)
+{
 	cleanup_free char *action_path = vault_action_path(a->id);
+	cleanup_free char *where = formula_where(f, path);
 
 	if (check_list_has(a->secrets, secret))
 		return 0;
-	return err_set(err, ERR_INVALID, "%s: secrets: %s is missing; %s names it at %s", action_path, secret, formula_path, at);
+	return err_set(err, ERR_INVALID, "%s: secrets: %s is missing; %s names it", action_path, secret, where);
 }
 
 /* ERR_INVALID when a secret that is to be exported would take the place of a variable that every step gets. */
@@ -295,7 +349,7 @@ int formula_suits(const struct formula *f, const struct action *a, struct err *e
 				return -1;
 		}
 	json_object_foreach (hosts, host, secret) {
-		cleanup_free char *at = xasprintf("git_auth (%s)", host);
+		cleanup_free char *at = xasprintf("git_auth.%s", host);
 
 		if (is_granted(f, a, json_string_value(secret), at, err) != 0)
 			return -1;

@@ -3,7 +3,8 @@
  * newline, valid UTF-8. In on the runner's standard input, out on its standard output. Member "t" names the frame.
  *
  * to the runner, in this order:
- *   task     {d}                    piece of the JSON text {"action": …, "formula": …, "agents": …, "known_hosts": text, if any}; as many as it takes
+ *   task     {d}                    piece of the JSON text {"action": …, "formula": …, "agents": …, "known_hosts": text, if any}; as many as it takes.
+ *                                   A formula brings the `lines` of its values along (vault/formula.h), for messages
  *   task_end {}                     whole
  *   secret   {name, d, more}        base64 (RFC 4648, padded) of a piece of the value; last piece has more=false
  *   secrets_end {count}             number of secrets sent

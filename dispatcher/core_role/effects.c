@@ -97,12 +97,16 @@ static char *lacks(const struct house *h, const struct run *r)
 			return xasprintf("mounts: '%s' is not configured here; add it under `mounts` in %s", json_string_value(alias),
 			                 config->file);
 	const char *network = r->formula->network;
-	if (strcmp(network, "default") != 0 && strcmp(network, "none") != 0 && !json_object_get(config->networks, network))
-		return xasprintf("network: '%s' is not configured here; add it under `networks` in %s", network, config->file);
+	if (strcmp(network, "default") != 0 && strcmp(network, "none") != 0 && !json_object_get(config->networks, network)) {
+		cleanup_free char *where = formula_where(r->formula, "network");
+		return xasprintf("%s: '%s' is not configured here; add it under `networks` in %s", where, network, config->file);
+	}
 	for (i = 0; i < r->formula->n_steps; i++) {
 		const char *agent = r->formula->steps[i].agent;
+		cleanup_free char *path = xasprintf("steps[%zu].agent", i);
+		cleanup_free char *where = formula_where(r->formula, path);
 		if (agent && !formula_agent_is_known(agent) && !json_object_get(config->agents, agent))
-			return xasprintf("agent: '%s' is not configured here; add it under `agents` in %s", agent, config->file);
+			return xasprintf("%s: '%s' is not configured here; add it under `agents` in %s", where, agent, config->file);
 	}
 	return NULL;
 }

@@ -194,5 +194,5 @@ if debian_image node; then
 	is "agents: one that was installed runs" "$(field asks '[.outcome, .reason] | @json')" '["succeeded",null]'
 	like "agents: and is told" "$(run_log asks)" '^told: Say it\.$'
 	finished asks-in-vain
-	like "the control: without the build argument it is missing" "$(field asks-in-vain '.outcome + ": " + .reason')" '^refused: the image lacks the agent of step a: stub-agent'
+	like "the control: without the build argument it is missing" "$(field asks-in-vain '.outcome + ": " + .reason')" '^refused: vault/formulas/asks-in-vain.yaml: line [0-9]+, step a: steps\[0\].agent: the image lacks the agent of step a: stub-agent'
 fi

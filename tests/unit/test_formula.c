@@ -128,6 +128,48 @@ static void survives_the_journey(void **state)
 	assert_int_equal(again.nano_cpus, 500000000);
 }
 
+static void stands(const struct formula *f, const char *path, const char *where)
+{
+	cleanup_free char *text = formula_where(f, path);
+
+	assert_string_equal(text, where);
+}
+
+/* Whoever is sent the value can still say where a part of it stands in the file. guard: formula_where and add_defaults in vault/formula_json.c */
+static void lines_travel_with_it(void **state)
+{
+	static const char text[] =
+	    "name: f\nnetwork: far\ngit_auth:\n  a.example: A\nsteps:\n  - id: a\n    run: x\n  - id: b\n    prompt: x\n"
+	    "    agent: mine\n    secrets:\n      - A\n      - B\n";
+	cleanup_formula struct formula f = FORMULA_INIT, again = FORMULA_INIT, bare = FORMULA_INIT;
+	cleanup_err struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(parse(text, &f, &err), 0);
+	assert_int_equal(formula_from_json("f", f.json, &again, &err), 0);
+	for (const struct formula *each = &f; each; each = each == &f ? &again : NULL) {
+		stands(each, "network", "vault/formulas/f.yaml: line 2: network");
+		stands(each, "git_auth.a.example", "vault/formulas/f.yaml: line 4: git_auth.a.example");
+		stands(each, "steps[1].agent", "vault/formulas/f.yaml: line 10, step b: steps[1].agent");
+		stands(each, "steps[1].secrets[1]", "vault/formulas/f.yaml: line 13, step b: steps[1].secrets[1]");
+		/* What is not there stands where it would. */
+		stands(each, "steps[0].agent", "vault/formulas/f.yaml: line 6, step a: steps[0].agent");
+		stands(each, "image", "vault/formulas/f.yaml: image");
+	}
+	/* A value that never stood in a file, as older spools hold them. */
+	json_object_del(f.json, "lines");
+	assert_int_equal(formula_from_json("f", f.json, &bare, &err), 0);
+	stands(&bare, "steps[1].agent", "vault/formulas/f.yaml: step b: steps[1].agent");
+	stands(&bare, "network", "vault/formulas/f.yaml: network");
+	/* A file can't bring its own. */
+	assert_int_equal(parse(MINIMAL "lines: {steps: 5}\n", &bare, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "line 3: lines: unknown key"));
+	assert_null(strstr(err_msg(&err), ", lines"));
+	json_object_set_new(f.json, "lines", json_string("5"));
+	assert_int_equal(formula_from_json("f", f.json, &bare, &err), -1);
+	f.lines = NULL;
+}
+
 #define ID_RULE "a-z, 0-9, _ and -, beginning with a letter or digit, at most 96 characters"
 #define SECRET_RULE "A-Z, 0-9 and _, beginning with a letter, at most 64 characters"
 #define IMAGE_RULE "a-z or 0-9 first, then letters, digits and . _ - / : @, at most 512 characters"
@@ -407,10 +449,10 @@ static void suits(void **state)
 	    {MINIMAL, "[\"A\"]", NULL},
 	    {"name: f\nsteps: [{id: s, run: x, secrets: [A]}]\n", "[\"B\", \"A\"]", NULL},
 	    {"name: f\nsteps: [{id: s, run: x}, {id: t, run: x, secrets: [B, A]}]\n", "[\"B\"]",
-	     "vault/actions/x.json: secrets: A is missing; vault/formulas/f.yaml names it at steps[1].secrets[1]"},
+	     "vault/actions/x.json: secrets: A is missing; vault/formulas/f.yaml: line 2, step t: steps[1].secrets[1] names it"},
 	    {MINIMAL "git_auth: {forge.example: GIT_TOKEN}\n", "[\"GIT_TOKEN\"]", NULL},
 	    {MINIMAL "git_auth: {forge.example: GIT_TOKEN}\n", "[]",
-	     "vault/actions/x.json: secrets: GIT_TOKEN is missing; vault/formulas/f.yaml names it at git_auth (forge.example)"},
+	     "vault/actions/x.json: secrets: GIT_TOKEN is missing; vault/formulas/f.yaml: line 3: git_auth.forge.example names it"},
 	    {MINIMAL, "[\"A\", \"INPUT_TOKEN\"]",
 	     "vault/actions/x.json: secrets[1]: INPUT_TOKEN is a variable that every step gets anyway; name the secret otherwise, or give "
 	     "it as "
@@ -495,6 +537,7 @@ static void documented(void **state)
 	start = strchr(start, '\n') + 1;
 	if (formula_parse("clawhub-publish", start, (size_t)(strstr(start, "```") - start), &f, &err) != 0)
 		fail_msg("%s", err_msg(&err));
+	assert_int_equal(json_object_del(f.json, "lines"), 0); /* no key of the file */
 	assert_int_equal(json_object_size(f.json), 12);
 	json_object_foreach (f.json, key, value) {
 		cleanup_free char *row = xasprintf("\n| `%s` |", key);
@@ -589,6 +632,7 @@ int main(void)
 	    cmocka_unit_test(sizes),
 	    cmocka_unit_test(cpus),
 	    cmocka_unit_test(suits),
+	    cmocka_unit_test(lines_travel_with_it),
 	    cmocka_unit_test(timeouts),
 	    cmocka_unit_test(threat_21_hostile_text),
 	    cmocka_unit_test(templates),

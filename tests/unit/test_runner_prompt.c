@@ -196,9 +196,17 @@ static void an_agent_that_is_not_there_is_refused_before_any_secret(void **state
 	struct box *file cleanup_box = run_agent(NULL, STUB, first, RAN "\"prompt\":\"P\"}]", &token, 1);
 	assert_refused(file, "the image lacks the agent of step b: /shared/claude");
 	struct box *unknown cleanup_box = run_agent(SHOW_ARGUMENTS, STUB, first, RAN "\"agent\":\"nobody\",\"prompt\":\"P\"}]", &token, 1);
-	assert_refused(unknown, "vault/formulas/job.yaml: step b: the agent nobody is not known");
+	assert_refused(unknown, "vault/formulas/job.yaml: step b: steps[1].agent: the agent nobody is not known");
+	/* With the lines that a formula brings along from its file. */
+#define LINES ",\"lines\":{\"steps[1]\":7,\"steps[1].agent\":9}"
+	struct box *placed cleanup_box =
+	    run_agent(SHOW_ARGUMENTS, STUB, first, RAN "\"agent\":\"nobody\",\"prompt\":\"P\"}]" LINES, &token, 1);
+	assert_refused(placed, "vault/formulas/job.yaml: line 9, step b: steps[1].agent: the agent nobody is not known");
+	struct box *lacked cleanup_box = run_agent(NULL, "", first, RAN "\"prompt\":\"P\"}]" LINES, &token, 1);
+	assert_refused(lacked, "vault/formulas/job.yaml: line 9, step b: steps[1].agent: the image lacks the agent of step b: claude");
 	char *long_prompt cleanup_free = xasprintf(RAN "\"prompt\":\"%0131072d\"}]", 0);
 	struct box *too_long cleanup_box = run_agent(SHOW_ARGUMENTS, STUB, first, long_prompt, &token, 1);
+	assert_refused(too_long, "vault/formulas/job.yaml: step b: steps[1].prompt: the prompt of step b has ");
 	assert_refused(too_long, "shorten the prompt or the inputs");
 
 	/* The control: with the agent there, all of it runs. */

@@ -198,7 +198,7 @@ static void a_task_too_large_is_refused(void **state)
 	struct box *b cleanup_box = box_start(NULL);
 
 	memset(piece, 'x', sizeof(piece));
-	for (int i = 0; i < 300; i++)
+	for (int i = 0; i < 330; i++)
 		buf_addf(&in, "{\"t\":\"task\",\"d\":\"%.*s\"}\n", (int)sizeof(piece), piece);
 	box_send(b, in.data, in.len);
 	assert_nothing_ran(b, "refused", "larger than");

@@ -7,6 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A name that stands at `path` in the formula. */
+static void add_missing(json_t *list, const struct formula *f, const char *path, const char *kind, const char *name,
+                        const struct config *config)
+{
+	cleanup_free char *where = formula_where(f, path);
+
+	json_array_append_new(list, json_sprintf("%s %s is not in %s (%s)", kind, name, config->file, where));
+}
+
 /* What lets the action wait: policy, and what is named but not configured for the dispatcher that reads this file. */
 static json_t *missing(const struct judged *j, const struct config *config)
 {
@@ -24,12 +33,13 @@ static json_t *missing(const struct judged *j, const struct config *config)
 			json_array_append_new(list, json_sprintf("mount %s is not in %s", json_string_value(mount), config->file));
 	}
 	if (strcmp(network, "default") != 0 && strcmp(network, "none") != 0 && !json_object_get(config->networks, network))
-		json_array_append_new(list, json_sprintf("network %s is not in %s", network, config->file));
+		add_missing(list, &j->formula, "network", "network", network, config);
 	for (i = 0; i < j->formula.n_steps; i++) {
 		const char *agent = j->formula.steps[i].agent;
+		cleanup_free char *path = xasprintf("steps[%zu].agent", i);
 
 		if (agent && !formula_agent_is_known(agent) && !json_object_get(config->agents, agent))
-			json_array_append_new(list, json_sprintf("agent %s is not in %s", agent, config->file));
+			add_missing(list, &j->formula, path, "agent", agent, config);
 	}
 	return list;
 }
