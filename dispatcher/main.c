@@ -11,6 +11,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 static const char usage[] = "usage: disinto-dispatcher [--config FILE] [--only ID] [--check]\n"
@@ -62,10 +63,20 @@ static int parse_options(int argc, char **argv, struct options *o)
 	return -1;
 }
 
+/*
+ * EX_CONFIG where trying again can't help, since a file is wrong, missing or not ours to read: whoever supervises us waits for a person then. On a terminal
+ * the message stands alone; elsewhere it is a line of the log.
+ */
 static int fail(const struct err *err)
 {
-	fprintf(stderr, "disinto-dispatcher: %s\n", err_msg(err));
-	return 1;
+	bool for_good = err->code == ERR_INVALID || err->code == ERR_NOT_FOUND || err->code == ERR_DENIED;
+	const char *next = for_good ? "mend what it names, then start the dispatcher again" : "start it again once that is over";
+
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "disinto-dispatcher: %s\n", err_msg(err));
+	else
+		log_error("the dispatcher ends before it has begun", "why", err_msg(err), "next", next, NULL);
+	return for_good ? EX_CONFIG : 1;
 }
 
 int main(int argc, char **argv)
@@ -78,6 +89,7 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	log_init("parent", LOG_LEVEL_INFO, false);
 	if (sodium_init() < 0 || config_load(o.config, &config, &err) < 0 || separation_check(&config, &err) < 0)
 		return fail(&err);
 	if (o.check) {

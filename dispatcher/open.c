@@ -70,7 +70,7 @@ static int listen_tcp(const char *listen_at, struct err *err)
 	char *name = host[0] == '[' && len > 1 ? (host[len - 1] = '\0', host + 1) : host;
 	int rc = getaddrinfo(name[0] ? name : NULL, port, &hints, &found);
 	if (rc != 0)
-		return err_set(err, ERR_INVALID, "listen: '%s': %s", listen_at, gai_strerror(rc));
+		return err_set(err, rc == EAI_AGAIN ? ERR_UNREACHABLE : ERR_INVALID, "listen: '%s': %s", listen_at, gai_strerror(rc));
 	cleanup_fd int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
 	if (fd >= 0)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define UNREAD_RETRY_MS 5000
@@ -261,7 +262,7 @@ static void carry_out(struct house *h, const struct effect *e)
 		break;
 	case EFFECT_QUIT:
 		log_error(e->text, NULL);
-		house_quit(h, 1);
+		house_quit(h, EX_CONFIG); /* starting again would find the same */
 		break;
 	case EFFECT_CHANGED:
 		changed(h, r);

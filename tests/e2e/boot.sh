@@ -73,6 +73,6 @@ dispatcher_stop
 # A spool that a newer version wrote is not touched.
 sed -i 's/"version": *[0-9]*/"version": 99/' "$SPOOL/dispatcher.json"
 output=$(timeout 60 disinto-dispatcher --config "$CONFIG" 2>&1)
-is "a newer spool stops the start" $? 1
+is "a newer spool stops the start" $? 78
 like "it says what to do" "$output" 'was written by a newer version of disinto; use that version, or another spool'
 like "and boot.log has it" "$(tail -1 "$SPOOL/boot.log")" 'newer version of disinto.*"did":"not started"'

@@ -4,7 +4,7 @@
 
 site path
 
-refuses() { # DESCRIPTION LINE-THAT-REPLACES-OR-ADDS REGEX…: the start ends with 1 and a message that matches them all
+refuses() { # DESCRIPTION LINE-THAT-REPLACES-OR-ADDS REGEX…: the start ends with 78 and a message that matches them all
 	local what=$1 line=$2 key=${2%%:*} output code pattern
 	shift 2
 	{
@@ -13,7 +13,7 @@ refuses() { # DESCRIPTION LINE-THAT-REPLACES-OR-ADDS REGEX…: the start ends wi
 	} >"$WORK/site/wrong.yaml"
 	output=$(timeout 20 disinto-dispatcher --config "$WORK/site/wrong.yaml" 2>&1)
 	code=$?
-	is "$what: exit code" "$code" 1
+	is "$what: exit code" "$code" 78
 	for pattern in 'wrong\.yaml' "$@"; do
 		like "$what: says $pattern" "$output" "$pattern"
 	done
@@ -38,16 +38,21 @@ refuses "no ops_repo" 'ops_repo:' 'ops_repo'
 
 grep -v '^ops_repo' "$CONFIG" >"$WORK/site/wrong.yaml"
 output=$(disinto-dispatcher --config "$WORK/site/wrong.yaml" 2>&1)
-is "ops_repo missing: exit code" $? 1
+is "ops_repo missing: exit code" $? 78
 like "ops_repo missing: says so" "$output" 'ops_repo'
 
 output=$(DISINTO_CAPACITY=none disinto-dispatcher --config "$CONFIG" 2>&1)
-is "variable: exit code" $? 1
+is "variable: exit code" $? 78
 like "variable: it is named" "$output" 'DISINTO_CAPACITY.*none'
 
 output=$(disinto-dispatcher --config "$WORK/absent.yaml" 2>&1)
-is "no such file: exit code" $? 1
+is "no such file: exit code" $? 78
 like "no such file: it is named" "$output" 'absent\.yaml'
+# guard: fail in dispatcher/main.c
+like "what stops a start is a line of the log, with its time and what to do" "$output" \
+	'^time=20[0-9-]+T[0-9:.]+Z level=error role=parent msg="the dispatcher ends before it has begun" why=".*absent\.yaml.*" next="mend what it names'
+output=$(script -qefc "exec disinto-dispatcher --config '$WORK/absent.yaml'" /dev/null 2>&1 </dev/null)
+like "on a terminal the message stands alone" "$output" '^disinto-dispatcher: .*absent\.yaml'
 
 output=$(disinto-dispatcher --no-such-option 2>&1)
 is "usage: exit code" $? 2

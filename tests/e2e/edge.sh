@@ -152,19 +152,35 @@ like "negative control: its owner can" "$(as 1000 cat /run/secrets/identity_file
 action mid gated
 land
 at_gate mid
-echo 'colour: red' >>"$CONFIG" # so that it can't begin again; in place, since the container has the file and not its folder
+docker exec -d site_edge_1 setpriv --reuid 60707 --regid 60707 --clear-groups flock /var/lib/disinto/lock sh -c 'until [ -e /tmp/free ]; do sleep 0.2; done'
 edge s6-svc -k /run/service/dispatcher
 check "parity_B9 s6 says how the dispatcher ended" wait_for said 'service=dispatcher how="killed by signal 9".* next="begins again in 1 s"'
 check "parity_B9 and with which code" wait_for said 'service=dispatcher how="exited with code 1".* next="begins again in 2 s"'
 check "each time after a longer pause" wait_for said 'service=dispatcher how="exited with code 1".* next="begins again in 4 s"'
-check "why it can't start stands before it" said "dispatcher\.yaml.*'?colour"
+check "why it can't start stands before it" said '^time=.* why=".*another dispatcher is running on it'
+edge touch /tmp/free
+check "parity_B9 it comes back" wait_for is_state mid running
+# What only a person can mend is not tried again.
+echo 'colour: red' >>"$CONFIG" # in place, since the container has the file and not its folder
+edge s6-svc -k /run/service/dispatcher
+check "parity_D8 a wrong configuration: 78, and it stays down" wait_for said 'service=dispatcher how="exited with code 78" next="stays down: mend its configuration'
+check "what is wrong stands before it" said '^time=.* why=".*dispatcher\.yaml.*colour.* next="mend what it names'
+sleep 3
+is "it was tried once" "$(docker logs site_edge_1 2>&1 | grep -c 'exited with code 78')" 1
+refute "which is not healthy" edge /usr/lib/disinto/health >/dev/null
 sed '/^colour:/d' "$CONFIG" >"$WORK/config" && cat "$WORK/config" >"$CONFIG"
+edge s6-svc -u /run/service/dispatcher
+check "mended and asked for, it begins again" wait_for is_state mid running
 edge s6-svc -k /run/service/caddy
 check "so does Caddy" wait_for said 'service=caddy how="killed by signal 9"'
 check "parity_B9 both come back" wait_for is_state mid running
 docker restart site_edge_1 >/dev/null
 check "after a restart of the container it runs still" wait_for is_state mid running
-is "parity_D1 boot.log has a line for each start" "$(boot_log mid | sort | uniq -c | tr -s ' ')" ' 2 adopted: followed again from its first byte'
+is "parity_D1 boot.log has a line for each start" "$(boot_log mid | sort | uniq -c | tr -s ' ')" ' 3 adopted: followed again from its first byte'
+
+is "parity_D9 each line of the container has its time" "$(docker logs site_edge_1 2>&1 | grep -vcE '^(time=20[0-9]{2}-[0-9:.T-]+Z|\{.*"ts":1[0-9]+\.)')" 0
+is "parity_D9 and the last ten files of 1 MB are kept" "$(docker inspect -f '{{json .HostConfig.LogConfig}}' site_edge_1 | jq -cS .)" \
+	'{"Config":{"max-file":"10","max-size":"1m"},"Type":"json-file"}'
 
 # --- the next version, in the middle of that run: another image, whose runner is another one
 printf 'FROM disinto/edge\nRUN echo >>/usr/bin/disinto-runner\n' | docker build -q -t disinto/edge:next - >/dev/null || bail "no next image"
@@ -172,7 +188,7 @@ echo 'EDGE_IMAGE=disinto/edge:next' >>"$SITE/.env"
 dc up -d edge
 is "the next version runs" "$(docker inspect -f '{{.Config.Image}}' site_edge_1)" disinto/edge:next
 check "the run in flight is adopted by it" wait_for is_state mid running
-is "which boot.log says" "$(boot_log mid | wc -l)" 3
+is "which boot.log says" "$(boot_log mid | wc -l)" 4
 action next leak '{"secrets": ["KEY"]}'
 land
 finished next

@@ -56,11 +56,11 @@ is "the identity is there: it runs" "$(field needs-identity .outcome)" succeeded
 dispatcher_stop
 chmod 0444 "$WORK/site/identity.age"
 output=$(timeout 5 disinto-dispatcher --config "$CONFIG" 2>&1)
-is "a readable identity stops the start" $? 1
+is "a readable identity stops the start" $? 78
 like "it is named, with its mode" "$output" 'identity\.age.*(0400|0444|mode)'
 mv "$WORK/site/identity.age" "$WORK/identity"
 output=$(timeout 5 disinto-dispatcher --config "$CONFIG" 2>&1)
-is "an identity that is not there stops the start" $? 1
+is "an identity that is not there stops the start" $? 78
 like "it is named" "$output" 'identity\.age'
 mv "$WORK/identity" "$WORK/site/identity.age" && chmod 0400 "$WORK/site/identity.age"
 dispatcher_start
