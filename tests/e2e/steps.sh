@@ -164,6 +164,7 @@ like 'without the runner anybody does' "$(docker run --rm -u 10001 disinto/runne
 is 'memory: a step that is killed for it' "$(ended hungry)" '["failed",137]'
 like 'memory: the reason' "$(field hungry .reason)" 'ran out of memory: the kernel killed 1 '
 is 'memory: a child whose end nobody minds' "$(ended hungry-child)" '["failed",137]'
+like 'memory: the runner saw it' "$(field hungry-child .reason)" 'the kernel killed 1 of its processes \(it ended with 0\)'
 like 'memory: it went on' "$(field hungry-child .logs)" 'nobody minds$'
 is 'without the runner that is a success' "$(docker run --rm --memory 32m --memory-swap 32m disinto/runner sh -c 'tail /dev/zero || true' 2>/dev/null && echo success)" success
 

@@ -70,6 +70,13 @@ formula networked <<<$'network: staging\nsteps: [{id: a, run: "true"}]'
 action needs-network networked
 land
 check "a missing network is waited for by name" wait_for waits_with needs-network 'staging'
+check "and by the place that names it" waits_with needs-network 'vault/formulas/networked\.yaml: line [0-9]+: network: .*add it under `networks` in .*dispatcher\.yaml'
+
+# Nor an agent. guard: lacks in dispatcher/core_role/effects.c
+formula asks <<<$'steps:\n  - id: a\n    run: "true"\n  - id: b\n    prompt: Say it.\n    agent: nobody'
+action needs-agent asks
+land
+check "a missing agent is waited for, with file, line and step" wait_for waits_with needs-agent 'vault/formulas/asks\.yaml: line [0-9]+, step b: steps\[1\]\.agent: .*nobody.*add it under `agents` in .*dispatcher\.yaml'
 sleep 8 # it is tried again after 2 and 4 seconds
 
 # A mount alias that the configuration does not have.
