@@ -183,7 +183,9 @@ static int try_as_user(const struct runner *r, struct err *err)
 		continue;
 	if (status == 0)
 		return 0;
-	return err_set(err, ERR_INVALID, "%s", got == 0 && said.len ? said.data : "the checks as the step's user were killed");
+	if (got < 0 || said.len == 0)
+		return err_set(err, ERR_FAIL, "the checks as the step's user were killed");
+	return err_set(err, ERR_INVALID, "%s", said.data);
 }
 
 int check_machine(struct runner *r, struct err *err)

@@ -50,9 +50,10 @@ static int prepare(struct runner *r, struct err *err)
 	return 0;
 }
 
+/* What is wrong with the task or its image stays wrong; a machine that has no process or memory to spare, or a dispatcher that died, may do better next time. */
 static void not_run(const struct err *err, struct ending *ret)
 {
-	bool refused = err->code != ERR_UNREACHABLE;
+	bool refused = err->code == ERR_INVALID || err->code == ERR_DENIED || err->code == ERR_NOT_FOUND;
 	ret->outcome = refused ? "refused" : "not_started";
 	ret->exit_code = -1;
 	ret->status = refused ? EXIT_REFUSED : EXIT_NOT_STARTED;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The short form of the fault harness (make torture has the long one): ten lives that are spoilt, each a different way, on a real engine and a real
+# The short form of the fault harness (make torture has the long one): some lives that are spoilt, each a different way, on a real engine and a real
 # git server. threat_42_killed_anywhere threat_43_failing_calls threat_38_applied_but_unanswered threat_36_half_an_answer
 # guard: the journal is written before the effect that it announces (dispatcher/core), and read before anything is begun (dispatcher/core_role/core_role.c)
 . "$(dirname "$0")/lib.sh"
@@ -22,6 +22,7 @@ cases=(
 	fail:engine:alloc:2000:ENOMEM:once
 	git:0:1:lose:-:/git-receive-pack_
 	engine:0:1:cut-answer:150:/logs
+	runner:fork:1:EAGAIN:once
 )
 for i in "${!cases[@]}"; do
 	while [ "$(jobs -rp | wc -l)" -ge $((background + 2)) ]; do wait -n; done

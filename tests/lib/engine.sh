@@ -120,6 +120,7 @@ stop() { # DIR
 image() { # SOCKET NAME [FILE…]
 	socket=$1 name=$2
 	shift 2
+	case ${name##*/} in *:*) ;; *) name=$name:latest ;; esac
 	root=$(mktemp -d)
 	mkdir -p "$root/bin" "$root/etc" "$root/tmp" "$root/root" "$root/dev" "$root/proc" "$root/sys" "$root/run"
 	chmod 1777 "$root/tmp"

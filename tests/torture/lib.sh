@@ -153,7 +153,7 @@ phase() { # PHASE
 runner_life() {
 	local code limit=$HOPELESS
 	printf '%s\n' "${words[*]:1}" >"$dir/fail-plan"
-	"$LIB/engine.sh" image "$SOCKET" "fail/$name" "$dir/fail-plan"
+	"$LIB/engine.sh" image "$SOCKET" "fail/$name" "$dir/fail-plan" || return 1
 	cp "$dir/dispatcher.yaml" "$dir/direct.yaml"
 	sed -i "s|^runner_image:.*|runner_image: fail/$name|" "$dir/dispatcher.yaml"
 	program=$TORTURE/failing/disinto-dispatcher life
