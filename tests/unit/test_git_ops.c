@@ -307,7 +307,7 @@ static void test_refusals(void **state)
 		expect_refused(f, paths[i], large, GIT_FILEMODE_BLOB, reason);
 		if (i < 2) {
 			static const char *const where[] = {"line 1, column 9: id: unable to decode byte 0xff near '\"x'",
-			                                    "line 1: invalid UTF-8 at byte 9"};
+			                                    "line 1: id: invalid UTF-8 at byte 9"};
 			cleanup_free char *text = xasprintf("%s: %s", paths[i], where[i]);
 			expect_refused(f, paths[i], "{\"id\": \"x\xff\"}", GIT_FILEMODE_BLOB, text);
 		}
