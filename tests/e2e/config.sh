@@ -1,5 +1,6 @@
 #!/bin/bash
 # A wrong configuration stops the start with a message that names file, key, value and what is allowed.
+# what_a_person_must_mend: guards in tests/guards/table
 . "$(dirname "$0")/lib.sh"
 
 site path

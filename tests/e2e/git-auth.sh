@@ -1,5 +1,6 @@
 #!/bin/bash
 # git_auth: steps clone from and push to servers that want a token, and no other host ever sees one.
+# who_gets_a_token: guards in tests/guards/table
 . "$(dirname "$0")/lib.sh"
 
 engine_start

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What a run reaches of the networks that its formula may name and of the mounts that its action may ask for. Needs root, for a mount below another.
+# networks_and_mounts: guards in tests/guards/table
 . "$(dirname "$0")/lib.sh"
 
 engine_start

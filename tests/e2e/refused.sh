@@ -43,7 +43,7 @@ bad byte-order-mark '[Bb]yte order mark|BOM' 's/^/\xef\xbb\xbf/'
 bad nul 'context: ' 's/"c"/"a\\u0000b"/'
 bad bad-utf8 'context: unable to decode' 's/"c"/"a\xffb"/'
 bad bidi '202[eE]|bidi|format' 's/"c"/"a\xe2\x80\xaeb"/'
-bad deep 'inputs\.name: nested more than 8 deep' 's/"x"/[[[[[[[[["x"]]]]]]]]]/'
+bad deep 'inputs\.name(\[0\])+: nested more than 8 deep' 's/"x"/[[[[[[[[["x"]]]]]]]]]/'
 bad too-large '64 KiB|65536|too large|bytes' "s/\"c\"/\"$(head -c 66000 /dev/zero | tr '\0' c)\"/"
 bad empty '' d
 bad no-object 'object' 's/.*/[]/'

@@ -2,6 +2,7 @@
 # What steps may do to the runner, and what it does for them, on a real engine from approval to result. For each guard that can be shown so, the same
 # step without the runner: in a plain container, where it does what it must not do here.
 #   STEP_BYTES (20000000) is what the step with one endless line writes; 100000000000 takes ten minutes
+# what_steps_may_do: guards in tests/guards/table
 . "$(dirname "$0")/lib.sh"
 
 engine_start
