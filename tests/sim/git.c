@@ -162,7 +162,8 @@ static void look_at(struct world *w, struct dispatcher *d, int i)
 	g->announced[i] = attempt;
 	g->said_wait[i] = wait; /* what waits is judged again later */
 	bool claimed = l->claimed && !l->free;
-	say(w, d, (struct mail){.what = EV_LANDED, .action = i, .attempt = attempt, .ok = claimed, .refuse = is_refused(w, i), .wait = wait});
+	say(w, d,
+	    (struct mail){.what = EV_LANDED, .action = i, .attempt = attempt, .ok = claimed, .refuse = is_refused(w, i), .wait = wait});
 }
 
 /* Now and then nobody sees them, so that two may believe that they are alone. */
