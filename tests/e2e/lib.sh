@@ -11,7 +11,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BIN=$ROOT/bin
 LIB=$ROOT/tests/lib
 
-WORK=$(mktemp -d /tmp/disinto-e2e.XXXXXX)
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/disinto-e2e.XXXXXX")
 ENGINE=$WORK/engine
 SOCKET=$ENGINE/docker.sock
 SPOOL=$WORK/site/spool
