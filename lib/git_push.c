@@ -112,7 +112,8 @@ enum git_push_outcome git_push_ref(git_repository *repo, const struct git_place 
 {
 	static atomic_uint serial;
 	git_reference *ref = NULL;
-	enum git_push_outcome outcome = GIT_PUSH_UNKNOWN;
+	enum git_push_outcome outcome =
+	    GIT_PUSH_LOST; /* nothing was sent: the disk failed under the commit, say, which is gone then and can't be sent again */
 
 	/* A push's source must be a ref; nobody but this push knows it. */
 	cleanup_free char *src_ref = xasprintf("refs/disinto/push/%d-%u", (int)getpid(), atomic_fetch_add(&serial, 1));

@@ -65,8 +65,8 @@ struct git_fetch_spec {
 int git_fetch(git_repository *repo, const struct git_place *place, const struct git_fetch_spec *specs, struct err *err);
 
 enum git_push_outcome {
-	GIT_PUSH_WON,     /* the server's status for this ref said yes */
-	GIT_PUSH_LOST,    /* the server said no: somebody else was first, a hook, or protection; err has its words */
+	GIT_PUSH_WON,  /* the server's status for this ref said yes */
+	GIT_PUSH_LOST, /* the server said no: somebody else was first, a hook, or protection; err has its words. Or nothing could be sent */
 	GIT_PUSH_UNKNOWN, /* nobody said anything that settles it: read the ref again; err says why */
 };
 /*

@@ -60,6 +60,9 @@ static int open_secrets_dir(struct runner *r, struct err *err)
 	struct stat st;
 
 	r->secrets_fd = open(SECRETS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (r->secrets_fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+		return err_set(err, ERR_INVALID, "%s is no folder in the image, and a tmpfs belongs there; use an image without it",
+		               SECRETS_DIR);
 	if (r->secrets_fd < 0)
 		return err_errno(err, errno, "open %s (the engine mounts a tmpfs there)", SECRETS_DIR);
 	set_mode(r->secrets_fd, 0711);

@@ -390,6 +390,10 @@ static void test_a_push_onto_what_is_known_is_one_request(void **state)
 	assert_int_equal(times_asked(trace), 2);
 	expect_refs(&place, 1, &tip);
 	err_clear(&err);
+	/* A commit that is not there was not sent, and nobody need wonder what became of it. */
+	git_oid nowhere = {{1, 2, 3}};
+	assert_int_equal(git_push_ref(one, &place, &tip, &nowhere, "refs/heads/main", &err), GIT_PUSH_LOST);
+	err_clear(&err);
 	/* As it is after an unexpected end. */
 	install_hook(f, "pre-receive", "#!/bin/sh\necho not today >&2\nexit 1\n");
 	git_oid next = commit_on(one, &tip, &(struct git_change){"c", "3", 1}, 1, "refused");
