@@ -19,7 +19,7 @@ DEPS = build-essential pkg-config git libgit2-dev libcurl4-openssl-dev libjansso
        libmicrohttpd-dev docker.io iptables iproute2 procps busybox-static jq curl ca-certificates
 TEST_DEPS = libcmocka-dev zlib1g-dev age lighttpd openssh-server openssh-client clang libclang-rt-14-dev clang-format clang-tidy \
             shellcheck mmdebstrap nodejs npm docker-registry musl-tools \
-            chromium openssl docker-compose caddy python3-jsonschema python3-yaml scdoc mandoc
+            e2fsprogs chromium openssl docker-compose caddy python3-jsonschema python3-yaml scdoc mandoc
 
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
